@@ -1,0 +1,2 @@
+//! The darner program.
+fn main() {}

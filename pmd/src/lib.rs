@@ -1,0 +1,1 @@
+//! Poll-mode drivers: bursts of frames in, bursts of frames out.

@@ -1,0 +1,1 @@
+//! Building blocks of memory that two threads share.

@@ -1,0 +1,7 @@
+//! **darner**: a TCP/IP stack for user space. One protocol thread per core polls its own device queue.
+//!
+//! The modules stand in the order in which a received packet meets them.
+
+#![forbid(unsafe_code)]
+
+pub mod time;
