@@ -1,1 +1,20 @@
 //! Poll-mode drivers: bursts of frames in, bursts of frames out.
+//!
+//! A device yields one [`QueuePair`] per queue. A protocol thread owns its queue pairs and calls each of them once per
+//! burst; nothing here is shared between threads but [`Pool`]s, and a [`Frame`] may be freed anywhere.
+//!
+//! | device | what it is |
+//! |---|---|
+//! | `dpdk` (feature `dpdk`) | any DPDK poll-mode driver: net_tap, memif, af_packet, a PCI NIC |
+
+mod burst;
+mod frame;
+mod pool;
+mod queue;
+
+pub use burst::Burst;
+pub use frame::{
+    ChecksumStatus, Frame, L4Checksum, RxOffload, Segments, TxChecksum, frames_dropped_singly,
+};
+pub use pool::{HEADROOM, Pool};
+pub use queue::{Medium, QueueInfo, QueuePair, TxOffload};

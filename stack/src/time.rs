@@ -66,6 +66,9 @@ mod tests {
         assert_eq!(Instant::from_millis(1) - Duration::from_secs(1), Instant::ZERO);
         assert_eq!(Instant::from_millis(1) + Duration::MAX, Instant::FAR_FUTURE);
         assert_eq!(Instant::ZERO.since(Instant::from_millis(1)), Duration::ZERO);
-        assert_eq!(Instant::from_millis(7).since(Instant::from_millis(2)), Duration::from_millis(5));
+        assert_eq!(
+            Instant::from_millis(7).since(Instant::from_millis(2)),
+            Duration::from_millis(5)
+        );
     }
 }

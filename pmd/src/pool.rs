@@ -1,0 +1,62 @@
+//! Where frames come from.
+
+use std::sync::Arc;
+
+use crate::Frame;
+
+pub(crate) mod heap;
+
+/// Bytes kept free before the data of a fresh frame, for headers.
+pub const HEADROOM: usize = 128;
+
+/// A bounded store of frames, all of one size. A clone is another handle to the same store.
+///
+/// A frame may outlive every handle of its pool.
+#[derive(Clone)]
+pub struct Pool(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Heap(Arc<heap::HeapPool>),
+}
+
+impl Pool {
+    /// A pool of `count` frames on the heap, each with room for `room` bytes behind [`HEADROOM`]. Memory is taken as
+    /// frames are first needed.
+    ///
+    /// # Panics
+    ///
+    /// When `count` is zero, or `room` above 65,407 bytes (segments count in 16 bits).
+    pub fn heap(count: usize, room: usize) -> Self {
+        Self(Kind::Heap(heap::HeapPool::new(count, room)))
+    }
+
+    /// An empty frame of one segment, or `None` when all frames are in use.
+    #[inline]
+    pub fn alloc(&self) -> Option<Frame> {
+        match &self.0 {
+            Kind::Heap(pool) => pool.alloc(),
+        }
+    }
+
+    /// How many frames the pool has.
+    pub fn capacity(&self) -> usize {
+        match &self.0 {
+            Kind::Heap(pool) => pool.capacity(),
+        }
+    }
+
+    /// How many frames are not in use just now.
+    pub fn available(&self) -> usize {
+        match &self.0 {
+            Kind::Heap(pool) => pool.available(),
+        }
+    }
+
+    /// Bytes that fit in one fresh frame, headroom aside.
+    pub fn room(&self) -> usize {
+        match &self.0 {
+            Kind::Heap(pool) => pool.room(),
+        }
+    }
+}
