@@ -5,3 +5,5 @@
 #![forbid(unsafe_code)]
 
 pub mod time;
+
+mod tcp;
