@@ -357,6 +357,11 @@ impl Frame {
         })
     }
 
+    /// Forgets what a device found and what one was asked: for a frame that goes from one device to another.
+    pub fn clear_offload(&mut self) {
+        self.segment_mut().ol_flags &= !(flag::RX_ALL | flag::TX_ALL);
+    }
+
     /// Whether the memory is a device's (an mbuf) and not the heap's. Mixed chains go by their first segment.
     pub fn is_mbuf(&self) -> bool {
         !self.segment().pool.is_null()

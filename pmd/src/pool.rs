@@ -39,6 +39,39 @@ impl Pool {
         }
     }
 
+    /// A frame that holds a copy of `bytes`, in as many segments as they need; `None` when the pool has too few.
+    ///
+    /// ```
+    /// let pool = pmd::Pool::heap(4, 2048);
+    /// assert_eq!(pool.frame_of(b"hello").unwrap().head(), b"hello");
+    /// ```
+    pub fn frame_of(&self, bytes: &[u8]) -> Option<Frame> {
+        let mut frame = self.alloc()?;
+        self.fill(&mut frame, bytes)?;
+        Some(frame)
+    }
+
+    /// A copy of `frame`'s bytes alone, without what devices found or were asked; `None` when the pool has too few.
+    pub fn copy_of(&self, frame: &Frame) -> Option<Frame> {
+        let mut copy = self.alloc()?;
+        frame.segments().try_for_each(|bytes| self.fill(&mut copy, bytes))?;
+        Some(copy)
+    }
+
+    /// Appends `bytes` to `frame`, in further segments where its last one has no room.
+    fn fill(&self, frame: &mut Frame, mut bytes: &[u8]) -> Option<()> {
+        loop {
+            let (now, later) = bytes.split_at(bytes.len().min(frame.tailroom()));
+            frame.extend_from_slice(now)?;
+            if later.is_empty() {
+                return Some(());
+            }
+            bytes = later;
+            let next = self.alloc().filter(|next| next.tailroom() > 0)?;
+            frame.chain(next);
+        }
+    }
+
     /// How many frames the pool has.
     pub fn capacity(&self) -> usize {
         match &self.0 {

@@ -114,6 +114,45 @@ fn a_full_burst_gives_the_frame_back() {
     assert_eq!(pool.available(), pool.capacity());
 }
 
+#[test]
+fn a_copy_is_as_long_as_it_is_and_carries_no_offload() {
+    let (large, small) = (Pool::heap(1, 100), Pool::heap(4, 3));
+    let mut original = frame(&large, &[b"seven b"]);
+    original.set_rx_offload(RxOffload {
+        ip: ChecksumStatus::Good,
+        l4: ChecksumStatus::Bad,
+        rss_hash: None,
+    });
+    let copy = small.copy_of(&original).unwrap();
+    assert_eq!((bytes(&copy), copy.segment_count()), (b"seven b".to_vec(), 3));
+    assert_eq!(copy.rx_offload().l4, ChecksumStatus::Unknown);
+    assert!(small.frame_of(b"four").is_none(), "one frame of three bytes is left");
+    assert_eq!(small.available(), 1, "what was taken in vain went back");
+    assert_eq!(bytes(&small.frame_of(b"").unwrap()), b"");
+    assert!(Pool::heap(9, 0).frame_of(b"x").is_none(), "a frame without room ends no loop");
+}
+
+#[test]
+fn a_frame_forgets_what_devices_said() {
+    let pool = Pool::heap(1, 64);
+    let mut frame = pool.alloc().unwrap();
+    frame.set_rx_offload(RxOffload {
+        ip: ChecksumStatus::Bad,
+        l4: ChecksumStatus::Bad,
+        rss_hash: Some(7),
+    });
+    frame.request_checksum(TxChecksum {
+        l2_len: 14,
+        l3_len: 20,
+        ipv4_header: true,
+        l4: L4Checksum::Tcp,
+    });
+    frame.clear_offload();
+    let unknown = ChecksumStatus::Unknown;
+    assert_eq!(frame.rx_offload(), RxOffload { ip: unknown, l4: unknown, rss_hash: None });
+    assert_eq!(frame.requested_checksum(), None);
+}
+
 proptest! {
     /// Trimming, truncating and pulling up a chain do to its bytes what they would do to one buffer.
     #[test]
