@@ -5,10 +5,12 @@
 //!
 //! | device | what it is |
 //! |---|---|
+//! | [`mem`] | frames handed in and taken out by hand, for tests and instruction counts |
 //! | `dpdk` (feature `dpdk`) | any DPDK poll-mode driver: net_tap, memif, af_packet, a PCI NIC |
 
 mod burst;
 mod frame;
+pub mod mem;
 mod pool;
 mod queue;
 
