@@ -7,3 +7,10 @@
 pub mod time;
 
 mod tcp;
+
+pub mod counters;
+pub mod drops;
+mod metrics;
+mod rng;
+
+pub use metrics::Metrics;
