@@ -6,6 +6,10 @@
 
 pub mod time;
 
+mod linked;
+#[cfg_attr(not(test), expect(dead_code, reason = "every layer with a deadline uses it next"))]
+mod timer;
+
 mod tcp;
 
 pub mod counters;

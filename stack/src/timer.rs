@@ -1,0 +1,284 @@
+//! Timers: a hierarchical wheel in which arming, moving and cancelling cost constant time.
+//!
+//! Time is cut into ticks of 2^10 ns. A timer fires at the first tick that begins at or after its
+//! deadline: never early, and about a microsecond late at most. Timers fire in the order of their
+//! ticks, and within one tick in the order in which they were armed.
+//!
+//! # How it works
+//!
+//! A tick is a number of nine digits in base 64, and there is one level of 64 slots per digit. A
+//! timer lies on the level of the highest digit in which its tick differs from the wheel's own, in
+//! the slot named by that digit. All timers of a level are therefore due before all timers of the
+//! levels above it, the lowest occupied slot is the next one, and a bitmap per level finds it
+//! without a search. When the wheel reaches a slot above level 0, that slot's timers are moved down,
+//! first come first; this is what keeps timers of one tick in order. A timer moves down at most
+//! eight times in its life.
+//!
+//! A million timers can share one slot, so a single call of [`Wheel::pop_due`] moves only a
+//! few down and then returns; packets get their turn before the next call goes on.
+//!
+//! Nine levels cover every deadline that [`Instant`] can hold, so there is no list for the rest.
+
+use std::num::NonZeroU32;
+
+use crate::linked::{List, Nodes};
+use crate::time::Instant;
+
+/// Armed timers, each with a value that says what it is for.
+///
+/// A timer takes 8 bytes for its list and 14 for itself beside `T`.
+pub(crate) struct Wheel<T> {
+    nodes: Nodes<Entry<T>>,
+    levels: Box<[Level; LEVELS]>,
+    /// Where the wheel stands: no timer's tick is before it.
+    tick: u64,
+    /// A slot above level 0 that begins at `tick` and still holds timers that must be moved down.
+    cascading: Option<Place>,
+    len: usize,
+}
+
+/// Names one armed timer. Once the timer has fired or was cancelled the key is stale: it names
+/// nothing, even after the wheel has reused the memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct TimerKey {
+    index: u32,
+    generation: NonZeroU32,
+}
+
+/// The key's timer has fired or was cancelled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StaleKey;
+
+impl<T: Copy> Wheel<T> {
+    /// An empty wheel that stands at the epoch.
+    pub(crate) fn new() -> Self {
+        const EMPTY: Level = Level { occupied: 0, slots: [List::EMPTY; SLOTS] };
+        Self {
+            nodes: Nodes::new(),
+            levels: Box::new([EMPTY; LEVELS]),
+            tick: 0,
+            cascading: None,
+            len: 0,
+        }
+    }
+
+    /// Arms a timer. A deadline that has passed means: at the next call of [`Wheel::pop_due`].
+    pub(crate) fn insert(&mut self, at: Instant, value: T) -> TimerKey {
+        let mut generation = NonZeroU32::MIN;
+        let deadline = self.not_before_now(at);
+        let index = self.nodes.store(|old| {
+            if let Some(old) = old {
+                generation = old.generation;
+            }
+            Entry { deadline, generation, place: Place::default(), value }
+        });
+        self.link(index);
+        self.len += 1;
+        TimerKey { index, generation }
+    }
+
+    /// Disarms a timer and returns its value, or `None` if the key is stale.
+    pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
+        let index = self.find(key).ok()?;
+        Some(self.take(index).1)
+    }
+
+    /// Moves a timer to another deadline; its key stays good. Among timers of the same tick it
+    /// counts as armed now.
+    pub(crate) fn reschedule(&mut self, key: TimerKey, at: Instant) -> Result<(), StaleKey> {
+        let index = self.find(key)?;
+        self.unlink(index);
+        self.nodes[index].deadline = self.not_before_now(at);
+        self.link(index);
+        Ok(())
+    }
+
+    /// The next timer that is due at `now`, with the deadline it was armed for (or the moment it
+    /// was armed, if that was later).
+    ///
+    /// `None` means that nothing is due, or that timers from further up the wheel have to be moved
+    /// first and this call has done its share of that. In the second case
+    /// [`Wheel::next_deadline`] is not after `now`.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, T)> {
+        self.pop_due_after_moving(now, MOVES_PER_CALL)
+    }
+
+    /// A time at which [`Wheel::pop_due`] should be called, if any timer is armed.
+    ///
+    /// It is exact for timers that are due within 64 ticks, and for others a lower bound: a call
+    /// at that time may find nothing, and brings the bound closer.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let tick = match self.cascading {
+            Some(_) => self.tick,
+            None => self.start_of(self.earliest()?),
+        };
+        Some(Instant::from_nanos(tick << TICK_SHIFT))
+    }
+
+    /// How many timers are armed.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn pop_due_after_moving(&mut self, now: Instant, mut moves: usize) -> Option<(Instant, T)> {
+        let now = now.as_nanos() >> TICK_SHIFT;
+        loop {
+            self.cascade(&mut moves);
+            if self.cascading.is_some() {
+                return None;
+            }
+            let earliest = self.earliest().map(|place| (place, self.start_of(place)));
+            let Some((place, start)) = earliest.filter(|&(_, start)| start <= now) else {
+                // Standing still further on changes no timer's level: see `Place::of`.
+                self.tick = self.tick.max(now);
+                return None;
+            };
+            self.tick = self.tick.max(start);
+            if place.level > 0 {
+                self.cascading = Some(place);
+                continue;
+            }
+            return Some(self.take(self.first_at(place)));
+        }
+    }
+
+    /// Moves timers out of the slot that the wheel has reached, to where they belong seen from its
+    /// first tick.
+    fn cascade(&mut self, moves: &mut usize) {
+        while let Some(place) = self.cascading.filter(|_| *moves > 0) {
+            *moves -= 1;
+            let index = self.first_at(place);
+            self.unlink(index);
+            let lower = Place::of(tick_of(self.nodes[index].deadline), self.tick);
+            self.link_at(index, lower);
+        }
+    }
+
+    /// The slot of the timers that are due next: the lowest slot of the lowest level.
+    fn earliest(&self) -> Option<Place> {
+        let (level, row) = (0..).zip(self.levels.iter()).find(|(_, row)| row.occupied != 0)?;
+        let slot = row.occupied.trailing_zeros();
+        #[expect(clippy::cast_possible_truncation, reason = "the bitmap has a bit set: below 64")]
+        Some(Place { level, slot: slot as u8 })
+    }
+
+    /// The first tick of a slot on or ahead of the wheel's position.
+    fn start_of(&self, place: Place) -> u64 {
+        let above = self.tick >> shift(place.level + 1) << shift(place.level + 1);
+        above | u64::from(place.slot) << shift(place.level)
+    }
+
+    fn not_before_now(&self, at: Instant) -> Instant {
+        at.max(Instant::from_nanos(self.tick << TICK_SHIFT))
+    }
+
+    fn find(&self, key: TimerKey) -> Result<u32, StaleKey> {
+        match self.nodes.get(key.index) {
+            Some(entry) if entry.generation == key.generation => Ok(key.index),
+            _ => Err(StaleKey),
+        }
+    }
+
+    /// Disarms a timer. The new generation makes its key stale; it takes 2^32 timers on the same
+    /// node before that key could name another.
+    fn take(&mut self, index: u32) -> (Instant, T) {
+        self.unlink(index);
+        let entry = &mut self.nodes[index];
+        entry.generation = entry.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        self.len -= 1;
+        let Entry { deadline, value, .. } = self.nodes.release(index);
+        (deadline, value)
+    }
+
+    fn link(&mut self, index: u32) {
+        let place = Place::of(tick_of(self.nodes[index].deadline), self.tick);
+        match self.cascading {
+            // Older timers of the same tick may still wait in that slot: queue up behind them.
+            Some(slot) if place.level < slot.level => self.link_at(index, slot),
+            _ => self.link_at(index, place),
+        }
+    }
+
+    fn link_at(&mut self, index: u32, place: Place) {
+        self.nodes[index].place = place;
+        let level = &mut self.levels[usize::from(place.level)];
+        level.occupied |= 1 << place.slot;
+        self.nodes.append(&mut level.slots[usize::from(place.slot)], index);
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let place = self.nodes[index].place;
+        let level = &mut self.levels[usize::from(place.level)];
+        let list = &mut level.slots[usize::from(place.slot)];
+        self.nodes.unlink(list, index);
+        if list.is_empty() {
+            level.occupied &= !(1 << place.slot);
+            self.cascading = self.cascading.filter(|&slot| slot != place);
+        }
+    }
+
+    fn first_at(&self, occupied: Place) -> u32 {
+        let slots = &self.levels[usize::from(occupied.level)].slots;
+        slots[usize::from(occupied.slot)].first().expect("an occupied slot has a first timer")
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Entry<T> {
+    deadline: Instant,
+    generation: NonZeroU32,
+    place: Place,
+    value: T,
+}
+
+struct Level {
+    /// Bit n is set while slot n holds a timer.
+    occupied: u64,
+    slots: [List; SLOTS],
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Place {
+    level: u8,
+    slot: u8,
+}
+
+impl Place {
+    /// Where a timer for `tick` lies while the wheel stands at `position`, which is not after it.
+    ///
+    /// The place stays right until the wheel reaches the slot: as long as the position is before
+    /// the slot's first tick, the two numbers first differ in the slot's digit.
+    fn of(tick: u64, position: u64) -> Self {
+        let highest_bit = (tick ^ position).checked_ilog2().unwrap_or(0);
+        #[expect(clippy::cast_possible_truncation, reason = "63 / 6 fits")]
+        let level = (highest_bit / DIGIT_BITS) as u8;
+        let slot = (tick >> shift(level)) & (SLOTS as u64 - 1);
+        #[expect(clippy::cast_possible_truncation, reason = "masked to a digit")]
+        Self { level, slot: slot as u8 }
+    }
+}
+
+/// The first tick that begins at or after `deadline`. Only the last microsecond of 584 years is
+/// rounded the other way.
+fn tick_of(deadline: Instant) -> u64 {
+    deadline.as_nanos().div_ceil(1 << TICK_SHIFT).min(LAST_TICK)
+}
+
+fn shift(level: u8) -> u32 {
+    DIGIT_BITS * u32::from(level)
+}
+
+const TICK_SHIFT: u32 = 10;
+const LAST_TICK: u64 = u64::MAX >> TICK_SHIFT;
+const DIGIT_BITS: u32 = 6;
+const SLOTS: usize = 1 << DIGIT_BITS;
+/// Enough digits for every tick.
+const LEVELS: usize = (u64::BITS - TICK_SHIFT).div_ceil(DIGIT_BITS) as usize;
+/// How many timers one call moves down: about 10 us of work when none of them is cached.
+const MOVES_PER_CALL: usize = 256;
+
+const _: () = assert!(size_of::<TimerKey>() == 8 && size_of::<Option<TimerKey>>() == 8);
+const _: () = assert!(size_of::<crate::linked::Node<Entry<u64>>>() <= 32 + size_of::<u64>());
+
+#[cfg(test)]
+mod tests;
