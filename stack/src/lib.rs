@@ -9,6 +9,8 @@ pub mod time;
 mod linked;
 #[cfg_attr(not(test), expect(dead_code, reason = "every layer with a deadline uses it next"))]
 mod timer;
+#[expect(dead_code, reason = "the layers use it next")]
+mod wire;
 
 mod tcp;
 

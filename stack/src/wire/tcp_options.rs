@@ -1,0 +1,261 @@
+//! TCP options (RFC 9293, section 3.2; RFC 7323; RFC 2018): what they say, and how they are written.
+
+use std::fmt;
+
+use crate::tcp::seq::Seq;
+
+/// The options of one segment, whatever their order was.
+///
+/// Bytes from the wire cannot break it: unknown options are skipped (RFC 9293, MUST-6), known ones of a wrong length count
+/// as unknown, and an option that runs past the header ends the walk, as does a length below two (MUST-7). What came
+/// before such a fault still counts, as in Linux and the BSDs: a peer's broken padding should not cost it its window scale.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct TcpOptions {
+    /// The largest segment the sender takes; never zero when it came from the wire. SYN only.
+    pub(crate) max_segment_size: Option<u16>,
+    /// The sender's windows are to be shifted by this much: at most 14. SYN only.
+    pub(crate) window_scale: Option<u8>,
+    /// May the other side send SACK blocks? SYN only.
+    pub(crate) sack_permitted: bool,
+    /// The sender's clock, and ours as it last saw it.
+    pub(crate) timestamps: Option<Timestamps>,
+    /// What the sender holds beyond the acknowledgement number.
+    pub(crate) sack_blocks: SackBlocks,
+}
+
+impl TcpOptions {
+    /// Reads the bytes between the fixed header and the payload.
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        // Nearly every segment of a connection with timestamps: RFC 7323, appendix A, recommends this layout.
+        if let [NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN, rest @ ..] = bytes
+            && let Ok(data) = rest.try_into()
+        {
+            return Self { timestamps: Some(Timestamps::of(data)), ..Self::default() };
+        }
+        Self::walk(bytes)
+    }
+
+    fn walk(mut bytes: &[u8]) -> Self {
+        let mut options = Self::default();
+        loop {
+            match *bytes {
+                [NO_OPERATION, ref rest @ ..] => bytes = rest,
+                [] | [END_OF_LIST, ..] | [_] => return options,
+                [kind, len, ..] => {
+                    let Some(([_, _, data @ ..], rest)) = bytes.split_at_checked(usize::from(len))
+                    else {
+                        return options;
+                    };
+                    options.take(kind, data);
+                    bytes = rest;
+                }
+            }
+        }
+    }
+
+    /// Notes one option. One that comes twice counts as it came last.
+    fn take(&mut self, kind: u8, data: &[u8]) {
+        match (kind, data) {
+            // A segment size of zero would never move a byte.
+            (MAX_SEGMENT_SIZE, [0, 0]) => {}
+            (MAX_SEGMENT_SIZE, &[high, low]) => {
+                self.max_segment_size = Some(u16::from_be_bytes([high, low]))
+            }
+            // RFC 7323, section 2.3: a larger shift MUST be taken as 14.
+            (WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift.min(MAX_WINDOW_SCALE)),
+            (SACK_PERMITTED, []) => self.sack_permitted = true,
+            (SACK, data) => self.sack_blocks = SackBlocks::of(data).unwrap_or(self.sack_blocks),
+            (TIMESTAMPS, data) => {
+                if let Ok(data) = data.try_into() {
+                    self.timestamps = Some(Timestamps::of(data));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is left when the segment is no SYN: three options MUST be ignored there (RFC 9293, section 3.7.1; RFC 7323,
+    /// section 2.2; RFC 2018, section 2).
+    pub(super) fn without_those_of_a_syn(self) -> Self {
+        Self { max_segment_size: None, window_scale: None, sack_permitted: false, ..self }
+    }
+
+    /// Bytes that [`TcpOptions::emit`] writes: a multiple of 4, at most 40.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let mut len = 0;
+        if self.max_segment_size.is_some() {
+            len += 4;
+        }
+        // Written beside SACK-permitted or padded with no-operations.
+        if self.sack_permitted || self.timestamps.is_some() {
+            len += if self.timestamps.is_some() { 12 } else { 4 };
+        }
+        if self.window_scale.is_some() {
+            len += 4;
+        }
+        len + self.sack_blocks_that_fit(len).map_or(0, |blocks| 4 + blocks.len() * SACK_BLOCK_LEN)
+    }
+
+    /// Writes the options in the order and padding of Linux, so that we look like what middleboxes know: the SYN's
+    /// `<mss,sackOK,ts,nop,wscale>` or `<mss,nop,nop,sackOK,nop,wscale>`, then `<nop,nop,ts>` and `<nop,nop,sack>`.
+    ///
+    /// SACK blocks that do not fit are left out from the end: the first are the most recent (RFC 2018, section 4).
+    pub(super) fn emit(&self, out: &mut [u8]) {
+        let mut out = Cursor { out, at: 0 };
+        if let Some(size) = self.max_segment_size {
+            let [high, low] = size.to_be_bytes();
+            out.put([MAX_SEGMENT_SIZE, MAX_SEGMENT_SIZE_LEN, high, low]);
+        }
+        match (self.sack_permitted, self.timestamps) {
+            (true, Some(_)) => {
+                out.put([SACK_PERMITTED, SACK_PERMITTED_LEN, TIMESTAMPS, TIMESTAMPS_LEN])
+            }
+            (false, Some(_)) => out.put([NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN]),
+            (true, None) => {
+                out.put([NO_OPERATION, NO_OPERATION, SACK_PERMITTED, SACK_PERMITTED_LEN])
+            }
+            (false, None) => {}
+        }
+        if let Some(timestamps) = self.timestamps {
+            out.put(timestamps.value.to_be_bytes());
+            out.put(timestamps.echo.to_be_bytes());
+        }
+        if let Some(shift) = self.window_scale {
+            out.put([NO_OPERATION, WINDOW_SCALE, WINDOW_SCALE_LEN, shift]);
+        }
+        if let Some((blocks, len)) = self.sack_blocks_that_fit(out.at).and_then(with_option_len) {
+            out.put([NO_OPERATION, NO_OPERATION, SACK, len]);
+            for block in blocks {
+                out.put(block.left.0.to_be_bytes());
+                out.put(block.right.0.to_be_bytes());
+            }
+        }
+    }
+
+    /// The blocks there is room for behind `len` bytes of other options, if there are any.
+    fn sack_blocks_that_fit(&self, len: usize) -> Option<&[SackBlock]> {
+        let room = MAX_LEN.saturating_sub(len + 4) / SACK_BLOCK_LEN;
+        let blocks = self.sack_blocks.as_slice();
+        blocks.get(..room.min(blocks.len())).filter(|blocks| !blocks.is_empty())
+    }
+}
+
+/// The timestamps option (RFC 7323, section 3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Timestamps {
+    /// TSval: the sender's clock.
+    pub(crate) value: u32,
+    /// TSecr: the last value it saw from the other side.
+    pub(crate) echo: u32,
+}
+
+impl Timestamps {
+    fn of(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> Self {
+        Self { value: u32::from_be_bytes([a, b, c, d]), echo: u32::from_be_bytes([e, f, g, h]) }
+    }
+}
+
+/// A run of bytes that arrived beyond the acknowledgement number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SackBlock {
+    /// The first byte of the run.
+    pub(crate) left: Seq,
+    /// The byte behind its last.
+    pub(crate) right: Seq,
+}
+
+/// Up to four blocks, the most that fit in a header.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) struct SackBlocks {
+    blocks: [SackBlock; MAX_SACK_BLOCKS],
+    count: u8,
+}
+
+impl SackBlocks {
+    /// The blocks in the order of the option; an option may come from the wire with edges that make no sense.
+    pub(crate) fn as_slice(&self) -> &[SackBlock] {
+        &self.blocks[..usize::from(self.count)]
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a block behind the others, or hands it back where four are there.
+    pub(crate) fn push(&mut self, block: SackBlock) -> Result<(), SackBlock> {
+        let free = self.blocks.get_mut(usize::from(self.count)).ok_or(block)?;
+        *free = block;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// The blocks in the data of a SACK option, unless its length is wrong.
+    fn of(data: &[u8]) -> Option<Self> {
+        let (chunks, rest) = data.as_chunks::<SACK_BLOCK_LEN>();
+        if chunks.is_empty() || !rest.is_empty() {
+            return None;
+        }
+        let mut blocks = Self::default();
+        for &[a, b, c, d, e, f, g, h] in chunks {
+            let left = Seq(u32::from_be_bytes([a, b, c, d]));
+            let right = Seq(u32::from_be_bytes([e, f, g, h]));
+            blocks.push(SackBlock { left, right }).ok()?;
+        }
+        Some(blocks)
+    }
+}
+
+impl Default for SackBlocks {
+    fn default() -> Self {
+        Self { blocks: [SackBlock { left: Seq(0), right: Seq(0) }; MAX_SACK_BLOCKS], count: 0 }
+    }
+}
+
+impl fmt::Debug for SackBlocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.as_slice()).finish()
+    }
+}
+
+/// Writes word after word into bytes whose number was computed before.
+struct Cursor<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn put(&mut self, word: [u8; 4]) {
+        self.out[self.at..self.at + 4].copy_from_slice(&word);
+        self.at += 4;
+    }
+}
+
+/// The blocks, and the length octet of the option that carries them.
+fn with_option_len(blocks: &[SackBlock]) -> Option<(&[SackBlock], u8)> {
+    Some((blocks, u8::try_from(2 + blocks.len() * SACK_BLOCK_LEN).ok()?))
+}
+
+/// The largest shift of a window (RFC 7323, section 2.3).
+pub(crate) const MAX_WINDOW_SCALE: u8 = 14;
+/// Bytes of options that fit in a header.
+pub(crate) const MAX_LEN: usize = 40;
+/// SACK blocks that fit in a header without timestamps; with them, one less.
+pub(crate) const MAX_SACK_BLOCKS: usize = 4;
+
+const SACK_BLOCK_LEN: usize = 8;
+
+const END_OF_LIST: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const MAX_SEGMENT_SIZE: u8 = 2;
+const MAX_SEGMENT_SIZE_LEN: u8 = 4;
+const WINDOW_SCALE: u8 = 3;
+const WINDOW_SCALE_LEN: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const SACK_PERMITTED_LEN: u8 = 2;
+const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
+const TIMESTAMPS_LEN: u8 = 10;
+
+#[cfg(test)]
+mod tests;
