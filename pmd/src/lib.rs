@@ -6,6 +6,7 @@
 //! | device | what it is |
 //! |---|---|
 //! | [`mem`] | frames handed in and taken out by hand, for tests and instruction counts |
+//! | [`sim`] | seeded wires and switches in virtual time: delay, rate, loss, reordering, duplication, corruption |
 //! | `dpdk` (feature `dpdk`) | any DPDK poll-mode driver: net_tap, memif, af_packet, a PCI NIC |
 
 mod burst;
@@ -13,6 +14,7 @@ mod frame;
 pub mod mem;
 mod pool;
 mod queue;
+pub mod sim;
 
 pub use burst::Burst;
 pub use frame::{

@@ -1,0 +1,137 @@
+//! Where a wire ends: a network card of its own.
+
+use std::collections::VecDeque;
+
+use super::{Shared, Statistics};
+use crate::{Burst, Frame, Medium, Pool, QueueInfo, QueuePair, TxOffload};
+
+/// What to put at the end of a wire.
+#[derive(Clone)]
+pub struct End {
+    /// Its Ethernet address.
+    pub address: [u8; 6],
+    /// Largest IP packet in bytes that it says it can send. What the wire lets pass is [`Wire::mtu`](super::Wire::mtu).
+    pub mtu: u16,
+    /// Where its frames come from.
+    pub pool: Pool,
+    /// Most frames that wait to be received; further ones are dropped.
+    pub rx_ring: usize,
+}
+
+impl End {
+    /// The `n`-th end: address `02:00:00:00:nn:nn`, an MTU of 1500, a heap pool of 4096 frames with room for 2048 bytes
+    /// each, and a ring of 1024 frames.
+    pub fn new(n: u16) -> Self {
+        let [high, low] = n.to_be_bytes();
+        Self {
+            address: [2, 0, 0, 0, high, low],
+            mtu: 1500,
+            pool: Pool::heap(4096, 2048),
+            rx_ring: 1024,
+        }
+    }
+
+    /// The same with another pool.
+    #[must_use]
+    pub fn with_pool(self, pool: Pool) -> Self {
+        Self { pool, ..self }
+    }
+}
+
+/// Names an end of a [`Sim`](super::Sim), as long as that lives.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct EndId(pub(super) usize);
+
+/// An end of a simulated wire, as a queue pair.
+///
+/// It accepts every frame at once: queueing is the wire's ([`Rate`](super::Rate)). As on a real wire, frames below 60
+/// bytes are padded with zeros.
+pub struct SimQueue {
+    id: EndId,
+    info: QueueInfo,
+    network: Shared,
+}
+
+impl SimQueue {
+    pub(super) fn new(end: End, id: EndId, network: Shared) -> Self {
+        let info = QueueInfo {
+            device: format!("sim{}", id.0),
+            queue: 0,
+            medium: Medium::Ethernet(end.address),
+            mtu: end.mtu,
+            tx_offload: TxOffload { multi_segment: true, ..TxOffload::default() },
+            pool: end.pool,
+        };
+        Self { id, info, network }
+    }
+
+    /// The end's name in its simulation.
+    pub fn id(&self) -> EndId {
+        self.id
+    }
+}
+
+impl QueuePair for SimQueue {
+    fn rx_burst(&mut self, burst: &mut Burst) -> usize {
+        self.network.lock().inlets[self.id.0].take(burst)
+    }
+
+    fn tx_burst(&mut self, burst: &mut Burst) -> usize {
+        let mut network = self.network.lock();
+        let direction = network.inlets[self.id.0].outgoing;
+        let count = burst.len();
+        for mut frame in burst.drain() {
+            frame.clear_offload();
+            pad(&mut frame);
+            network.send(direction, frame);
+        }
+        count
+    }
+
+    fn info(&self) -> &QueueInfo {
+        &self.info
+    }
+}
+
+/// Fills a frame to the least that Ethernet carries (IEEE 802.3, 64 bytes with the check sequence).
+fn pad(frame: &mut Frame) {
+    let missing = SHORTEST.saturating_sub(frame.len());
+    if let Some(padding) = frame.append(missing) {
+        padding.fill(0);
+    }
+}
+
+/// What the network knows of an end.
+pub(super) struct Inlet {
+    /// The direction in which the end sends.
+    pub(super) outgoing: usize,
+    /// The direction that leads to the end.
+    pub(super) incoming: usize,
+    ring: VecDeque<Frame>,
+    ring_size: usize,
+}
+
+impl Inlet {
+    pub(super) fn new(end: &End, outgoing: usize, incoming: usize) -> Self {
+        Self { outgoing, incoming, ring: VecDeque::new(), ring_size: end.rx_ring }
+    }
+
+    pub(super) fn receive(&mut self, frame: Frame, statistics: &mut Statistics) {
+        if self.ring.len() < self.ring_size {
+            statistics.deliver(&frame);
+            self.ring.push_back(frame);
+        } else {
+            statistics.missed += 1;
+        }
+    }
+
+    fn take(&mut self, burst: &mut Burst) -> usize {
+        let count = burst.room().min(self.ring.len());
+        for frame in self.ring.drain(..count) {
+            burst.push(frame).expect("no more than there is room for");
+        }
+        count
+    }
+}
+
+const SHORTEST: usize = 60;
