@@ -9,6 +9,8 @@ pub enum Drop {
     PoolEmpty,
     /// The device did not take what was sent, and the bounded queue before it was full.
     OutboxFull,
+    /// No room before the data for a lower layer's header.
+    FrameHeadroom,
     // Ethernet.
     /// Shorter than an Ethernet header and its tags.
     EthernetRunt,
@@ -151,6 +153,7 @@ impl Drop {
     pub const ALL: &[Self] = &[
         Self::PoolEmpty,
         Self::OutboxFull,
+        Self::FrameHeadroom,
         Self::EthernetRunt,
         Self::EthernetLength,
         Self::EthernetType,
@@ -222,6 +225,7 @@ impl Drop {
         match self {
             Self::PoolEmpty => "pool-empty",
             Self::OutboxFull => "outbox-full",
+            Self::FrameHeadroom => "frame-headroom",
             Self::EthernetRunt => "ethernet-runt",
             Self::EthernetLength => "ethernet-length",
             Self::EthernetType => "ethernet-type",

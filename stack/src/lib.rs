@@ -12,6 +12,9 @@ mod timer;
 #[expect(dead_code, reason = "the layers use it next")]
 mod wire;
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the protocol thread uses it next"))]
+mod link;
+
 mod tcp;
 
 pub mod counters;
