@@ -1,1 +1,28 @@
-//! Building blocks of memory that two threads share.
+//! Building blocks of memory that two threads share, safe to use from code that forbids `unsafe`.
+//!
+//! | module    | what                                                                                   |
+//! |-----------|----------------------------------------------------------------------------------------|
+//! | [`spsc`]  | a bounded queue of values from one thread to one other                                 |
+//! | [`spin`]  | a lock for a handful of instructions, which a protocol thread only ever *tries*        |
+//! | `receive` | the byte ring from a protocol thread to an application: [`receive_ring`]               |
+//! | `send`    | the byte ring from an application to a protocol thread: [`send_ring`]                  |
+//!
+//! A byte ring carries absolute stream positions. What qualifies a position (no more will be written, nobody
+//! reads any more) is a flag in the same word, so that one load tells both and neither can overtake the other.
+//! Its memory is a chain of chunks that exists only while bytes are in it; both rings are built on one
+//! chain of chunks, where all their `unsafe` is.
+
+mod chain;
+mod chunk;
+mod receive;
+mod send;
+pub mod spin;
+pub mod spsc;
+mod sync;
+mod word;
+
+pub use chunk::CHUNK;
+pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, receive_ring};
+pub use send::{
+    SendClosed, SendCloser, SendConsumer, SendEnd, SendProducer, SendTail, Slices, send_ring,
+};

@@ -1,0 +1,112 @@
+//! The unit of ring memory: a piece of a stream, linked to the piece after it.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::UnsafeCell;
+use std::ptr::{self, NonNull};
+
+use crate::sync::{AtomicPtr, Ordering, Watch};
+
+/// Bytes of stream that one piece of ring memory holds.
+pub const CHUNK: usize = if cfg!(loom) {
+    2
+} else if cfg!(miri) {
+    64
+} else {
+    16 * 1024
+};
+
+/// Holds the stream's bytes `[base, base + CHUNK)`.
+///
+/// The writer writes bytes at and above the published tail, the reader reads bytes below it: no byte is ever
+/// written again in the life of a chunk. All bytes are initialized from the start.
+pub(crate) struct Chunk {
+    base: u64,
+    /// Stored by the writer when the stream enters the next chunk; from then on only the reader touches this one.
+    next: AtomicPtr<Self>,
+    watch: Watch,
+    bytes: [UnsafeCell<u8>; CHUNK],
+}
+
+impl Chunk {
+    /// A chunk for the bytes from `base` on.
+    pub(crate) fn allocate(base: u64) -> NonNull<Self> {
+        let layout = Layout::new::<Self>();
+        // SAFETY: the layout's size is not zero.
+        let memory = unsafe { alloc_zeroed(layout) }.cast::<Self>();
+        let Some(chunk) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        // SAFETY: fresh memory of the right layout, that nobody else knows. The fields are written here, except
+        // `bytes`, for which zeros are valid.
+        unsafe {
+            (&raw mut (*memory).base).write(base);
+            (&raw mut (*memory).next).write(AtomicPtr::new(ptr::null_mut()));
+            (&raw mut (*memory).watch).write(Watch::new());
+        }
+        chunk
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    /// `chunk` comes from [`allocate`](Self::allocate) and nobody uses it any more.
+    pub(crate) unsafe fn free(chunk: NonNull<Self>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if chunk.as_ref().watch.freed() {
+                dealloc(chunk.as_ptr().cast(), Layout::new::<Self>());
+            }
+        }
+    }
+
+    /// The position after the last byte.
+    pub(crate) const fn end(&self) -> u64 {
+        self.base + CHUNK as u64
+    }
+
+    /// The chunk that begins where this one ends, once the stream has entered it.
+    pub(crate) fn next(&self) -> Option<NonNull<Self>> {
+        NonNull::new(self.next.load(Ordering::Acquire)) // B2
+    }
+
+    /// The writer leaves this chunk for `next` and never comes back.
+    pub(crate) fn link(&self, next: NonNull<Self>) {
+        self.next.store(next.as_ptr(), Ordering::Release); // B1
+    }
+
+    /// The bytes of positions `[from, to)`, cut to this chunk.
+    ///
+    /// # Safety
+    /// They are published, and the chunk is not given back while the slice lives.
+    pub(crate) unsafe fn read(&self, from: u64, to: u64) -> &[u8] {
+        let start = self.offset(from);
+        let end = self.offset(to).max(start);
+        self.watch.read(start, end);
+        // SAFETY: inside `bytes` because `offset` clamps; nobody writes published bytes.
+        unsafe { std::slice::from_raw_parts(self.byte(start), end - start) }
+    }
+
+    /// The bytes from position `from` to the end of the chunk.
+    ///
+    /// # Safety
+    /// None of them is published, the caller is the writer and has one such slice at a time, and the chunk is not
+    /// given back while the slice lives.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the bytes are cells, whose unpublished part is the writer's"
+    )]
+    pub(crate) unsafe fn write(&self, from: u64) -> &mut [u8] {
+        let start = self.offset(from);
+        self.watch.write(start, CHUNK);
+        // SAFETY: inside `bytes` because `offset` clamps; nobody else looks at unpublished bytes.
+        unsafe { std::slice::from_raw_parts_mut(self.byte(start), CHUNK - start) }
+    }
+
+    /// Where `position` lies in `bytes`, clamped to the chunk.
+    fn offset(&self, position: u64) -> usize {
+        usize::try_from(position.saturating_sub(self.base)).unwrap_or(CHUNK).min(CHUNK)
+    }
+
+    /// With the provenance of all bytes.
+    fn byte(&self, index: usize) -> *mut u8 {
+        UnsafeCell::raw_get(self.bytes.as_ptr()).wrapping_add(index)
+    }
+}

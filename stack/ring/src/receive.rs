@@ -1,0 +1,289 @@
+//! The ring in which a protocol thread hands received bytes to an application.
+
+use std::fmt;
+
+use crate::chain::{Reader, Words, Writer, chain};
+use crate::sync::Arc;
+use crate::word::Word;
+
+/// Makes the three ends of an empty ring that buffers at most `limit` bytes.
+///
+/// | end                 | may                                           | held by                          |
+/// |---------------------|-----------------------------------------------|----------------------------------|
+/// | [`ReceiveProducer`] | write bytes; say that FIN or RST follows them | the protocol thread              |
+/// | [`ReceiveConsumer`] | read in place, and consume                    | one application thread           |
+/// | [`ReceiveCloser`]   | stop the reading, once and for ever           | any thread with a control handle |
+///
+/// ```
+/// use darner_ring::{ReceiveEnd, receive_ring};
+///
+/// let (mut producer, mut consumer, _closer) = receive_ring(64 * 1024);
+/// assert_eq!(producer.write(b"hello"), 5);
+/// assert!(consumer.fill_buf().is_empty(), "not published yet");
+/// producer.finish();
+///
+/// assert_eq!(consumer.fill_buf(), b"hello");
+/// consumer.consume(5);
+/// assert!(consumer.fill_buf().is_empty());
+/// assert_eq!(consumer.end(), ReceiveEnd::Finished);
+/// ```
+pub fn receive_ring(limit: usize) -> (ReceiveProducer, ReceiveConsumer, ReceiveCloser) {
+    let (writer, reader) = chain(limit);
+    let words = writer.words().clone();
+    (
+        ReceiveProducer { writer, discarded: 0, reading: Reading::Yes },
+        ReceiveConsumer { reader },
+        ReceiveCloser { words },
+    )
+}
+
+/// The protocol thread's end. Dropped before FIN or RST, it leaves an RST, so that no reader waits for ever.
+pub struct ReceiveProducer {
+    writer: Writer,
+    /// Bytes of the stream that were not stored because nobody reads any more.
+    discarded: u64,
+    reading: Reading,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reading {
+    Yes,
+    /// Shut down by the application, or its end was dropped.
+    Over,
+}
+
+impl ReceiveProducer {
+    /// How many bytes fit now: the room in the receive window. Everything, once nobody reads any more.
+    pub fn free(&mut self) -> usize {
+        let buffered = self.position() - self.consumed();
+        self.limit().saturating_sub(usize::try_from(buffered).unwrap_or(usize::MAX))
+    }
+
+    /// Copies as much of `bytes` as fits behind what is written, not yet visible to the reader. Nothing after FIN.
+    ///
+    /// Once nobody reads any more, bytes are taken and thrown away.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        if self.ended() != 0 {
+            return 0;
+        }
+        let len = self.free().min(bytes.len());
+        if self.reading == Reading::Over {
+            self.discarded += len as u64;
+        } else {
+            self.writer.append(&bytes[..len]);
+        }
+        len
+    }
+
+    /// Makes what is written visible. Cheap enough for every segment, meant for once per burst.
+    pub fn publish(&mut self) {
+        self.writer.publish(self.ended());
+    }
+
+    /// Publishes, and says that the peer's FIN follows.
+    pub fn finish(&mut self) {
+        self.writer.publish(self.ended() | FIN);
+    }
+
+    /// Publishes, and says that the connection was reset there. The cause must be readable before.
+    pub fn reset(&mut self) {
+        self.writer.publish(self.ended() | RST);
+    }
+
+    /// The stream position after the last byte written.
+    pub fn position(&self) -> u64 {
+        self.writer.tail() + self.discarded
+    }
+
+    /// The stream position that the reader has come to; [`position`](Self::position) once nobody reads any more.
+    pub fn consumed(&mut self) -> u64 {
+        let head = self.look();
+        if self.reading == Reading::Over { self.position() } else { head.position() }
+    }
+
+    /// Whether the application reads no more: shut down, or its end was dropped.
+    pub fn is_shut(&mut self) -> bool {
+        self.look();
+        self.reading == Reading::Over
+    }
+
+    /// Whether the reader's end was dropped.
+    pub fn is_abandoned(&self) -> bool {
+        self.writer.words().head.load().has(READER_GONE)
+    }
+
+    /// The most bytes that are buffered.
+    pub fn limit(&self) -> usize {
+        self.writer.words().limit()
+    }
+
+    /// Changes the limit. If more is buffered than that, nothing fits until it is read.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.writer.words().set_limit(limit);
+    }
+
+    /// The flags that are published.
+    fn ended(&self) -> u64 {
+        self.writer.words().tail.load().flags()
+    }
+
+    fn look(&mut self) -> Word {
+        let head = self.writer.words().head.load(); // D2
+        if head.has(SHUT | READER_GONE) && self.reading == Reading::Yes {
+            // From here on the shared tail stands still.
+            self.publish();
+            self.reading = Reading::Over;
+        }
+        head
+    }
+}
+
+impl Drop for ReceiveProducer {
+    fn drop(&mut self) {
+        if self.ended() == 0 {
+            self.reset();
+        }
+    }
+}
+
+impl fmt::Debug for ReceiveProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiveProducer")
+            .field("position", &self.position())
+            .field("reading", &self.reading)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The application's end.
+///
+/// Bytes are read in place: [`fill_buf`](Self::fill_buf) until it is empty, then [`end`](Self::end) says why.
+pub struct ReceiveConsumer {
+    reader: Reader,
+}
+
+impl ReceiveConsumer {
+    /// The next readable bytes, as far as they lie together; empty if there is none, or nobody may read any more.
+    pub fn fill_buf(&mut self) -> &[u8] {
+        if self.is_shut() {
+            self.discard();
+            return &[];
+        }
+        if self.reader.known() == 0 {
+            self.reader.look();
+        }
+        self.reader.front()
+    }
+
+    /// Moves on by `len` bytes, and gives back memory that lies behind.
+    ///
+    /// # Panics
+    /// If that is more than [`fill_buf`](Self::fill_buf) or [`len`](Self::len) has shown.
+    pub fn consume(&mut self, len: usize) {
+        self.reader.pass(len as u64);
+        self.reader.words().head.advance(len as u64); // D1
+        self.reader.give_back_if_read();
+    }
+
+    /// How many bytes are readable now.
+    #[expect(clippy::len_without_is_empty, reason = "fill_buf().is_empty() is the way to ask")]
+    pub fn len(&mut self) -> usize {
+        if self.is_shut() {
+            self.discard();
+            return 0;
+        }
+        self.reader.look();
+        usize::try_from(self.reader.known()).unwrap_or(usize::MAX)
+    }
+
+    /// What follows the bytes that [`fill_buf`](Self::fill_buf) or [`len`](Self::len) showed last.
+    pub fn end(&self) -> ReceiveEnd {
+        let seen = self.reader.seen();
+        if self.is_shut() {
+            ReceiveEnd::Shut
+        } else if seen.has(RST) {
+            ReceiveEnd::Reset
+        } else if seen.has(FIN) {
+            ReceiveEnd::Finished
+        } else {
+            ReceiveEnd::Open
+        }
+    }
+
+    /// The stream position of the next byte to read.
+    pub fn position(&self) -> u64 {
+        self.reader.head()
+    }
+
+    fn is_shut(&self) -> bool {
+        self.reader.words().head.load().has(SHUT)
+    }
+
+    fn discard(&mut self) {
+        self.reader.look();
+        let len = self.reader.known();
+        if len > 0 {
+            self.reader.pass(len);
+            self.reader.words().head.advance(len); // D1
+            self.reader.give_back_if_read();
+        }
+    }
+}
+
+impl Drop for ReceiveConsumer {
+    fn drop(&mut self) {
+        self.reader.words().head.mark(READER_GONE);
+    }
+}
+
+impl fmt::Debug for ReceiveConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiveConsumer")
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What follows the readable bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReceiveEnd {
+    /// More may come.
+    Open,
+    /// The peer's FIN: the stream is complete.
+    Finished,
+    /// The connection was reset, by the peer or by giving up.
+    Reset,
+    /// This side has shut down reading; whatever was or will be there is discarded.
+    Shut,
+}
+
+/// Stops the reading from any thread.
+#[derive(Clone)]
+pub struct ReceiveCloser {
+    words: Arc<Words>,
+}
+
+impl ReceiveCloser {
+    /// Nobody reads any more. When this returns, no read gives a byte. Twice changes nothing.
+    pub fn shut(&self) {
+        self.words.head.mark(SHUT);
+    }
+}
+
+impl fmt::Debug for ReceiveCloser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiveCloser").finish_non_exhaustive()
+    }
+}
+
+/// In the tail: the stream ends here.
+const FIN: u64 = 1 << 63;
+/// In the tail: the connection was reset here.
+const RST: u64 = 1 << 62;
+/// In the head: the application reads no more.
+const SHUT: u64 = 1 << 63;
+/// In the head: the consumer was dropped.
+const READER_GONE: u64 = 1 << 62;
+
+#[cfg(all(test, not(loom)))]
+mod tests;
