@@ -7,11 +7,13 @@
 //! |---|---|
 //! | [`mem`] | frames handed in and taken out by hand, for tests and instruction counts |
 //! | [`sim`] | seeded wires and switches in virtual time: delay, rate, loss, reordering, duplication, corruption |
+//! | [`pcap`] | another device, recorded to a file that wireshark reads |
 //! | `dpdk` (feature `dpdk`) | any DPDK poll-mode driver: net_tap, memif, af_packet, a PCI NIC |
 
 mod burst;
 mod frame;
 pub mod mem;
+pub mod pcap;
 mod pool;
 mod queue;
 pub mod sim;

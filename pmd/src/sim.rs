@@ -80,6 +80,7 @@ impl Sim {
     /// Joins any number of ends by a learning switch, each with a wire that is the same in both directions. A frame from
     /// one end to another passes two wires.
     pub fn switch(&mut self, ends: impl IntoIterator<Item = End>, wire: Wire) -> Vec<SimQueue> {
+        let ends: Vec<End> = ends.into_iter().collect();
         let mut network = self.network.lock();
         let switch = network.switches.len();
         network.switches.push(Switch::default());
