@@ -11,6 +11,8 @@ pub enum Drop {
     OutboxFull,
     /// No room before the data for a lower layer's header.
     FrameHeadroom,
+    /// Too much that we sent to ourselves waits to be received.
+    LoopbackFull,
     // Ethernet.
     /// Shorter than an Ethernet header and its tags.
     EthernetRunt,
@@ -154,6 +156,7 @@ impl Drop {
         Self::PoolEmpty,
         Self::OutboxFull,
         Self::FrameHeadroom,
+        Self::LoopbackFull,
         Self::EthernetRunt,
         Self::EthernetLength,
         Self::EthernetType,
@@ -226,6 +229,7 @@ impl Drop {
             Self::PoolEmpty => "pool-empty",
             Self::OutboxFull => "outbox-full",
             Self::FrameHeadroom => "frame-headroom",
+            Self::LoopbackFull => "loopback-full",
             Self::EthernetRunt => "ethernet-runt",
             Self::EthernetLength => "ethernet-length",
             Self::EthernetType => "ethernet-type",

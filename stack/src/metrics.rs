@@ -43,7 +43,7 @@ impl Metrics {
 
     /// Counts a dropped packet. For the protocol thread only.
     #[inline]
-    pub(crate) fn drop(&self, drop: Drop) {
+    pub(crate) fn count_drop(&self, drop: Drop) {
         add(&self.drops[drop as usize], 1);
     }
 }
