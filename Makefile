@@ -1,0 +1,52 @@
+# What people do with this tree; `make help` says it.
+
+CARGO ?= cargo
+# Kernel tests and protocol threads want a core each: see .config/nextest.toml.
+NEXTEST = $(CARGO) nextest run --no-tests fail
+# Where libdpdk cannot be found, however it is installed.
+HIDDEN = PKG_CONFIG=false
+
+.PHONY: help demo test lint loom fuzz test-hidden test-doc test-dpdk deps clean
+
+help:
+	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
+	@echo 'make test    everything that can be proved on this machine'
+	@echo 'make lint    formatting, clippy with and without DPDK, documentation'
+	@echo 'make loom    the models of shared memory'
+	@echo 'make fuzz    hostile input for SECONDS=60'
+
+demo:
+	@scripts/deps demo
+	@scripts/demo
+
+test: deps lint test-hidden test-doc loom fuzz test-dpdk
+
+deps:
+	@scripts/deps test
+
+lint: deps
+	$(CARGO) fmt --all --check
+	$(HIDDEN) $(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
+	shellcheck hugepages.sh scripts/* .ci/run
+
+# The protocol without DPDK: it must build and pass where libdpdk was never heard of.
+test-hidden: deps
+	$(HIDDEN) $(NEXTEST)
+
+test-doc: deps
+	$(HIDDEN) $(CARGO) test --doc
+
+loom: deps
+	RUSTFLAGS='--cfg loom' $(CARGO) nextest run --release --target-dir target/loom -p darner-ring loom
+
+fuzz: deps
+	@scripts/fuzz $(SECONDS)
+
+# Devices, programs and the kernel as a peer.
+test-dpdk: deps
+	$(NEXTEST) -p pmd --features pmd/dpdk -p dpdk-sys -p darner-app
+
+clean:
+	$(CARGO) clean

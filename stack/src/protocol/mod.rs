@@ -1,0 +1,5 @@
+//! The protocol thread's work.
+
+mod order;
+
+pub(crate) use order::Order;

@@ -1,0 +1,21 @@
+//! What other threads, and handles that are dropped, ask of a protocol thread. Rare, so it may allocate.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::socket::{ListenerShared, SocketId, Target};
+
+/// One order. It is moved to the core and followed in its next turn.
+pub(crate) enum Order {
+    /// Look at this socket: its hint found the queue full.
+    Look(Target),
+    /// The listener was dropped.
+    Unlisten(Arc<ListenerShared>),
+    /// The socket receives from this peer only.
+    ConnectUdp(SocketId, SocketAddrV4),
+    /// Call the application.
+    Wake,
+    /// Close everything, within this time.
+    Stop(Duration),
+}
