@@ -9,6 +9,8 @@
 //! | [`sim`] | seeded wires and switches in virtual time: delay, rate, loss, reordering, duplication, corruption |
 //! | [`pcap`] | another device, recorded to a file that wireshark reads |
 //! | `dpdk` (feature `dpdk`) | any DPDK poll-mode driver: net_tap, memif, af_packet, a PCI NIC |
+//!
+//! [`toeplitz`] tells which queue a device's hash leads a packet to.
 
 mod burst;
 mod frame;
@@ -17,6 +19,7 @@ pub mod pcap;
 mod pool;
 mod queue;
 pub mod sim;
+pub mod toeplitz;
 
 pub use burst::Burst;
 pub use frame::{
