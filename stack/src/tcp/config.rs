@@ -1,0 +1,160 @@
+//! What TCP may be told: sizes in bytes, times as durations, limits per core.
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// TCP's times and limits. The defaults are those of Linux where it has them, or the RFC's.
+#[derive(Clone, Debug)]
+pub struct TcpConfig {
+    /// Most bytes that a connection buffers for its application to read; the largest window it offers.
+    pub receive_buffer: usize,
+    /// Most bytes that a connection buffers for sending, those not yet acknowledged included.
+    pub send_buffer: usize,
+    /// Most connections on a core, those half open or in TIME-WAIT not counted.
+    pub max_connections: usize,
+    /// Most connections on a core whose handshake a peer has begun and not finished.
+    pub max_half_open: usize,
+    /// Most connections on a core in TIME-WAIT; at the limit the oldest ends early.
+    pub max_time_wait: usize,
+    /// Ports that outgoing connections are made from (RFC 6056).
+    pub ephemeral_ports: RangeInclusive<u16>,
+    /// How long a connection stays in TIME-WAIT: twice the longest life of a segment (RFC 9293, section 3.4.2).
+    pub time_wait: Duration,
+    /// How long a peer may take to close after us, once the application has lost interest in it.
+    pub fin_wait_2: Duration,
+    /// Retransmission timeout before a round trip was measured (RFC 6298, section 2.1).
+    pub initial_rto: Duration,
+    /// Shortest retransmission timeout. RFC 6298 wants a second, which costs more than it saves today; this is Linux's.
+    pub min_rto: Duration,
+    /// Longest retransmission timeout, at least a minute (RFC 6298, section 2.5).
+    pub max_rto: Duration,
+    /// How often a SYN is sent again before the connection is given up. RFC 9293 (MUST-23) wants three minutes of trying.
+    pub syn_retries: u8,
+    /// How often a SYN-ACK is sent again before a half-open connection is forgotten.
+    pub syn_ack_retries: u8,
+    /// How often anything else is sent again before the connection is given up, where no user timeout says when.
+    pub retries: u8,
+    /// How often, when no application is left to care.
+    pub orphan_retries: u8,
+    /// How long bytes may stay unacknowledged before the connection is given up, where the application has not
+    /// said (RFC 9293, section 3.8.3). `None`: [`retries`](Self::retries) decides.
+    pub user_timeout: Option<Duration>,
+    /// How long an ACK waits for data to ride on; below half a second (RFC 9293, section 3.8.6.3).
+    pub delayed_ack: Duration,
+    /// How many ACKs a connection sends at once before it begins to delay them: the peer is in slow start then.
+    pub quick_acks: u8,
+    /// Segments that may be sent before the first is acknowledged (RFC 6928).
+    pub initial_window: u8,
+    /// Whether to offer the timestamps option (RFC 7323).
+    pub timestamps: bool,
+    /// Whether to offer the window scale option (RFC 7323).
+    pub window_scaling: bool,
+    /// How long a connection is silent before keep-alive, if switched on, asks whether the peer is still there.
+    pub keepalive_idle: Duration,
+    /// How long keep-alive waits for each answer.
+    pub keepalive_interval: Duration,
+    /// How many questions in a row may stay unanswered.
+    pub keepalive_probes: u8,
+    /// Challenge ACKs that a core sends in a second, give or take a random half (RFC 5961, section 7).
+    pub challenge_acks: u32,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            receive_buffer: 1 << 20,
+            send_buffer: 1 << 20,
+            max_connections: 1 << 17,
+            max_half_open: 1 << 14,
+            max_time_wait: 1 << 17,
+            ephemeral_ports: 32_768..=60_999,
+            time_wait: Duration::from_secs(60),
+            fin_wait_2: Duration::from_secs(60),
+            initial_rto: Duration::from_secs(1),
+            min_rto: Duration::from_millis(200),
+            max_rto: Duration::from_secs(120),
+            syn_retries: 7,
+            syn_ack_retries: 5,
+            retries: 15,
+            orphan_retries: 8,
+            user_timeout: None,
+            delayed_ack: Duration::from_millis(40),
+            quick_acks: 16,
+            initial_window: 10,
+            timestamps: true,
+            window_scaling: true,
+            keepalive_idle: Duration::from_secs(7200),
+            keepalive_interval: Duration::from_secs(75),
+            keepalive_probes: 9,
+            challenge_acks: 1000,
+        }
+    }
+}
+
+impl TcpConfig {
+    /// Whether a stack can run so.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput), saying what to change.
+    pub fn check(&self) -> io::Result<()> {
+        let buffers = BUFFER_MIN..=BUFFER_MAX;
+        let ports = &self.ephemeral_ports;
+        let wrong = if !buffers.contains(&self.receive_buffer)
+            || !buffers.contains(&self.send_buffer)
+        {
+            "TCP buffers are 4 KiB to 1 GiB"
+        } else if self.max_connections == 0 || self.max_half_open == 0 || self.max_time_wait == 0 {
+            "TCP needs room for at least one connection in every table"
+        } else if self.max_connections.max(self.max_half_open).max(self.max_time_wait) > TABLE_MAX {
+            "a TCP table holds at most 2^30 connections"
+        } else if ports.is_empty() || *ports.start() == 0 {
+            "the range of ephemeral ports is empty, or holds port 0"
+        } else if self.min_rto.is_zero() || self.min_rto > self.initial_rto {
+            "the shortest retransmission timeout lies above zero and not above the initial one"
+        } else if self.initial_rto > self.max_rto || self.max_rto > RTO_MAX {
+            "the longest retransmission timeout is at least the initial one, and at most an hour"
+        } else if self.delayed_ack > DELAYED_ACK_MAX {
+            "an ACK is delayed by at most 500 ms (RFC 9293, section 3.8.6.3)"
+        } else if self.initial_window == 0 {
+            "the initial window is at least one segment"
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
+    }
+}
+
+const BUFFER_MIN: usize = 4 << 10;
+/// The largest window that RFC 7323 can express.
+const BUFFER_MAX: usize = 1 << 30;
+const TABLE_MAX: usize = 1 << 30;
+const RTO_MAX: Duration = Duration::from_secs(3600);
+const DELAYED_ACK_MAX: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_runs_and_what_cannot_is_refused() {
+        type Change = fn(&mut TcpConfig);
+        let changes: [(Change, &str); 7] = [
+            (|c| c.receive_buffer = 0, "buffers"),
+            (|c| c.max_half_open = 0, "at least one connection"),
+            (|c| c.max_connections = usize::MAX, "2^30"),
+            (|c| c.ephemeral_ports = 0..=10, "port 0"),
+            (|c| c.min_rto = Duration::from_secs(2), "shortest"),
+            (|c| c.max_rto = Duration::from_millis(1), "longest"),
+            (|c| c.delayed_ack = Duration::from_secs(1), "500 ms"),
+        ];
+        TcpConfig::default().check().unwrap();
+        for (change, want) in changes {
+            let mut config = TcpConfig::default();
+            change(&mut config);
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Connections by number: a slab whose references notice when what they meant is gone.
+
+use crate::socket::SocketId;
+
+/// A slab of values. An id names its value for as long as that is there, and nothing afterwards: not even once the
+/// place has been taken by another.
+///
+/// It grows by whole blocks, so that growth never moves a value and never pauses. Places are reused
+/// oldest first: a generation then comes around as late as possible (socket contract, R-26).
+pub(super) struct Table<T> {
+    blocks: Vec<Box<[Slot<T>]>>,
+    vacant_first: u32,
+    vacant_last: u32,
+    len: usize,
+    limit: usize,
+}
+
+struct Slot<T> {
+    generation: u32,
+    content: Content<T>,
+}
+
+enum Content<T> {
+    Occupied(T),
+    Vacant { next: u32 },
+}
+
+impl<T> Table<T> {
+    /// An empty table for at most `limit` values.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { blocks: vec![], vacant_first: NONE, vacant_last: NONE, len: 0, limit }
+    }
+
+    /// Puts in what `make` makes, which is told its id. `None`, and nothing made, at the limit.
+    pub(super) fn insert_with(&mut self, make: impl FnOnce(SocketId) -> T) -> Option<SocketId> {
+        if self.len >= self.limit {
+            return None;
+        }
+        if self.vacant_first == NONE {
+            self.grow()?;
+        }
+        let index = self.vacant_first;
+        let slot = self.slot_mut(index)?;
+        let Content::Vacant { next } = slot.content else { return None };
+        let id = SocketId { index, generation: slot.generation };
+        slot.content = Content::Occupied(make(id));
+        self.vacant_first = next;
+        if next == NONE {
+            self.vacant_last = NONE;
+        }
+        self.len += 1;
+        Some(id)
+    }
+
+    /// Takes a value out; its id and every copy of it are stale from here on.
+    pub(super) fn remove(&mut self, id: SocketId) -> Option<T> {
+        self.get_mut(id)?;
+        let slot = self.slot_mut(id.index)?;
+        slot.generation = slot.generation.wrapping_add(1);
+        let content = std::mem::replace(&mut slot.content, Content::Vacant { next: NONE });
+        match self.vacant_last {
+            NONE => self.vacant_first = id.index,
+            last => {
+                if let Some(slot) = self.slot_mut(last) {
+                    slot.content = Content::Vacant { next: id.index };
+                }
+            }
+        }
+        self.vacant_last = id.index;
+        self.len -= 1;
+        match content {
+            Content::Occupied(value) => Some(value),
+            Content::Vacant { .. } => None,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, id: SocketId) -> Option<&mut T> {
+        match self.slot_mut(id.index)? {
+            Slot { generation, content: Content::Occupied(value) }
+                if *generation == id.generation =>
+            {
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.blocks.iter().flatten().filter_map(|slot| match &slot.content {
+            Content::Occupied(value) => Some(value),
+            Content::Vacant { .. } => None,
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let index = index as usize;
+        self.blocks.get_mut(index / BLOCK)?.get_mut(index % BLOCK)
+    }
+
+    /// Adds a block of vacant slots; `None` when their numbers have run out.
+    fn grow(&mut self) -> Option<()> {
+        let first = u32::try_from(self.blocks.len() * BLOCK).ok()?;
+        let last = first.checked_add(BLOCK as u32 - 1).filter(|&last| last < NONE)?;
+        let next_of = |index| if index == last { NONE } else { index + 1 };
+        let slot =
+            |index| Slot { generation: 0, content: Content::Vacant { next: next_of(index) } };
+        self.blocks.push((first..=last).map(slot).collect());
+        (self.vacant_first, self.vacant_last) = (first, last);
+        Some(())
+    }
+}
+
+const BLOCK: usize = 256;
+const NONE: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_stale_id_names_nothing_even_when_its_place_is_taken() {
+        let mut table = Table::new(1);
+        let old = table.insert_with(|_| 'a').unwrap();
+        assert_eq!(table.insert_with(|_| 'b'), None, "at the limit");
+        assert_eq!(table.remove(old), Some('a'));
+        // The oldest vacant place comes first, so it takes a whole block to come around.
+        let mut new = table.insert_with(|_| 'b').unwrap();
+        while new.index != old.index {
+            table.remove(new);
+            new = table.insert_with(|_| 'b').unwrap();
+        }
+        assert_eq!(table.get_mut(old), None);
+        assert_eq!(table.remove(old), None);
+        assert_eq!(table.get_mut(new), Some(&mut 'b'));
+    }
+
+    proptest! {
+        #[test]
+        fn it_behaves_like_a_map(steps in prop::collection::vec(any::<Option<prop::sample::Index>>(), 0..900)) {
+            let (mut table, mut model, mut gone) = (Table::new(700), HashMap::new(), vec![]);
+            for (value, step) in steps.into_iter().enumerate() {
+                if let Some(pick) = step && !model.is_empty() {
+                    let mut ids: Vec<SocketId> = model.keys().copied().collect();
+                    ids.sort();
+                    let id = *pick.get(&ids);
+                    prop_assert_eq!(table.remove(id), model.remove(&id));
+                    gone.push(id);
+                } else if let Some(id) = table.insert_with(|_| value) {
+                    prop_assert!(model.insert(id, value).is_none());
+                }
+            }
+            prop_assert_eq!(table.len(), model.len());
+            prop_assert_eq!(table.iter().count(), model.len());
+            for (&id, value) in &mut model {
+                prop_assert_eq!(table.get_mut(id), Some(value));
+            }
+            for id in gone {
+                prop_assert_eq!(table.get_mut(id), None);
+            }
+        }
+    }
+}
