@@ -55,9 +55,11 @@ fn a_past_deadline_fires_in_the_tick_in_which_it_was_armed() {
 #[test]
 fn a_clock_that_steps_back_changes_nothing() {
     let mut wheel = Wheel::new();
-    let (early, late) = (Instant::from_millis(1), Instant::from_millis(100));
-    wheel.insert(late, 'a');
+    // The last slot of its level-0 row: a timer anywhere in that row would look due.
+    let (early, late) = (nanos(1023 << TICK_SHIFT), Instant::from_millis(100));
     assert_eq!(wheel.pop_due(late - TICK), None);
+    wheel.insert(late, 'a');
+    assert_eq!(wheel.pop_due(early), None);
     assert_eq!(wheel.pop_due(early), None);
     wheel.insert(late, 'b');
     assert_eq!(drain(&mut wheel, late + TICK), [(late, 'a'), (late, 'b')]);
