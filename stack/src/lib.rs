@@ -23,6 +23,9 @@ mod net;
 
 mod ip;
 
+mod demux;
+mod gradual;
+
 mod tcp;
 
 mod socket;
