@@ -18,6 +18,7 @@ mod protocol;
 mod wire;
 
 mod link;
+mod neighbor;
 
 mod net;
 
