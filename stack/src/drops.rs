@@ -73,6 +73,8 @@ pub enum Drop {
     FragmentOverlap,
     /// A datagram's missing fragments did not come in time.
     FragmentTimeout,
+    /// A fragment that came before.
+    FragmentDuplicate,
     /// Too many fragments or datagrams are being put together.
     FragmentLimit,
     // ICMP.
@@ -185,6 +187,7 @@ impl Drop {
         Self::FragmentLength,
         Self::FragmentOverlap,
         Self::FragmentTimeout,
+        Self::FragmentDuplicate,
         Self::FragmentLimit,
         Self::IcmpMalformed,
         Self::IcmpChecksum,
@@ -258,6 +261,7 @@ impl Drop {
             Self::FragmentLength => "fragment-length",
             Self::FragmentOverlap => "fragment-overlap",
             Self::FragmentTimeout => "fragment-timeout",
+            Self::FragmentDuplicate => "fragment-duplicate",
             Self::FragmentLimit => "fragment-limit",
             Self::IcmpMalformed => "icmp-malformed",
             Self::IcmpChecksum => "icmp-checksum",

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use pmd::{Frame, Pool, QueueInfo, TxOffload};
 
 use crate::drops::Drop;
-use crate::ip::{Identification, Ipv4Prefix, NextHop, PathMtus, Route, RouteTable, Unreachable};
+use crate::ip::{
+    Identification, Ipv4Prefix, NextHop, PathMtus, Reassembly, Route, RouteTable, Unreachable,
+};
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::rng::Rng;
@@ -31,6 +33,7 @@ pub(crate) struct Net {
     pub(crate) routes: RouteTable,
     pub(crate) path_mtus: PathMtus,
     pub(crate) identification: Identification,
+    pub(crate) reassembly: Reassembly,
     pool: Pool,
 }
 
@@ -93,6 +96,7 @@ impl Net {
             interface,
             routes,
             path_mtus: PathMtus::default(),
+            reassembly: Reassembly::new(device.pool.capacity() / 4),
             pool: device.pool.clone(),
         }
     }

@@ -6,17 +6,23 @@ use pmd::Frame;
 
 use crate::wire::ipv4::protocol;
 
+mod input;
+mod reassembly;
+
+mod output;
+
 mod fragment;
 mod identification;
-mod output;
 mod path_mtu;
-mod prefix;
 mod route;
+
+mod prefix;
 
 pub use prefix::{BadPrefix, Ipv4Prefix};
 
 pub(crate) use identification::Identification;
 pub(crate) use path_mtu::PathMtus;
+pub(crate) use reassembly::Reassembly;
 pub(crate) use route::{NextHop, Route, RouteTable};
 
 /// A received datagram, checked and whole, addressed to us.
