@@ -24,3 +24,6 @@ pub(crate) mod udp;
 
 pub(crate) mod tcp;
 pub(crate) mod tcp_options;
+
+#[cfg(test)]
+mod tests;
