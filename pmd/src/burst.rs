@@ -66,6 +66,8 @@ impl Burst {
 
     /// Frees every frame, in bulk where the memory is a device's.
     pub fn clear(&mut self) {
+        #[cfg(feature = "dpdk")]
+        self.clear_mbufs();
         let segments = self.frames.as_ptr().cast::<NonNull<Segment>>();
         let count = self.frames.len();
         // SAFETY: `Frame` is a transparent pointer to a segment; after `set_len` the chains are owned by this function
@@ -76,6 +78,71 @@ impl Burst {
                 free_chain(*segments.add(index));
             }
         }
+    }
+}
+
+/// What only devices of DPDK need.
+#[cfg(feature = "dpdk")]
+impl Burst {
+    /// Has `fill` write chains behind the frames; it is told the place and for how many there is room, and returns how many it
+    /// wrote. Returns that number.
+    ///
+    /// # Safety
+    ///
+    /// `fill` writes as many pointers as it says, each to a chain that it hands over.
+    #[inline]
+    pub(crate) unsafe fn extend_raw(
+        &mut self,
+        fill: impl FnOnce(*mut NonNull<Segment>, u16) -> u16,
+    ) -> usize {
+        let (len, room) = (self.len(), self.room());
+        // SAFETY: `len` is within the capacity; the caller vouches for what `fill` writes, and `Frame` is a transparent
+        // pointer to a segment.
+        unsafe {
+            let place = self.frames.as_mut_ptr().add(len).cast();
+            let filled = usize::from(fill(place, u16::try_from(room).unwrap_or(0)));
+            self.frames.set_len(len + filled.min(room));
+            filled
+        }
+    }
+
+    /// Where the first chain's pointer is; the others follow it.
+    #[inline]
+    pub(crate) fn as_raw(&mut self) -> *mut NonNull<Segment> {
+        self.frames.as_mut_ptr().cast()
+    }
+
+    /// Forgets the first `count` frames, which somebody else has taken over.
+    #[inline]
+    pub(crate) fn forget_front(&mut self, count: usize) {
+        if count == self.len() {
+            // SAFETY: no element is left.
+            unsafe { self.frames.set_len(0) };
+        } else {
+            self.frames.drain(..count).for_each(std::mem::forget);
+        }
+    }
+
+    /// The frames, to be looked at and replaced in place.
+    #[inline]
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [Frame] {
+        &mut self.frames
+    }
+
+    /// Takes one frame out of the middle.
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Frame> {
+        self.frames.pop_at(index)
+    }
+
+    /// Frees the frames that are wholly device memory, if all are; that is so in every burst of a running device.
+    fn clear_mbufs(&mut self) {
+        if !self.frames.iter().all(Frame::is_all_mbuf) {
+            return;
+        }
+        let count = u32::try_from(self.len()).unwrap_or(0);
+        // SAFETY: all segments are mbufs of chains that the burst owns, and forgets.
+        unsafe { dpdk_sys::rte_pktmbuf_free_bulk(self.frames.as_mut_ptr().cast(), count) };
+        self.forget_front(self.len());
     }
 }
 

@@ -9,6 +9,8 @@ use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "dpdk")]
+use self::mbuf::free_mbuf;
 use crate::pool;
 
 /// A packet: a chain of segments with one owner.
@@ -519,12 +521,6 @@ pub(crate) unsafe fn free_chain(first: NonNull<Segment>) {
 /// # Safety
 ///
 /// `segment` is a single mbuf that the caller owns.
-#[cfg(feature = "dpdk")]
-unsafe fn free_mbuf(segment: NonNull<Segment>) {
-    // SAFETY: passed on to the caller; `Segment` has the layout of `rte_mbuf`.
-    unsafe { dpdk_sys::pmd_mbuf_free(segment.as_ptr().cast()) }
-}
-
 #[cfg(not(feature = "dpdk"))]
 unsafe fn free_mbuf(_segment: NonNull<Segment>) {
     unreachable!("no mbuf exists in a build without DPDK");
@@ -564,6 +560,9 @@ pub(crate) mod flag {
         }
     }
 }
+
+#[cfg(feature = "dpdk")]
+mod mbuf;
 
 #[cfg(test)]
 mod tests;

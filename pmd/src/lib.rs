@@ -13,6 +13,8 @@
 //! [`toeplitz`] tells which queue a device's hash leads a packet to.
 
 mod burst;
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 mod frame;
 pub mod mem;
 pub mod pcap;

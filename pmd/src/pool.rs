@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::Frame;
+#[cfg(feature = "dpdk")]
+use crate::dpdk::pool::MbufPool;
 
 pub(crate) mod heap;
 
@@ -18,6 +20,8 @@ pub struct Pool(Kind);
 #[derive(Clone)]
 enum Kind {
     Heap(Arc<heap::HeapPool>),
+    #[cfg(feature = "dpdk")]
+    Mbuf(MbufPool),
 }
 
 impl Pool {
@@ -31,11 +35,19 @@ impl Pool {
         Self(Kind::Heap(heap::HeapPool::new(count, room)))
     }
 
+    /// A device's pool.
+    #[cfg(feature = "dpdk")]
+    pub(crate) fn mbuf(pool: MbufPool) -> Self {
+        Self(Kind::Mbuf(pool))
+    }
+
     /// An empty frame of one segment, or `None` when all frames are in use.
     #[inline]
     pub fn alloc(&self) -> Option<Frame> {
         match &self.0 {
             Kind::Heap(pool) => pool.alloc(),
+            #[cfg(feature = "dpdk")]
+            Kind::Mbuf(pool) => pool.alloc(),
         }
     }
 
@@ -76,6 +88,8 @@ impl Pool {
     pub fn capacity(&self) -> usize {
         match &self.0 {
             Kind::Heap(pool) => pool.capacity(),
+            #[cfg(feature = "dpdk")]
+            Kind::Mbuf(pool) => pool.capacity(),
         }
     }
 
@@ -83,6 +97,8 @@ impl Pool {
     pub fn available(&self) -> usize {
         match &self.0 {
             Kind::Heap(pool) => pool.available(),
+            #[cfg(feature = "dpdk")]
+            Kind::Mbuf(pool) => pool.available(),
         }
     }
 
@@ -90,6 +106,8 @@ impl Pool {
     pub fn room(&self) -> usize {
         match &self.0 {
             Kind::Heap(pool) => pool.room(),
+            #[cfg(feature = "dpdk")]
+            Kind::Mbuf(pool) => pool.room(),
         }
     }
 }

@@ -1,0 +1,273 @@
+//! Setting up a device by its capabilities, in DPDK's order: configure, MTU, queues, start, the rest.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use dpdk_sys as sys;
+
+use super::{DeviceConfig, Port, Rss};
+use crate::dpdk::pool::{Lease, Shape};
+use crate::dpdk::{Error, log};
+use crate::toeplitz::{Key, RedirectionTable};
+use crate::{Pool, TxOffload};
+
+/// A started device's constants.
+pub(in crate::dpdk) struct Plan {
+    pub(in crate::dpdk) mac: [u8; 6],
+    pub(in crate::dpdk) mtu: u16,
+    pub(in crate::dpdk) tx: TxOffload,
+    pub(in crate::dpdk) pool: Pool,
+    pub(super) rss: Option<Rss>,
+}
+
+/// Starts an attached device. When that fails, dropping the port detaches it.
+pub(super) fn start(mut port: Port, config: &DeviceConfig) -> Result<(Port, Plan), Error> {
+    log::forget();
+    let capabilities = capabilities(&mut port)?;
+    check_queues(&port, &capabilities, config.queues)?;
+    let offloads = Offloads::of(&port, &capabilities, config);
+    configure(&mut port, &capabilities, config, offloads)?;
+    let mtu = set_mtu(&port, &capabilities, config.mtu)?;
+    let pool = set_up_queues(&mut port, &capabilities, config, mtu)?;
+    // SAFETY: the port is configured, and all its queues are set up.
+    done(&port, "start it", unsafe { sys::rte_eth_dev_start(port.id) })?;
+    port.running = config.queues;
+    if config.promiscuous {
+        // SAFETY: the port is open.
+        let code = unsafe { sys::rte_eth_promiscuous_enable(port.id) };
+        done(&port, "make it promiscuous", code)?;
+    }
+    let rss = offloads.rss.then(|| spread(&port, &capabilities, config)).transpose()?;
+    let plan = Plan { mac: mac(&port)?, mtu, tx: offloads.tx(), pool, rss };
+    Ok((port, plan))
+}
+
+fn capabilities(port: &mut Port) -> Result<sys::rte_eth_dev_info, Error> {
+    let mut info = MaybeUninit::<sys::rte_eth_dev_info>::zeroed();
+    // SAFETY: the port is open.
+    let code = unsafe { sys::rte_eth_dev_info_get(port.id, info.as_mut_ptr()) };
+    done(port, "ask for its capabilities", code)?;
+    // SAFETY: it was zeroed, which is valid, and then filled.
+    let info = unsafe { info.assume_init() };
+    if !info.driver_name.is_null() {
+        // SAFETY: a static C string of the driver.
+        port.driver = unsafe { CStr::from_ptr(info.driver_name) }.to_string_lossy().into_owned();
+    }
+    Ok(info)
+}
+
+fn check_queues(port: &Port, device: &sys::rte_eth_dev_info, asked: u16) -> Result<(), Error> {
+    let said = device.max_rx_queues.min(device.max_tx_queues);
+    let most = if port.driver == TAP { said.min(TAP_QUEUES) } else { said };
+    if (1..=most).contains(&asked) {
+        return Ok(());
+    }
+    Err(Error::Queues { device: port.label.clone(), asked, most })
+}
+
+/// What the device is asked to do for us, as DPDK's bits.
+#[derive(Clone, Copy)]
+struct Offloads {
+    rx: u64,
+    tx: u64,
+    rss: bool,
+}
+
+impl Offloads {
+    fn of(port: &Port, device: &sys::rte_eth_dev_info, config: &DeviceConfig) -> Self {
+        // net_tap says so and does not: the kernel's tun driver spreads flows by a hash of its own.
+        let rss = config.queues > 1
+            && port.driver != TAP
+            && device.flow_type_rss_offloads & RSS_FLOWS != 0
+            && usize::from(device.hash_key_size) >= Key::LEN
+            && device.reta_size.is_power_of_two();
+        let (mut rx, mut tx) = (0, u64::from(sys::RTE_ETH_TX_OFFLOAD_MULTI_SEGS));
+        if rss {
+            rx |= u64::from(sys::RTE_ETH_RX_OFFLOAD_RSS_HASH);
+        }
+        if config.checksum_offload {
+            rx |= RX_CHECKSUMS;
+            tx |= TX_CHECKSUMS;
+        }
+        Self { rx: rx & device.rx_offload_capa, tx: tx & device.tx_offload_capa, rss }
+    }
+
+    fn tx(self) -> TxOffload {
+        let has = |bit: u32| self.tx & u64::from(bit) != 0;
+        TxOffload {
+            ipv4: has(sys::RTE_ETH_TX_OFFLOAD_IPV4_CKSUM),
+            tcp: has(sys::RTE_ETH_TX_OFFLOAD_TCP_CKSUM),
+            udp: has(sys::RTE_ETH_TX_OFFLOAD_UDP_CKSUM),
+            multi_segment: has(sys::RTE_ETH_TX_OFFLOAD_MULTI_SEGS),
+        }
+    }
+}
+
+fn configure(
+    port: &mut Port,
+    device: &sys::rte_eth_dev_info,
+    config: &DeviceConfig,
+    offloads: Offloads,
+) -> Result<(), Error> {
+    // SAFETY: all zeros is DPDK's configuration of defaults.
+    let mut wanted: sys::rte_eth_conf = unsafe { MaybeUninit::zeroed().assume_init() };
+    wanted.rxmode.offloads = offloads.rx;
+    wanted.txmode.offloads = offloads.tx;
+    if offloads.rss {
+        // Devices that want a longer key never use the bytes behind ours.
+        port.rss_key = config.rss_key.bytes().to_vec();
+        port.rss_key.resize(usize::from(device.hash_key_size), 0);
+        let rss = &mut wanted.rx_adv_conf.rss_conf;
+        rss.rss_key = port.rss_key.as_mut_ptr();
+        rss.rss_key_len = device.hash_key_size;
+        rss.rss_hf = RSS_FLOWS & device.flow_type_rss_offloads;
+        wanted.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
+    }
+    if port.driver == TAP {
+        wanted.intr_conf.set_rxq(1);
+    }
+    // SAFETY: the port is open and stopped. The configuration is copied; the key is not, and stays with the port.
+    let code = unsafe {
+        sys::rte_eth_dev_configure(port.id, config.queues, config.queues, &raw const wanted)
+    };
+    done(port, "configure it", code).map(drop)
+}
+
+/// The device's MTU, after setting it if one is asked for.
+fn set_mtu(port: &Port, device: &sys::rte_eth_dev_info, asked: Option<u16>) -> Result<u16, Error> {
+    let mut mtu = 0;
+    // SAFETY: the port is open, and `mtu` a place for the answer.
+    done(port, "ask for its MTU", unsafe { sys::rte_eth_dev_get_mtu(port.id, &raw mut mtu) })?;
+    let Some(asked) = asked.filter(|&asked| asked != mtu) else { return Ok(mtu) };
+    if !(device.min_mtu..=device.max_mtu.min(LARGEST_MTU)).contains(&asked) {
+        return Err(Error::Mtu {
+            device: port.label.clone(),
+            asked,
+            least: device.min_mtu,
+            most: device.max_mtu.min(LARGEST_MTU),
+        });
+    }
+    // SAFETY: the port is configured and stopped.
+    match unsafe { sys::rte_eth_dev_set_mtu(port.id, asked) } {
+        0 => Ok(asked),
+        code if code == -libc::ENOTSUP => {
+            Err(Error::Mtu { device: port.label.clone(), asked, least: mtu, most: mtu })
+        }
+        code => Err(port.failed("set its MTU", code)),
+    }
+}
+
+/// Sets up the queues, with a pool that has what they hold and the frames that are asked for beyond.
+fn set_up_queues(
+    port: &mut Port,
+    device: &sys::rte_eth_dev_info,
+    config: &DeviceConfig,
+    mtu: u16,
+) -> Result<Pool, Error> {
+    let (mut rx, mut tx) = (config.rx_descriptors, config.tx_descriptors);
+    // SAFETY: the port is configured, and both are places to adjust.
+    let code = unsafe { sys::rte_eth_dev_adjust_nb_rx_tx_desc(port.id, &raw mut rx, &raw mut tx) };
+    done(port, "choose its descriptors", code)?;
+    // SAFETY: the port is open.
+    let node = unsafe { sys::rte_eth_dev_socket_id(port.id) };
+    let held = u32::from(config.queues) * (u32::from(rx) + u32::from(tx));
+    let shape = Shape { node, frames: config.frames + held, room: room(device, mtu) };
+    let lease = Lease::take(shape).ok_or_else(|| Error::NoMemory {
+        device: port.label.clone(),
+        frames: shape.frames as usize,
+        room: usize::from(shape.room),
+    })?;
+    let pool = lease.pool;
+    port.lease = Some(lease);
+    // -1, any node, is DPDK's own value there.
+    let node = node.cast_unsigned();
+    for queue in 0..config.queues {
+        // SAFETY: the port is configured with this many queues; null asks for the driver's defaults, and the pool lives for
+        // ever.
+        let codes = unsafe {
+            [
+                sys::rte_eth_rx_queue_setup(port.id, queue, rx, node, ptr::null(), pool.as_ptr()),
+                sys::rte_eth_tx_queue_setup(port.id, queue, tx, node, ptr::null()),
+            ]
+        };
+        done(port, "set up its receive queues", codes[0])?;
+        done(port, "set up its transmit queues", codes[1])?;
+    }
+    Ok(Pool::mbuf(pool))
+}
+
+/// Bytes of a frame, so that a packet of the MTU fits in one segment.
+fn room(device: &sys::rte_eth_dev_info, mtu: u16) -> u16 {
+    let packet = mtu.saturating_add(LINK_OVERHEAD).next_multiple_of(64);
+    let least = u16::try_from(device.min_rx_bufsize).unwrap_or(LEAST_ROOM);
+    packet.max(least).max(LEAST_ROOM)
+}
+
+/// Spreads hashes evenly over the queues.
+fn spread(
+    port: &Port,
+    device: &sys::rte_eth_dev_info,
+    config: &DeviceConfig,
+) -> Result<Rss, Error> {
+    let table = RedirectionTable::even(usize::from(device.reta_size), config.queues);
+    let group = sys::RTE_ETH_RETA_GROUP_SIZE as usize;
+    let mut groups: Vec<_> = table
+        .entries()
+        .chunks(group)
+        .map(|queues| {
+            let mut entry = sys::rte_eth_rss_reta_entry64 { mask: 0, reta: [0; 64] };
+            for (index, &queue) in queues.iter().enumerate() {
+                entry.mask |= 1 << index;
+                entry.reta[index] = queue;
+            }
+            entry
+        })
+        .collect();
+    // SAFETY: the port runs, and `groups` covers `reta_size` entries.
+    let code =
+        unsafe { sys::rte_eth_dev_rss_reta_update(port.id, groups.as_mut_ptr(), device.reta_size) };
+    done(port, "fill its redirection table", code)?;
+    Ok(Rss { key: config.rss_key, table })
+}
+
+fn mac(port: &Port) -> Result<[u8; 6], Error> {
+    let mut address = sys::rte_ether_addr::default();
+    // SAFETY: the port is open, and `address` a place for the answer.
+    let code = unsafe { sys::rte_eth_macaddr_get(port.id, &raw mut address) };
+    done(port, "ask for its address", code).map(|_| address.addr_bytes)
+}
+
+fn done(port: &Port, step: &'static str, code: i32) -> Result<i32, Error> {
+    if code < 0 { Err(port.failed(step, code)) } else { Ok(code) }
+}
+
+pub(in crate::dpdk) const TAP: &str = "net_tap";
+
+/// net_tap says 16; five or more overrun its memory (DPDK 22.11).
+const TAP_QUEUES: u16 = 4;
+
+/// Ethernet's header, two VLAN tags and its checksum.
+const LINK_OVERHEAD: u16 = 14 + 2 * 4 + 4;
+
+/// What many NICs take at least, and what holds an ordinary packet.
+const LEAST_ROOM: u16 = 2048;
+
+/// A segment counts its buffer in 16 bits, headroom included.
+const LARGEST_MTU: u16 = 65_000;
+
+const RX_CHECKSUMS: u64 = (sys::RTE_ETH_RX_OFFLOAD_IPV4_CKSUM
+    | sys::RTE_ETH_RX_OFFLOAD_TCP_CKSUM
+    | sys::RTE_ETH_RX_OFFLOAD_UDP_CKSUM) as u64;
+
+const TX_CHECKSUMS: u64 = (sys::RTE_ETH_TX_OFFLOAD_IPV4_CKSUM
+    | sys::RTE_ETH_TX_OFFLOAD_TCP_CKSUM
+    | sys::RTE_ETH_TX_OFFLOAD_UDP_CKSUM) as u64;
+
+/// Addresses, and ports where the packet has them and is no fragment.
+const RSS_FLOWS: u64 = (sys::RTE_ETH_RSS_IPV4
+    | sys::RTE_ETH_RSS_IPV6
+    | sys::RTE_ETH_RSS_NONFRAG_IPV4_TCP
+    | sys::RTE_ETH_RSS_NONFRAG_IPV4_UDP
+    | sys::RTE_ETH_RSS_NONFRAG_IPV6_TCP
+    | sys::RTE_ETH_RSS_NONFRAG_IPV6_UDP) as u64;

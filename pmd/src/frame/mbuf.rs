@@ -1,0 +1,46 @@
+//! What only frames of DPDK's memory need.
+
+use std::ptr::NonNull;
+
+use super::{Frame, Segment, flag};
+
+impl Frame {
+    /// Whether a device that takes no more than `max_segments` segments and `max_len` bytes can send this frame as it is.
+    #[inline]
+    pub(crate) fn is_sendable(&self, max_segments: u16, max_len: u32) -> bool {
+        let first = self.segment();
+        first.nb_segs <= max_segments && first.pkt_len <= max_len && self.is_all_mbuf()
+    }
+
+    /// Whether every segment's memory is a device's.
+    #[inline]
+    pub(crate) fn is_all_mbuf(&self) -> bool {
+        let mut segment = self.segment();
+        loop {
+            if segment.pool.is_null() {
+                return false;
+            }
+            // SAFETY: `next` is null or a segment that this frame owns.
+            match unsafe { segment.next.as_ref() } {
+                Some(next) => segment = next,
+                None => return true,
+            }
+        }
+    }
+
+    /// Takes over what `other` asks of the device.
+    pub(crate) fn copy_tx_request(&mut self, other: &Self) {
+        let (flags, lengths) = (other.segment().ol_flags, other.segment().tx_offload);
+        let segment = self.segment_mut();
+        segment.ol_flags = segment.ol_flags & !flag::TX_ALL | flags & flag::TX_ALL;
+        segment.tx_offload = lengths;
+    }
+}
+
+/// # Safety
+///
+/// `segment` is a single mbuf that the caller owns.
+pub(super) unsafe fn free_mbuf(segment: NonNull<Segment>) {
+    // SAFETY: passed on to the caller; `Segment` has the layout of `rte_mbuf`.
+    unsafe { dpdk_sys::pmd_mbuf_free(segment.as_ptr().cast()) }
+}

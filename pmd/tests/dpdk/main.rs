@@ -1,0 +1,60 @@
+//! Devices of DPDK, as they run on a machine without any NIC.
+//!
+//! EAL starts once per process: run these with `cargo nextest run -p pmd --features dpdk`, which gives each a process.
+
+mod ring;
+
+use std::time::{Duration, Instant};
+
+use pmd::dpdk::{Device, DeviceConfig, DeviceSpec, Eal, HugePages};
+use pmd::{Burst, Pool, QueuePair};
+
+/// EAL as a newcomer has it: without huge pages.
+fn eal() -> Eal {
+    Eal::builder().huge_pages(HugePages::Never).start().expect("EAL starts")
+}
+
+/// A device of few frames, so that a lost one shows.
+fn small() -> DeviceConfig {
+    DeviceConfig {
+        frames: 1024,
+        rx_descriptors: 128,
+        tx_descriptors: 128,
+        ..DeviceConfig::default()
+    }
+}
+
+fn open(eal: Eal, spec: &str, config: &DeviceConfig) -> (Device, Vec<Box<dyn QueuePair>>) {
+    let spec: DeviceSpec = spec.parse().expect("a device");
+    Device::open(eal, &spec, config).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// `count` frames of the pool, each with its number in its first four bytes.
+fn numbered(pool: &Pool, count: u32) -> Burst {
+    let mut burst = Burst::new();
+    for number in 0..count {
+        let mut frame = pool.alloc().expect("the pool has frames");
+        let bytes = frame.append(64).expect("a fresh frame has room");
+        bytes.fill(0);
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        burst.push(frame).expect("a burst holds 64");
+    }
+    burst
+}
+
+/// Polls until `done` has an answer.
+fn within<T>(time: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + time;
+    loop {
+        let answer = done();
+        if answer.is_some() || Instant::now() > deadline {
+            return answer;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Whether all frames come back to the pool soon.
+fn completes(pool: &Pool) -> bool {
+    within(Duration::from_secs(2), || (pool.available() == pool.capacity()).then_some(())).is_some()
+}
