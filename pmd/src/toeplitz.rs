@@ -295,6 +295,12 @@ mod tests {
     fn few_random_keys_are_bad_and_those_are_refused() {
         assert_eq!(Key::from_random([0; 40]), None);
         assert_eq!(Key::from_random([0x6d; 40]), None, "windows that repeat reach eight values");
+        for (name, local_port) in [("IPv4", 10..16), ("IPv6", 34..40)] {
+            let mut bytes = *Key::MICROSOFT.bytes();
+            assert!(Key::from_random(bytes).is_some());
+            bytes[local_port].fill(0);
+            assert_eq!(Key::from_random(bytes), None, "bad for {name} alone");
+        }
         let mut word = 1_u32;
         let mut random = || {
             word = word.wrapping_mul(0x915f_77f5).wrapping_add(1);

@@ -118,6 +118,24 @@ fn both_directions_are_in_the_file_in_their_order() {
 }
 
 #[test]
+fn what_passes_is_soon_in_the_file() {
+    let (queue, handle) = mem::device(Pool::heap(8, 64), 1500);
+    let file = File::default();
+    let (mut queue, _recording) =
+        record(Box::new(queue), file.clone(), Options::default(), steps()).unwrap();
+    for n in 1..=3 {
+        handle.inject_bytes(b"four").unwrap();
+        queue.rx_burst(&mut Burst::new());
+        let patience = std::time::Instant::now() + Duration::from_secs(30);
+        while file.bytes().len() < 24 + n * 20 {
+            assert!(std::time::Instant::now() < patience, "packet {n} is not in the file");
+            std::thread::sleep(Duration::from_micros(100));
+            queue.rx_burst(&mut Burst::new());
+        }
+    }
+}
+
+#[test]
 fn the_bytes_are_those_of_the_format() {
     let (queue, handle) = mem::ethernet(Pool::heap(8, 64), 1500, [2; 6]);
     let file = File::default();

@@ -121,8 +121,6 @@ fn write_until_stopped(shared: &Shared, mut sink: impl Write) -> io::Result<u64>
     let mut recorded = 0;
     let mut result = Ok(());
     loop {
-        // Read before the queue: what was filled before the stop is then seen.
-        let stopped = shared.stopped.load(Ordering::Acquire);
         while let Some(mut buffer) = shared.filled.pop() {
             if result.is_ok() {
                 result = sink.write_all(&buffer.bytes);
@@ -133,10 +131,13 @@ fn write_until_stopped(shared: &Shared, mut sink: impl Write) -> io::Result<u64>
             let queued = shared.idle.push(buffer);
             debug_assert!(queued.is_ok(), "the queue has room for every buffer");
         }
-        if stopped {
+        // Only now: a sink that parks by itself may have taken a wake-up for its own, so both the queue and the stop
+        // are looked at after the last writing.
+        if !shared.stopped.load(Ordering::Acquire) {
+            thread::park();
+        } else if shared.filled.is_empty() {
             return result.and_then(|()| sink.flush()).map(|()| recorded);
         }
-        thread::park();
     }
 }
 
