@@ -34,6 +34,7 @@
 mod chance;
 mod direction;
 mod end;
+mod offload;
 mod switch;
 mod wire;
 
@@ -44,7 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chance::Chance;
 use direction::Direction;
 use end::Inlet;
-pub use end::{End, EndId, SimQueue};
+pub use end::{End, EndId, Offload, SimQueue};
 use switch::Switch;
 pub use wire::{BurstLoss, Rate, Statistics, Wire};
 

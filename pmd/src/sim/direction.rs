@@ -157,7 +157,7 @@ impl Direction {
 }
 
 /// Length of the Ethernet header with at most one VLAN tag, if an IP packet follows.
-fn link_header_len(frame: &Frame) -> Option<usize> {
+pub(super) fn link_header_len(frame: &Frame) -> Option<usize> {
     let mut header = [0; ETHERNET_LEN + VLAN_LEN];
     frame.copy_to(0, &mut header);
     let ether_type = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);

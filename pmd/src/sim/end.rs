@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Shared, Statistics};
+use super::{Shared, Statistics, offload};
 use crate::{Burst, Frame, Medium, Pool, QueueInfo, QueuePair, TxOffload};
 
 /// What to put at the end of a wire.
@@ -16,11 +16,22 @@ pub struct End {
     pub pool: Pool,
     /// Most frames that wait to be received; further ones are dropped.
     pub rx_ring: usize,
+    /// What it computes itself.
+    pub offload: Offload,
+}
+
+/// What a card computes itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Offload {
+    /// Nothing: whoever receives must verify checksums.
+    None,
+    /// It fills in the IPv4, TCP and UDP checksums that it is asked for, and verifies those that arrive.
+    Checksums,
 }
 
 impl End {
     /// The `n`-th end: address `02:00:00:00:nn:nn`, an MTU of 1500, a heap pool of 4096 frames with room for 2048 bytes
-    /// each, and a ring of 1024 frames.
+    /// each, a ring of 1024 frames, no offload.
     pub fn new(n: u16) -> Self {
         let [high, low] = n.to_be_bytes();
         Self {
@@ -28,6 +39,7 @@ impl End {
             mtu: 1500,
             pool: Pool::heap(4096, 2048),
             rx_ring: 1024,
+            offload: Offload::None,
         }
     }
 
@@ -49,20 +61,22 @@ pub struct EndId(pub(super) usize);
 pub struct SimQueue {
     id: EndId,
     info: QueueInfo,
+    offload: Offload,
     network: Shared,
 }
 
 impl SimQueue {
     pub(super) fn new(end: End, id: EndId, network: Shared) -> Self {
+        let fills = end.offload == Offload::Checksums;
         let info = QueueInfo {
             device: format!("sim{}", id.0),
             queue: 0,
             medium: Medium::Ethernet(end.address),
             mtu: end.mtu,
-            tx_offload: TxOffload { multi_segment: true, ..TxOffload::default() },
+            tx_offload: TxOffload { ipv4: fills, tcp: fills, udp: fills, multi_segment: true },
             pool: end.pool,
         };
-        Self { id, info, network }
+        Self { id, info, offload: end.offload, network }
     }
 
     /// The end's name in its simulation.
@@ -73,7 +87,7 @@ impl SimQueue {
 
 impl QueuePair for SimQueue {
     fn rx_burst(&mut self, burst: &mut Burst) -> usize {
-        self.network.lock().inlets[self.id.0].take(burst)
+        self.network.lock().inlets[self.id.0].take(burst, self.offload)
     }
 
     fn tx_burst(&mut self, burst: &mut Burst) -> usize {
@@ -81,6 +95,9 @@ impl QueuePair for SimQueue {
         let direction = network.inlets[self.id.0].outgoing;
         let count = burst.len();
         for mut frame in burst.drain() {
+            if self.offload == Offload::Checksums {
+                offload::fill(&mut frame);
+            }
             frame.clear_offload();
             pad(&mut frame);
             network.send(direction, frame);
@@ -125,9 +142,12 @@ impl Inlet {
         }
     }
 
-    fn take(&mut self, burst: &mut Burst) -> usize {
+    fn take(&mut self, burst: &mut Burst, offload: Offload) -> usize {
         let count = burst.room().min(self.ring.len());
-        for frame in self.ring.drain(..count) {
+        for mut frame in self.ring.drain(..count) {
+            if offload == Offload::Checksums {
+                frame.set_rx_offload(offload::verify(&frame));
+            }
             burst.push(frame).expect("no more than there is room for");
         }
         count

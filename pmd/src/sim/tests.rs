@@ -4,7 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Burst, ChecksumStatus, L4Checksum, QueuePair, RxOffload, TxChecksum};
+use crate::{Burst, ChecksumStatus, L4Checksum, QueuePair, RxOffload, TxChecksum, TxOffload};
 
 const MS: u64 = 1_000_000;
 
@@ -265,6 +265,49 @@ fn what_another_device_said_does_not_pass() {
 }
 
 #[test]
+fn a_card_with_offload_fills_in_and_verifies() {
+    let builder = etherparse::PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+        .udp(1, 2);
+    let mut right_sums = Vec::new();
+    builder.write(&mut right_sums, &[7; 40]).unwrap();
+    let mut no_sums = right_sums.clone();
+    no_sums[24..26].fill(0);
+    // The pseudo-header: addresses, protocol 17 and a length of 48.
+    let pseudo = 2 * (0xc000 + 0x0200) + 1 + 2 + 17 + 48_u32;
+    let pseudo = u16::try_from(pseudo % 0xffff).unwrap();
+    no_sums[40..42].copy_from_slice(&pseudo.to_be_bytes());
+
+    let mut sim = Sim::new(1);
+    let card = |n| End { offload: Offload::Checksums, ..End::new(n) };
+    let (mut left, mut right) = sim.link(card(1), card(2), Wire::default());
+    let wanted = TxChecksum { l2_len: 14, l3_len: 20, ipv4_header: true, l4: L4Checksum::Udp };
+    let send_one = |left: &mut SimQueue| {
+        let mut frame = left.info().pool.frame_of(&no_sums).unwrap();
+        frame.request_checksum(wanted);
+        let mut burst = Burst::new();
+        burst.push(frame).unwrap();
+        left.tx_burst(&mut burst);
+    };
+    send_one(&mut left);
+    sim.change(left.id(), Way::Out, |wire| wire.corrupt = 1.0);
+    send_one(&mut left);
+    sim.advance(0);
+
+    let mut burst = Burst::new();
+    assert_eq!(right.rx_burst(&mut burst), 2);
+    let mut got = burst.drain();
+    let (whole, corrupt) = (got.next().unwrap(), got.next().unwrap());
+    assert_eq!(whole.head(), right_sums);
+    let (good, bad) = (ChecksumStatus::Good, ChecksumStatus::Bad);
+    assert_eq!(whole.rx_offload(), RxOffload { ip: good, l4: good, rss_hash: None });
+    let found = corrupt.rx_offload();
+    assert!(found.ip == bad || found.l4 == bad, "{found:?}");
+    let filled = TxOffload { ipv4: true, tcp: true, udp: true, multi_segment: true };
+    assert_eq!(right.info().tx_offload, filled);
+}
+
+#[test]
 fn a_full_ring_misses_frames() {
     let mut sim = Sim::new(1);
     let small = End { rx_ring: 2, ..End::new(2) };
@@ -300,11 +343,13 @@ fn a_switch_learns_where_addresses_are() {
         bytes
     };
     let broadcast = [&[0xff; 6][..], &frame(0, 1)[6..]].concat();
+    let from_group = [&frame(1, 0)[..6], &[0xff; 6], &frame(1, 0)[12..]].concat();
     for (name, sender, bytes, want) in [
         ("unknown: flooded", 0, frame(2, 1), [0, 1, 1]),
         ("learnt from that", 1, frame(1, 2), [1, 0, 0]),
         ("and from this", 0, frame(2, 1), [0, 1, 0]),
-        ("a group: to all others", 0, broadcast, [0, 1, 1]),
+        ("a group as a source", 1, from_group, [1, 0, 0]),
+        ("is not learnt: to all others", 0, broadcast, [0, 1, 1]),
         ("on the sender's own side", 0, frame(1, 1), [0, 0, 0]),
         ("an address that moves", 2, frame(1, 2), [1, 0, 0]),
         ("is found where it is now", 0, frame(2, 1), [0, 0, 1]),
