@@ -1,6 +1,9 @@
 //! TCP (RFC 9293): one file per step of the RFC or per algorithm.
 
 mod config;
+pub(crate) mod congestion;
+mod isn;
+mod rtt;
 pub(crate) mod seq;
 pub(crate) mod state;
 mod table;
