@@ -10,6 +10,7 @@ pub mod drops;
 mod linked;
 mod metrics;
 mod rng;
+mod table;
 pub mod time;
 mod timer;
 

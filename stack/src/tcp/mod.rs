@@ -6,6 +6,5 @@ mod isn;
 mod rtt;
 pub(crate) mod seq;
 pub(crate) mod state;
-mod table;
 
 pub use config::TcpConfig;

@@ -5,6 +5,8 @@
 
 use std::net::Ipv4Addr;
 
+use pmd::Frame;
+
 /// A sum in progress over bytes that arrive in pieces of any length, even or odd.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
@@ -54,6 +56,16 @@ impl Sum {
         });
         if !bytes.len().is_multiple_of(2) {
             self.next = self.next.other();
+        }
+    }
+
+    /// Adds the bytes of a packet behind the first `skip`, over its segments.
+    pub(crate) fn add_frame(&mut self, frame: &Frame, skip: usize) {
+        let mut skip = skip;
+        for bytes in frame.segments() {
+            let skipped = skip.min(bytes.len());
+            self.add_bytes(bytes.get(skipped..).unwrap_or_default());
+            skip -= skipped;
         }
     }
 

@@ -7,7 +7,7 @@ use crate::socket::SocketId;
 ///
 /// It grows by whole blocks, so that growth never moves a value and never pauses. Places are reused
 /// oldest first: a generation then comes around as late as possible (socket contract, R-26).
-pub(super) struct Table<T> {
+pub(crate) struct Table<T> {
     blocks: Vec<Box<[Slot<T>]>>,
     vacant_first: u32,
     vacant_last: u32,
@@ -27,12 +27,12 @@ enum Content<T> {
 
 impl<T> Table<T> {
     /// An empty table for at most `limit` values.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { blocks: vec![], vacant_first: NONE, vacant_last: NONE, len: 0, limit }
     }
 
     /// Puts in what `make` makes, which is told its id. `None`, and nothing made, at the limit.
-    pub(super) fn insert_with(&mut self, make: impl FnOnce(SocketId) -> T) -> Option<SocketId> {
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce(SocketId) -> T) -> Option<SocketId> {
         if self.len >= self.limit {
             return None;
         }
@@ -53,7 +53,7 @@ impl<T> Table<T> {
     }
 
     /// Takes a value out; its id and every copy of it are stale from here on.
-    pub(super) fn remove(&mut self, id: SocketId) -> Option<T> {
+    pub(crate) fn remove(&mut self, id: SocketId) -> Option<T> {
         self.get_mut(id)?;
         let slot = self.slot_mut(id.index)?;
         slot.generation = slot.generation.wrapping_add(1);
@@ -74,7 +74,7 @@ impl<T> Table<T> {
         }
     }
 
-    pub(super) fn get_mut(&mut self, id: SocketId) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut T> {
         match self.slot_mut(id.index)? {
             Slot { generation, content: Content::Occupied(value) }
                 if *generation == id.generation =>
@@ -85,14 +85,14 @@ impl<T> Table<T> {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.blocks.iter().flatten().filter_map(|slot| match &slot.content {
             Content::Occupied(value) => Some(value),
             Content::Vacant { .. } => None,
         })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
