@@ -25,6 +25,8 @@ mod net;
 
 mod ip;
 
+mod icmp;
+
 mod demux;
 mod gradual;
 

@@ -6,15 +6,23 @@ use std::sync::Arc;
 
 use pmd::{Frame, Pool, QueueInfo, TxOffload};
 
+use crate::counters::Counter;
 use crate::drops::Drop;
+use crate::icmp::{RateLimit, Trouble};
 use crate::ip::{
-    Identification, Ipv4Prefix, NextHop, PathMtus, Reassembly, Route, RouteTable, Unreachable,
+    Heard, Identification, Ipv4Prefix, NextHop, PathMtus, Reassembly, Route, RouteTable,
+    Unreachable,
 };
 use crate::link::Link;
 use crate::metrics::Metrics;
+use crate::neighbor::{Detection, Neighbors};
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::timer::Wheel;
+use crate::timer::{TimerKey, Wheel};
+use crate::wire::ethernet::MacAddr;
+use crate::wire::icmpv4::{Exceeded, IcmpHeader};
+
+mod stations;
 
 /// The layers from the device to IP, with what every layer needs: the time, chance, and where to count.
 ///
@@ -34,12 +42,22 @@ pub(crate) struct Net {
     pub(crate) path_mtus: PathMtus,
     pub(crate) identification: Identification,
     pub(crate) reassembly: Reassembly,
+    pub(crate) icmp_limit: RateLimit,
+    /// `None` on a device without link headers.
+    pub(crate) neighbors: Option<Neighbors>,
+    neighbor_timer: Option<(Instant, TimerKey)>,
+    /// Packets of ours that could not be sent on: the protocol loop tells the sockets.
+    pub(crate) troubles: VecDeque<Trouble>,
+    /// Stations that use an address of ours: the protocol loop warns.
+    pub(crate) conflicts: Vec<(Ipv4Addr, MacAddr)>,
     pool: Pool,
 }
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Timer {
+    /// A neighbour, or a claim of ours, wants to be looked at.
+    Neighbors,
     /// A datagram's missing fragments are late.
     Reassembly(u16),
 }
@@ -55,7 +73,7 @@ pub(crate) struct Interface {
 }
 
 /// What the network below the transports is told at its start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct NetConfig {
     pub(crate) addresses: Vec<Ipv4Prefix>,
     /// Routes besides those to the networks of our addresses.
@@ -63,6 +81,8 @@ pub(crate) struct NetConfig {
     pub(crate) vlan: Option<u16>,
     /// A smaller MTU than the device's.
     pub(crate) mtu: Option<u16>,
+    /// How carefully our addresses are probed before they are used.
+    pub(crate) detection: Detection,
 }
 
 impl Net {
@@ -70,6 +90,7 @@ impl Net {
     pub(crate) fn new(
         config: &NetConfig,
         device: &QueueInfo,
+        now: Instant,
         mut rng: Rng,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -85,8 +106,14 @@ impl Net {
         for route in config.routes.iter().copied().chain(connected) {
             let _left_out = routes.insert(route);
         }
-        Self {
-            now: Instant::ZERO,
+        let neighbors = stations::neighbors(config, device.medium, now, &mut rng);
+        let mut net = Self {
+            now,
+            neighbors,
+            neighbor_timer: None,
+            troubles: VecDeque::new(),
+            conflicts: Vec::new(),
+            icmp_limit: RateLimit::default(),
             identification: Identification::new(&mut rng),
             rng,
             timers: Wheel::new(),
@@ -98,7 +125,30 @@ impl Net {
             path_mtus: PathMtus::default(),
             reassembly: Reassembly::new(device.pool.capacity() / 4),
             pool: device.pool.clone(),
+        };
+        net.arm_neighbor_timer();
+        net
+    }
+
+    /// Gives up a datagram whose fragments did not come in time.
+    pub(crate) fn reassembly_timeout(&mut self, index: u16) {
+        let expired = self.reassembly.expire(index, &mut self.timers);
+        self.metrics.count(Counter::IpReasmFails);
+        (0..expired.fragments).for_each(|_| self.metrics.count_drop(Drop::FragmentTimeout));
+        let late = IcmpHeader::TimeExceeded(Exceeded::Reassembly);
+        if let Some(first) = expired.first
+            && let Err(drop) = self.send_icmp_error(&first, late)
+        {
+            self.metrics.count_drop(drop);
         }
+    }
+
+    /// Remembers that packets to `destination` must be smaller. For transports that believe what they were told
+    /// ([`IcmpError::TooBig`](crate::icmp::IcmpError::TooBig)); returns the new path MTU, if it is smaller than before.
+    pub(crate) fn narrow_path(&mut self, destination: Ipv4Addr, mtu: u16, len: u16) -> Option<u16> {
+        let link_mtu = self.interface.mtu;
+        let heard = Heard { reported: mtu, refused: len, link_mtu, now: self.now };
+        self.path_mtus.learn(destination, heard)
     }
 
     /// An empty frame with headroom for every header down to the link's. `None`, which is counted, when the pool is empty.
@@ -158,11 +208,6 @@ impl Net {
         self.path_mtus.narrow(destination, self.interface.mtu, self.now)
     }
 
-    /// Sends an IP packet to a neighbour.
-    pub(crate) fn send_on_link(&mut self, _next_hop: Ipv4Addr, packet: Frame) -> Result<(), Drop> {
-        self.transmit(packet)
-    }
-
     /// Hands a complete frame to the device at the end of this turn.
     pub(crate) fn transmit(&mut self, frame: Frame) -> Result<(), Drop> {
         if self.outbox.len() >= OUTBOX_LIMIT {
@@ -206,10 +251,15 @@ const OUTBOX_LIMIT: usize = 1024;
 impl Net {
     /// A network without a link layer, as `10.0.0.1/24` with an MTU of 1500 and frames from the heap.
     pub(crate) fn for_test() -> Self {
+        Self::for_test_on(pmd::Medium::Ip, Detection::OFF)
+    }
+
+    /// The same over another medium.
+    pub(crate) fn for_test_on(medium: pmd::Medium, detection: Detection) -> Self {
         let device = QueueInfo {
             device: "test".to_owned(),
             queue: 0,
-            medium: pmd::Medium::Ip,
+            medium,
             mtu: 1500,
             tx_offload: TxOffload::default(),
             pool: Pool::heap(512, 2048),
@@ -220,9 +270,11 @@ impl Net {
                 network: "0.0.0.0/0".parse().unwrap(),
                 next: NextHop::Gateway(Ipv4Addr::new(10, 0, 0, 254)),
             }],
-            ..NetConfig::default()
+            vlan: None,
+            mtu: None,
+            detection,
         };
-        Self::new(&config, &device, Rng::new([7; 32]), Arc::new(Metrics::new()))
+        Self::new(&config, &device, Instant::ZERO, Rng::new([7; 32]), Arc::new(Metrics::new()))
     }
 
     pub(crate) fn pool_available(&self) -> usize {
@@ -231,5 +283,51 @@ impl Net {
 
     pub(crate) fn frame_of(&self, bytes: &[u8]) -> Option<Frame> {
         self.pool.frame_of(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_is_the_address_nearest_to_the_next_hop() {
+        let mut net = Net::for_test();
+        let second = ["10.9.0.1/16", "10.9.1.1/24", "10.9.1.2/24"];
+        for prefix in second.map(|text| text.parse::<Ipv4Prefix>().unwrap()) {
+            net.interface.addresses.push(prefix);
+            net.routes.insert(Route { network: prefix, next: NextHop::Destination }).unwrap();
+        }
+        for (name, destination, want) in [
+            ("on the first network", "10.0.0.77", "10.0.0.1"),
+            ("on the second", "10.9.7.7", "10.9.0.1"),
+            ("on a smaller one within it, the first of two", "10.9.1.7", "10.9.1.1"),
+            ("behind the gateway", "192.0.2.1", "10.0.0.1"),
+            ("ourselves", "10.9.1.2", "10.9.1.2"),
+            ("loopback", "127.0.0.5", "127.0.0.5"),
+            ("everyone on a network", "10.9.255.255", "10.9.0.1"),
+        ] {
+            let got = net.source_for(destination.parse().unwrap());
+            assert_eq!(got, Ok(want.parse().unwrap()), "{name}");
+        }
+        assert_eq!(net.source_for(Ipv4Addr::new(224, 0, 0, 1)), Err(Unreachable));
+    }
+
+    #[test]
+    fn a_narrow_path_is_remembered_for_its_destination_alone() {
+        let mut net = Net::for_test();
+        let (narrow, wide) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
+        assert_eq!(net.narrow_path(narrow, 1400, 1500), Some(1400));
+        assert_eq!((net.path_mtu(narrow), net.path_mtu(wide)), (1400, 1500));
+    }
+
+    #[test]
+    fn a_stuck_device_does_not_make_us_hold_frames_without_bound() {
+        let mut net = Net::for_test();
+        let frames = net.outbox_room();
+        let pool = Pool::heap(2 * frames, 64);
+        let sent: Vec<_> = (0..2 * frames).map(|_| net.transmit(pool.alloc().unwrap())).collect();
+        assert_eq!(sent.iter().filter(|sent| sent.is_ok()).count(), frames);
+        assert_eq!(sent.last(), Some(&Err(Drop::OutboxFull)));
     }
 }

@@ -18,7 +18,7 @@ impl Net {
     /// a fragment that waits for others.
     pub(crate) fn input(&mut self, frame: Frame) -> Result<Option<Datagram>, Drop> {
         match self.interface.link.input(frame)? {
-            Inbound::Arp(_) => Err(Drop::ArpForeign),
+            Inbound::Arp(packet) => self.arp_input(packet).map(|()| None),
             Inbound::Ipv4(packet, cast) => self.ipv4_input(packet, cast, Via::Device),
         }
     }
@@ -76,7 +76,7 @@ impl Net {
             return Ok(Addressed::Multicast);
         }
         let ours = match via {
-            Via::Device => self.interface.has(destination),
+            Via::Device => self.holds(destination),
             Via::Loopback => self.is_local(destination),
         };
         // What the link sent to many must be for many (RFC 1122, section 3.3.6).

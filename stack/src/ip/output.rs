@@ -67,7 +67,7 @@ impl Net {
             frame.request_checksum(TxChecksum { l2_len, l3_len: L3_LEN, ipv4_header, l4 });
         }
         self.metrics.count(Counter::IpOutTransmits);
-        self.send_on_link(next_hop, frame)
+        self.send_on_link(header.source, next_hop, frame)
     }
 
     /// Feeds a packet back to our own input: it never reaches the device, so its sums are not worth computing.
