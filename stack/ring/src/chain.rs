@@ -28,6 +28,7 @@
 use std::ptr::{self, NonNull};
 
 use crate::chunk::Chunk;
+use crate::fault::{Fault, is_on, ordering};
 use crate::sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::word::{SharedWord, Word};
 
@@ -43,7 +44,7 @@ pub(crate) fn chain(limit: usize) -> (Writer, Reader) {
     });
     words.set_limit(limit);
     (
-        Writer { words: words.clone(), tail: 0, chunk: None, hold: Hold::Free },
+        Writer { words: words.clone(), tail: 0, unpublished: 0, chunk: None, hold: Hold::Free },
         Reader { words, head: 0, seen: Word::new(0, 0), chunk: None },
     )
 }
@@ -95,6 +96,9 @@ pub(crate) struct Writer {
     words: Arc<Words>,
     /// How far bytes are written.
     tail: u64,
+    /// How many of them are not published. Never read back from the shared tail: under loom, such a load would hide
+    /// the reader's from the store that follows.
+    unpublished: u32,
     /// Where `tail` is, or one chunk before that; to be trusted only while the chain is claimed.
     chunk: Option<NonNull<Chunk>>,
     hold: Hold,
@@ -123,9 +127,9 @@ impl Writer {
         self.tail
     }
 
-    /// How far they are published. Only this writer moves that.
-    fn published(&self) -> u64 {
-        self.words.tail.load().position()
+    /// Whether bytes are written that are not published.
+    pub(crate) const fn has_unpublished(&self) -> bool {
+        self.unpublished > 0
     }
 
     /// The next bytes to fill, up to the end of a chunk; never empty unless a publication was refused.
@@ -150,6 +154,8 @@ impl Writer {
             let left = unsafe { chunk.as_ref() }.end() - self.tail;
             assert!(len as u64 <= left, "filled more than there was space");
             self.tail += len as u64;
+            // At most a chunk.
+            self.unpublished += u32::try_from(len).unwrap_or(u32::MAX);
         }
     }
 
@@ -170,20 +176,26 @@ impl Writer {
 
     /// Publishes what is written, with `flags`, where nobody else writes the tail.
     pub(crate) fn publish(&mut self, flags: u64) {
-        self.let_go();
-        let word = Word::new(self.tail, flags);
-        if word != self.words.tail.load() {
-            self.words.tail.store(word); // A1
+        if is_on(Fault::TailBeforeClaim) {
+            self.words.tail.store(Word::new(self.tail, flags));
         }
+        self.let_go();
+        self.words.tail.store(Word::new(self.tail, flags)); // A1
+        self.unpublished = 0;
     }
 
     /// Publishes what is written, or, if there is a flag in the tail, none of it, now and for ever.
     pub(crate) fn publish_unless_flagged(&mut self) -> Result<(), Word> {
-        let (published, hold) = (self.published(), self.hold);
+        let hold = self.hold;
+        if hold == Hold::Refused {
+            return Err(self.words.tail.load());
+        }
         self.let_go();
-        if self.tail == published {
+        let len = u64::from(std::mem::take(&mut self.unpublished));
+        if len == 0 {
             return Ok(());
         }
+        let published = self.tail - len;
         let result = self.words.tail.advance_unless_flagged(published, self.tail); // A1
         if result.is_err() {
             self.refused(published, hold);
@@ -214,11 +226,13 @@ impl Writer {
     /// Lets the reader give back what it has read. Comes before the publication: a reader that sees the tail must
     /// find the chain free, for nobody tells it later.
     pub(crate) fn let_go(&mut self) {
-        let nothing_written = self.tail == self.published();
         match self.hold {
             Hold::Free | Hold::Refused => return,
-            Hold::Fresh if nothing_written => self.abandon(),
-            Hold::Fresh | Hold::Claimed => self.words.claim.store(self.tail, Ordering::Release), // C1
+            Hold::Fresh if self.unpublished == 0 => self.abandon(),
+            Hold::Fresh | Hold::Claimed => {
+                let release = ordering(Ordering::Release, Fault::ClaimC1);
+                self.words.claim.store(self.tail, release); // C1
+            }
         }
         self.hold = Hold::Free;
     }
@@ -252,6 +266,9 @@ impl Writer {
         if self.tail < last_ref.end() {
             return last;
         }
+        if is_on(Fault::TailBeforeLink) {
+            self.words.tail.store(Word::new(self.tail + 1, 0));
+        }
         let next = Chunk::allocate(self.tail);
         last_ref.link(next);
         self.chunk = Some(next);
@@ -262,7 +279,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         // What was not published is nobody's.
-        self.tail = self.published();
+        self.tail -= u64::from(std::mem::take(&mut self.unpublished));
         self.let_go();
     }
 }
@@ -354,7 +371,7 @@ impl Reader {
         while let Some(chunk) = self.chunk {
             // SAFETY: only this reader gives chunks back, and this one it still has.
             let here = unsafe { chunk.as_ref() };
-            if self.head < here.end() {
+            if self.head + u64::from(is_on(Fault::GiveBackEarly)) < here.end() {
                 break;
             }
             let Some(next) = here.next() else { break };
@@ -378,7 +395,12 @@ impl Reader {
     /// Whether the writer has not been in the chain since it published `tail`; from now on it stays out.
     fn take_chain(&self, tail: u64) -> bool {
         let claim = &self.words.claim;
-        claim.compare_exchange(tail, NO_CHAIN, Ordering::Acquire, Ordering::Relaxed).is_ok() // C2
+        if is_on(Fault::TakeUnasked) {
+            claim.store(NO_CHAIN, Ordering::Release);
+            return true;
+        }
+        let acquire = ordering(Ordering::Acquire, Fault::ClaimC2);
+        claim.compare_exchange(tail, NO_CHAIN, acquire, Ordering::Relaxed).is_ok() // C2
     }
 }
 

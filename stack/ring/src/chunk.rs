@@ -4,6 +4,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
 
+use crate::fault::{Fault, ordering};
 use crate::sync::{AtomicPtr, Ordering, Watch};
 
 /// Bytes of stream that one piece of ring memory holds.
@@ -58,18 +59,19 @@ impl Chunk {
     }
 
     /// The position after the last byte.
-    pub(crate) const fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
+        self.watch.base();
         self.base + CHUNK as u64
     }
 
     /// The chunk that begins where this one ends, once the stream has entered it.
     pub(crate) fn next(&self) -> Option<NonNull<Self>> {
-        NonNull::new(self.next.load(Ordering::Acquire)) // B2
+        NonNull::new(self.next.load(ordering(Ordering::Acquire, Fault::LinkB2))) // B2
     }
 
     /// The writer leaves this chunk for `next` and never comes back.
     pub(crate) fn link(&self, next: NonNull<Self>) {
-        self.next.store(next.as_ptr(), Ordering::Release); // B1
+        self.next.store(next.as_ptr(), ordering(Ordering::Release, Fault::LinkB1)); // B1
     }
 
     /// The bytes of positions `[from, to)`, cut to this chunk.

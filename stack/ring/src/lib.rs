@@ -14,6 +14,10 @@
 
 mod chain;
 mod chunk;
+mod fault;
+#[cfg(loom)]
+#[cfg(test)]
+mod loom_models;
 mod receive;
 mod send;
 pub mod spin;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::chain::{Reader, Words, Writer, chain};
+use crate::fault::{Fault, is_on};
 use crate::sync::Arc;
 use crate::word::Word;
 
@@ -31,7 +32,7 @@ pub fn receive_ring(limit: usize) -> (ReceiveProducer, ReceiveConsumer, ReceiveC
     let (writer, reader) = chain(limit);
     let words = writer.words().clone();
     (
-        ReceiveProducer { writer, discarded: 0, reading: Reading::Yes },
+        ReceiveProducer { writer, discarded: 0, reading: Reading::Yes, end: End::Open },
         ReceiveConsumer { reader },
         ReceiveCloser { words },
     )
@@ -43,6 +44,7 @@ pub struct ReceiveProducer {
     /// Bytes of the stream that were not stored because nobody reads any more.
     discarded: u64,
     reading: Reading,
+    end: End,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,6 +52,14 @@ enum Reading {
     Yes,
     /// Shut down by the application, or its end was dropped.
     Over,
+}
+
+/// What the producer has said to follow its bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Open,
+    Finished,
+    Reset,
 }
 
 impl ReceiveProducer {
@@ -63,7 +73,7 @@ impl ReceiveProducer {
     ///
     /// Once nobody reads any more, bytes are taken and thrown away.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
-        if self.ended() != 0 {
+        if self.end != End::Open {
             return 0;
         }
         let len = self.free().min(bytes.len());
@@ -77,17 +87,26 @@ impl ReceiveProducer {
 
     /// Makes what is written visible. Cheap enough for every segment, meant for once per burst.
     pub fn publish(&mut self) {
-        self.writer.publish(self.ended());
+        if self.writer.has_unpublished() {
+            self.store_tail();
+        }
     }
 
     /// Publishes, and says that the peer's FIN follows.
     pub fn finish(&mut self) {
-        self.writer.publish(self.ended() | FIN);
+        if is_on(Fault::FinFirst) {
+            self.writer.words().tail.mark(FIN);
+        }
+        if self.end == End::Open {
+            self.end = End::Finished;
+            self.store_tail();
+        }
     }
 
     /// Publishes, and says that the connection was reset there. The cause must be readable before.
     pub fn reset(&mut self) {
-        self.writer.publish(self.ended() | RST);
+        self.end = End::Reset;
+        self.store_tail();
     }
 
     /// The stream position after the last byte written.
@@ -122,9 +141,12 @@ impl ReceiveProducer {
         self.writer.words().set_limit(limit);
     }
 
-    /// The flags that are published.
-    fn ended(&self) -> u64 {
-        self.writer.words().tail.load().flags()
+    fn store_tail(&mut self) {
+        self.writer.publish(match self.end {
+            End::Open => 0,
+            End::Finished => FIN,
+            End::Reset => RST,
+        });
     }
 
     fn look(&mut self) -> Word {
@@ -140,7 +162,7 @@ impl ReceiveProducer {
 
 impl Drop for ReceiveProducer {
     fn drop(&mut self) {
-        if self.ended() == 0 {
+        if self.end == End::Open {
             self.reset();
         }
     }
@@ -230,6 +252,18 @@ impl ReceiveConsumer {
     }
 }
 
+#[cfg(test)]
+impl ReceiveConsumer {
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.reader.words().holds_memory()
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn has_seen_everything(&self) -> bool {
+        self.reader.known() == 0
+    }
+}
+
 impl Drop for ReceiveConsumer {
     fn drop(&mut self) {
         self.reader.words().head.mark(READER_GONE);
@@ -285,5 +319,6 @@ const SHUT: u64 = 1 << 63;
 /// In the head: the consumer was dropped.
 const READER_GONE: u64 = 1 << 62;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;

@@ -51,9 +51,11 @@ impl SendProducer {
     /// # Errors
     /// If the stream is closed: then nothing of `bytes` was accepted.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, SendClosed> {
-        self.closed()?;
         self.reserved = 0;
-        let len = self.free().min(bytes.len());
+        let len = self.room()?.min(bytes.len());
+        if len == 0 {
+            self.closed()?;
+        }
         self.writer.append(&bytes[..len]);
         self.publish()?;
         Ok(len)
@@ -64,9 +66,9 @@ impl SendProducer {
     ///
     /// The memory stays with the ring until the next `commit`, so commit nothing if nothing came of it.
     pub fn reserve(&mut self) -> &mut [u8] {
-        let room = if self.closed().is_ok() { self.free() } else { 0 };
+        self.reserved = 0;
+        let room = self.closed().and_then(|()| self.room()).unwrap_or(0);
         if room == 0 {
-            self.reserved = 0;
             return &mut [];
         }
         let space = self.writer.space();
@@ -120,6 +122,17 @@ impl SendProducer {
     pub fn closed(&self) -> Result<(), SendClosed> {
         let words = self.writer.words();
         closed(words.tail.load(), words.head.load())
+    }
+
+    /// How many bytes fit, unless the connection is dead. Whether the stream is open, publishing will tell.
+    fn room(&self) -> Result<usize, SendClosed> {
+        let words = self.writer.words();
+        let head = words.head.load(); // D2
+        if head.has(DEAD) {
+            return closed(words.tail.load(), head).map(|()| 0);
+        }
+        let buffered = self.writer.tail() - head.position();
+        Ok(words.limit().saturating_sub(usize::try_from(buffered).unwrap_or(usize::MAX)))
     }
 
     fn publish(&mut self) -> Result<(), SendClosed> {
@@ -264,6 +277,13 @@ impl SendConsumer {
     }
 }
 
+#[cfg(test)]
+impl SendConsumer {
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.reader.words().holds_memory()
+    }
+}
+
 impl Drop for SendConsumer {
     fn drop(&mut self) {
         self.kill();
@@ -361,5 +381,6 @@ const WRITER_GONE: u64 = 1 << 61;
 /// In the head: the connection is dead.
 const DEAD: u64 = 1 << 63;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
+use crate::fault::{Fault, ordering};
 use crate::sync::{AtomicBool, Ordering, UnsafeCell, spin_loop, yield_now};
 
 /// A value that one thread at a time may touch.
@@ -63,8 +64,9 @@ impl<T> SpinLock<T> {
 
     /// Takes the lock if it is free. One atomic instruction, never a loop.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
+        let acquire = ordering(Ordering::Acquire, Fault::LockA2);
         self.locked
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed) // A2
+            .compare_exchange(false, true, acquire, Ordering::Relaxed) // A2
             .is_ok()
             .then(|| SpinGuard { lock: self, not_send: PhantomData })
     }
@@ -108,14 +110,15 @@ impl<T> DerefMut for SpinGuard<'_, T> {
 
 impl<T> Drop for SpinGuard<'_, T> {
     fn drop(&mut self) {
-        self.lock.locked.store(false, Ordering::Release); // A1
+        self.lock.locked.store(false, ordering(Ordering::Release, Fault::LockA1)); // A1
     }
 }
 
 /// About a microsecond: longer than any critical section whose holder is running.
 const SPINS_BEFORE_YIELD: u32 = 64;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

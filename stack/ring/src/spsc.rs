@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 
 use crossbeam_utils::CachePadded;
 
+use crate::fault::{Fault, ordering};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell};
 
 /// Makes the two ends of a queue that holds at least `capacity` values (rounded up to a power of two).
@@ -74,7 +75,8 @@ impl<T: Send> Producer<T> {
 
     /// How many values fit now. It can only grow until the next push.
     pub fn free(&mut self) -> usize {
-        self.head_seen = self.shared.head.index.load(Ordering::Acquire); // B2
+        let acquire = ordering(Ordering::Acquire, Fault::QueueB2);
+        self.head_seen = self.shared.head.index.load(acquire); // B2
         self.known_free()
     }
 
@@ -102,7 +104,7 @@ impl<T: Send> Producer<T> {
     }
 
     fn publish(&self) {
-        self.shared.tail.index.store(self.tail, Ordering::Release); // A1
+        self.shared.tail.index.store(self.tail, ordering(Ordering::Release, Fault::QueueA1)); // A1
     }
 }
 
@@ -152,7 +154,8 @@ impl<T: Send> Consumer<T> {
 
     /// How many values wait now. It can only grow until the next pop.
     pub fn len(&mut self) -> usize {
-        self.tail_seen = self.shared.tail.index.load(Ordering::Acquire); // A2
+        let acquire = ordering(Ordering::Acquire, Fault::QueueA2);
+        self.tail_seen = self.shared.tail.index.load(acquire); // A2
         self.known_len()
     }
 
@@ -182,7 +185,7 @@ impl<T: Send> Consumer<T> {
     }
 
     fn publish(&self) {
-        self.shared.head.index.store(self.head, Ordering::Release); // B1
+        self.shared.head.index.store(self.head, ordering(Ordering::Release, Fault::QueueB1)); // B1
     }
 }
 
@@ -243,5 +246,6 @@ impl Side {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests;

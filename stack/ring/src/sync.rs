@@ -40,6 +40,8 @@ mod real {
             Self
         }
 
+        pub(crate) const fn base(&self) {}
+
         pub(crate) const fn read(&self, _start: usize, _end: usize) {}
 
         pub(crate) const fn write(&self, _start: usize, _end: usize) {}
@@ -61,41 +63,62 @@ mod modelled {
     };
     pub(crate) use loom::thread::yield_now;
 
+    use std::cell::Cell;
     use std::sync::atomic::{AtomicBool as RealBool, Ordering::Relaxed};
 
     use crate::CHUNK;
+
+    thread_local! {
+        /// Chunks allocated and not given back, by the model that runs on this thread.
+        pub(crate) static BALANCE: Cell<usize> = const { Cell::new(0) };
+    }
 
     /// Tells loom who touches which byte of a chunk: any two touches that are not ordered fail the model.
     ///
     /// Memory given back is not reused, so that a late touch fails here instead of doing harm.
     pub(crate) struct Watch {
+        base: UnsafeCell<()>,
         bytes: [UnsafeCell<()>; CHUNK],
         freed: RealBool,
     }
 
     impl Watch {
         pub(crate) fn new() -> Self {
-            Self {
+            BALANCE.set(BALANCE.get() + 1);
+            let watch = Self {
+                base: UnsafeCell::new(()),
                 bytes: std::array::from_fn(|_| UnsafeCell::new(())),
                 freed: RealBool::new(false),
-            }
+            };
+            watch.base.with_mut(|_| ());
+            watch
+        }
+
+        pub(crate) fn base(&self) {
+            self.touch("read", || self.base.with(|_| ()));
         }
 
         pub(crate) fn read(&self, start: usize, end: usize) {
-            assert!(!self.freed.load(Relaxed), "read after the chunk was given back");
-            self.bytes[start..end].iter().for_each(|byte| byte.with(|_| ()));
+            let bytes = self.bytes[start..end].iter();
+            self.touch("read", || bytes.for_each(|byte| byte.with(|_| ())));
         }
 
         pub(crate) fn write(&self, start: usize, end: usize) {
-            assert!(!self.freed.load(Relaxed), "written after the chunk was given back");
-            self.bytes[start..end].iter().for_each(|byte| byte.with_mut(|_| ()));
+            let bytes = self.bytes[start..end].iter();
+            self.touch("written", || bytes.for_each(|byte| byte.with_mut(|_| ())));
         }
 
         /// Whether the memory may go back to the allocator.
         pub(crate) fn freed(&self) -> bool {
             self.write(0, CHUNK);
-            assert!(!self.freed.swap(true, Relaxed), "given back twice");
+            self.freed.store(true, Relaxed);
+            BALANCE.set(BALANCE.get() - 1);
             false
+        }
+
+        fn touch(&self, how: &str, touch: impl FnOnce()) {
+            assert!(!self.freed.load(Relaxed), "{how} after the chunk was given back");
+            touch();
         }
     }
 }

@@ -27,7 +27,7 @@ proptest! {
         producer.publish();
         model.publish();
         read_all(&mut consumer, &mut model)?;
-        prop_assert_eq!(holds_memory(&consumer), false);
+        prop_assert_eq!(consumer.holds_memory(), false);
     }
 }
 
@@ -187,23 +187,19 @@ fn read_all(consumer: &mut ReceiveConsumer, model: &mut Model) -> Result<(), Tes
     read(usize::MAX, consumer, model)
 }
 
-fn holds_memory(consumer: &ReceiveConsumer) -> bool {
-    consumer.reader.words().holds_memory()
-}
-
 #[test]
 fn an_empty_ring_holds_no_memory() {
     let (mut producer, mut consumer, _closer) = receive_ring(LIMIT);
-    assert!(!holds_memory(&consumer));
+    assert!(!consumer.holds_memory());
     for len in [1, CHUNK, CHUNK + 1, 2 * CHUNK, 5] {
         assert_eq!(producer.write(&vec![7; len]), len);
         producer.publish();
-        assert!(holds_memory(&consumer));
+        assert!(consumer.holds_memory());
         for _ in 0..3 {
             let len = consumer.fill_buf().len();
             consumer.consume(len);
         }
-        assert!(!holds_memory(&consumer), "after {len} bytes");
+        assert!(!consumer.holds_memory(), "after {len} bytes");
     }
 }
 
@@ -314,7 +310,7 @@ fn a_stream_crosses_threads_whole() {
     }
     assert_eq!(consumer.position(), total);
     writing.join().unwrap();
-    assert!(!holds_memory(&consumer));
+    assert!(!consumer.holds_memory());
 }
 
 #[test]

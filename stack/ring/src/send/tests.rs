@@ -27,7 +27,7 @@ proptest! {
         consumer.release(u64::MAX);
         producer.reserve();
         prop_assert_eq!(producer.commit(0).err(), model.closed);
-        prop_assert!(!consumer.reader.words().holds_memory());
+        prop_assert!(!consumer.holds_memory());
     }
 }
 
@@ -195,7 +195,7 @@ fn what_was_reserved_before_the_shutdown_is_refused_after_it() {
     assert_eq!(closer.shut_down(), 0);
     assert_eq!(producer.commit(1), Err(SendClosed::ShutDown));
     assert_eq!(consumer.tail(), SendTail { position: 0, end: SendEnd::Shut });
-    assert!(!consumer.reader.words().holds_memory());
+    assert!(!consumer.holds_memory());
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Faults that a model switches on to see itself fail: a model that stays green with the guarantee broken
+//! guards nothing. They exist under `--cfg loom` only; elsewhere every question here is a constant.
+
+use crate::sync::Ordering;
+
+/// One way to break what two threads agreed on. Orderings are named after the pairs in the documentation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// A, B of the queue.
+    QueueA1,
+    QueueA2,
+    QueueB1,
+    QueueB2,
+    /// A of the spin lock.
+    LockA1,
+    LockA2,
+    /// A of the byte rings.
+    TailA1,
+    TailA2,
+    /// B of the byte rings.
+    LinkB1,
+    LinkB2,
+    /// C of the byte rings.
+    ClaimC1,
+    ClaimC2,
+    /// The tail moves by a store after a look at the flags.
+    TailByStore,
+    /// The head moves by a store, which forgets a flag set meanwhile.
+    HeadByStore,
+    /// FIN is published before the bytes that it follows.
+    FinFirst,
+    /// The tail is published before the chain is let go of.
+    TailBeforeClaim,
+    /// A chunk is linked only after the tail has entered it.
+    TailBeforeLink,
+    /// The reader takes the chain without asking whether the writer is in it.
+    TakeUnasked,
+    /// A chunk is given back before its last byte is read.
+    GiveBackEarly,
+}
+
+/// `strong`, or no ordering at all if `fault` is switched on.
+pub(crate) fn ordering(strong: Ordering, fault: Fault) -> Ordering {
+    if is_on(fault) { Ordering::Relaxed } else { strong }
+}
+
+#[cfg(not(loom))]
+pub(crate) const fn is_on(_fault: Fault) -> bool {
+    false
+}
+
+#[cfg(loom)]
+pub(crate) fn is_on(fault: Fault) -> bool {
+    chosen() == Some(fault as u8)
+}
+
+/// The fault that this process runs with.
+#[cfg(loom)]
+pub(crate) fn chosen() -> Option<u8> {
+    static CHOSEN: std::sync::OnceLock<Option<u8>> = std::sync::OnceLock::new();
+    *CHOSEN.get_or_init(|| std::env::var(VARIABLE).ok()?.parse().ok())
+}
+
+/// Holds the number of a [`Fault`].
+#[cfg(loom)]
+pub(crate) const VARIABLE: &str = "DARNER_RING_FAULT";
