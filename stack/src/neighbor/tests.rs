@@ -57,6 +57,9 @@ fn a_stale_neighbor_is_used_and_checked() {
     link.run_until(59_999);
     assert_eq!(link.send(PEER, "d"), "to 02:00:00:00:00:02");
     assert_eq!(link.done(), NOTHING);
+    link.run_until(60_000);
+    assert_eq!(link.send(PEER, "e"), "to 02:00:00:00:00:02");
+    assert_eq!(link.done(), ["ask 02:00:00:00:00:02 for 10.0.0.2 as 10.0.0.1"]);
 }
 
 #[test]
@@ -166,6 +169,16 @@ fn packets_that_wait_are_bounded_over_all_neighbors() {
 }
 
 #[test]
+fn packets_that_gave_way_do_not_wait() {
+    let mut link = Link::holding(OURS);
+    for _ in 0..2 * sought::WAITING_LIMIT {
+        assert_eq!(link.send(PEER, "x"), "queued");
+        link.actions.clear();
+    }
+    assert_eq!(link.send(numbered(0), "y"), "queued");
+}
+
+#[test]
 fn neighbors_that_are_looked_for_are_bounded() {
     let mut link = Link::holding(OURS);
     for neighbor in 0..sought::CAPACITY {
@@ -191,6 +204,21 @@ fn invented_neighbors_displace_each_other_and_not_who_we_talk_to() {
     assert_eq!(known.len(), known::CAPACITY);
     assert!(known.contains(&PEER));
     assert_eq!(link.neighbors.next_deadline(), None);
+}
+
+#[test]
+fn neighbors_that_come_and_go_leave_nothing_behind() {
+    let mut link = Link::knowing(PEER, MAC_2);
+    for round in 1..=3 {
+        link.run_until(round * 600_000);
+        assert_eq!(link.send(PEER, "a"), "queued");
+        assert_eq!(link.hear(reply(PEER, MAC_2, OURS)), Ok(()));
+        link.actions.clear();
+    }
+    for neighbor in 0..3 * known::CAPACITY {
+        assert_eq!(link.hear(request(numbered(neighbor), MAC_3, OURS)), Ok(()));
+    }
+    assert_eq!(link.neighbors.iter(link.now).count(), known::CAPACITY);
 }
 
 #[test]
@@ -260,8 +288,12 @@ impl Link {
     }
 
     fn send(&mut self, next_hop: Ipv4Addr, packet: &str) -> String {
+        self.send_from(OURS, next_hop, packet)
+    }
+
+    fn send_from(&mut self, from: Ipv4Addr, next_hop: Ipv4Addr, packet: &str) -> String {
         let frame = self.pool.frame_of(packet.as_bytes()).expect("frames are given back");
-        match self.neighbors.resolve(self.now, next_hop, OURS, frame, &mut self.actions) {
+        match self.neighbors.resolve(self.now, next_hop, from, frame, &mut self.actions) {
             Resolution::Send(station, sent) => {
                 assert_eq!(text(&sent), packet);
                 format!("to {station}")

@@ -78,6 +78,7 @@ fn who_uses_or_wants_the_address_stops_the_claim_for_a_minute() {
         assert_eq!(link.done(), NOTHING, "{name}");
         assert!(!link.neighbors.holds(OURS), "{name}");
         link.run_until(61_000);
+        assert_eq!(link.done()[..3], ["probe 10.0.0.1"; 3], "{name}");
         assert!(link.neighbors.holds(OURS), "{name}");
     }
 }
@@ -122,6 +123,18 @@ fn packets_wait_for_the_claim_of_their_source() {
     assert_eq!(done[done.len() - 2..], ["claimed 10.0.0.1", "ask all for 10.0.0.2 as 10.0.0.1"]);
     assert_eq!(link.hear(reply(PEER, MAC_2, OURS)), Ok(()));
     assert_eq!(link.done(), ["send a to 02:00:00:00:00:02"]);
+}
+
+#[test]
+fn a_stale_neighbor_is_not_checked_with_an_address_that_is_being_claimed() {
+    const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
+    let mut link = Link::knowing(PEER, MAC_2);
+    link.run_until(30_000);
+    link.claim(SECOND, Detection::QUICK);
+    assert_eq!(link.send_from(SECOND, PEER, "a"), "to 02:00:00:00:00:02");
+    assert_eq!(link.done(), NOTHING);
+    assert_eq!(link.send_from(OURS, PEER, "b"), "to 02:00:00:00:00:02");
+    assert_eq!(link.done(), ["ask 02:00:00:00:00:02 for 10.0.0.2 as 10.0.0.1"]);
 }
 
 #[test]
