@@ -27,6 +27,8 @@ mod ip;
 
 mod icmp;
 
+mod udp;
+
 mod demux;
 mod gradual;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use pmd::{Frame, Pool, QueueInfo, TxOffload};
 
+use crate::api::Token;
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::icmp::{RateLimit, Trouble};
@@ -17,6 +18,7 @@ use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::neighbor::{Detection, Neighbors};
 use crate::rng::Rng;
+use crate::socket::Mailboxes;
 use crate::time::Instant;
 use crate::timer::{TimerKey, Wheel};
 use crate::wire::ethernet::MacAddr;
@@ -33,6 +35,8 @@ pub(crate) struct Net {
     pub(crate) rng: Rng,
     pub(crate) timers: Wheel<Timer>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Readiness on its way to the application on this core.
+    pub(crate) mailboxes: Mailboxes,
     /// Frames ready for the device, which the protocol loop transmits at the end of the turn.
     pub(crate) outbox: VecDeque<Frame>,
     /// IP packets that we sent to ourselves. The protocol loop takes them as input; they never reach the device.
@@ -60,6 +64,8 @@ pub(crate) enum Timer {
     Neighbors,
     /// A datagram's missing fragments are late.
     Reassembly(u16),
+    /// The application asked to be called.
+    Application(Token),
 }
 
 /// The device's end of the link, and the addresses that we have on it.
@@ -118,6 +124,7 @@ impl Net {
             rng,
             timers: Wheel::new(),
             metrics,
+            mailboxes: Mailboxes::default(),
             outbox: VecDeque::with_capacity(OUTBOX_LIMIT),
             loopback: VecDeque::new(),
             interface,
@@ -275,6 +282,10 @@ impl Net {
             detection,
         };
         Self::new(&config, &device, Instant::ZERO, Rng::new([7; 32]), Arc::new(Metrics::new()))
+    }
+
+    pub(crate) fn test_pool(&self) -> &Pool {
+        &self.pool
     }
 
     pub(crate) fn pool_available(&self) -> usize {

@@ -106,7 +106,7 @@ impl Net {
     ) -> Result<(), Drop> {
         let source = self.source_for(destination).map_err(|_| Drop::IpNoRoute)?;
         let mut body = Sum::new();
-        data.segments().for_each(|bytes| body.add_bytes(bytes));
+        body.add_frame(&data, 0);
         let mut frame = data;
         let out = frame.prepend(HEADER_LEN).and_then(<[u8]>::first_chunk_mut);
         let header = IcmpHeader::EchoRequest { identifier, sequence };
@@ -136,12 +136,7 @@ fn trouble(quote: &[u8], datagram: &Datagram, error: IcmpError) -> Result<Troubl
 
 fn checksum_is_valid(datagram: &Datagram) -> bool {
     let mut sum = Sum::new();
-    let mut header_left = datagram.header_len;
-    for bytes in datagram.frame.segments() {
-        let skipped = header_left.min(bytes.len());
-        sum.add_bytes(bytes.get(skipped..).unwrap_or_default());
-        header_left -= skipped;
-    }
+    sum.add_frame(&datagram.frame, datagram.header_len);
     sum.is_valid()
 }
 

@@ -139,7 +139,7 @@ pub(super) fn sum_in_software(header: &Outgoing, frame: &mut Frame) -> Result<()
         Transport::Udp => Sum::finish_udp,
     };
     let mut sum = pseudo_header(header, frame)?;
-    frame.segments().for_each(|bytes| sum.add_bytes(bytes));
+    sum.add_frame(frame, 0);
     write_checksum(header.transport, finish(sum), frame);
     Ok(())
 }

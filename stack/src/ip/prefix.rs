@@ -12,6 +12,9 @@ pub struct Ipv4Prefix {
 }
 
 impl Ipv4Prefix {
+    /// Every address: the network of the default route.
+    pub const ALL: Self = Self { address: Ipv4Addr::UNSPECIFIED, len: 0 };
+
     /// Joins an address and a length of 0 to 32 bits.
     pub fn new(address: Ipv4Addr, len: u8) -> Result<Self, BadPrefix> {
         if len > 32 { Err(BadPrefix::Length) } else { Ok(Self { address, len }) }

@@ -8,7 +8,7 @@ use super::{Net, NetConfig, Timer};
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::icmp::{IcmpError, Trouble};
-use crate::neighbor::{Action, Actions, Neighbors, Resolution};
+use crate::neighbor::{Action, Actions, Neighbor, Neighbors, Resolution};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::arp::{ArpPacket, Operation, PACKET_LEN};
@@ -69,7 +69,7 @@ impl Net {
     }
 
     /// Does what has become due with neighbours and claims.
-    pub(crate) fn expire_neighbors(&mut self) {
+    pub(crate) fn neighbors_timeout(&mut self) {
         self.neighbor_timer = None;
         let Some(neighbors) = &mut self.neighbors else { return };
         let mut actions = Actions::new();
@@ -136,6 +136,11 @@ impl Net {
     ) -> Result<(), Drop> {
         self.interface.link.output(&mut frame, station, ethertype)?;
         self.transmit(frame)
+    }
+
+    /// Every neighbour that we know of or are looking for.
+    pub(crate) fn neighbors(&self) -> impl Iterator<Item = Neighbor> + '_ {
+        self.neighbors.iter().flat_map(|neighbors| neighbors.iter(self.now))
     }
 
     /// Whether `address` is ours, and nobody on the link objects.

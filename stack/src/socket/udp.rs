@@ -57,6 +57,11 @@ impl UdpEndpoint {
         self.words.raise(mailboxes, readiness, Kind::Datagram);
     }
 
+    /// Hints at itself: more is to be done than one turn allows.
+    pub(crate) fn look_again(&self) {
+        self.words.hint(Hints::SEND);
+    }
+
     /// Reports an ICMP error about something that was sent: told once, by the next call. The socket lives on.
     pub(crate) fn report(&self, mailboxes: &mut Mailboxes, failure: Failure) {
         self.words.set_error(failure);

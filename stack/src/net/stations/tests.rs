@@ -26,7 +26,7 @@ fn pass(net: &mut Net, span: Duration) {
         net.now = net.now.max(net.timers.next_deadline().unwrap());
         while let Some((_, timer)) = net.timers.pop_due(net.now) {
             assert_eq!(timer, Timer::Neighbors);
-            net.expire_neighbors();
+            net.neighbors_timeout();
         }
     }
     net.now = end;

@@ -1,0 +1,68 @@
+//! Received datagrams.
+
+use std::net::SocketAddrV4;
+
+use pmd::ChecksumStatus;
+
+use super::Udp;
+use crate::api::Readiness;
+use crate::counters::Counter;
+use crate::drops::Drop;
+use crate::ip::Datagram;
+use crate::net::Net;
+use crate::socket::udp::Received;
+use crate::wire::checksum::Sum;
+use crate::wire::icmpv4::{IcmpHeader, Unreachable};
+use crate::wire::ipv4::protocol;
+use crate::wire::udp::{Checksum, HEADER_LEN, UdpView};
+
+impl Udp {
+    /// Takes a datagram to its socket.
+    pub(crate) fn input(&mut self, net: &mut Net, mut datagram: Datagram) -> Result<(), Drop> {
+        let view = UdpView::parse_head(datagram.payload_head(), datagram.payload_len())?;
+        let from = SocketAddrV4::new(datagram.source, view.source_port());
+        let local = SocketAddrV4::new(datagram.destination, view.destination_port());
+        let len = datagram.header_len + usize::from(view.datagram_len());
+        let checksum = view.checksum();
+        datagram.frame.truncate(len);
+        if checksum == Checksum::Sent && !sum_is_valid(&datagram) {
+            return Err(Drop::UdpChecksum);
+        }
+        match self.socket_for(local, from) {
+            Ok(socket) => {
+                datagram.frame.trim_front(datagram.header_len + HEADER_LEN);
+                let received = Received { from, to: *local.ip(), frame: datagram.frame };
+                socket.endpoint.receive.push(received).map_err(|_| Drop::UdpQueueFull)?;
+                socket.endpoint.raise(&mut net.mailboxes, Readiness::READABLE);
+                net.metrics.count(Counter::UdpInDatagrams);
+                Ok(())
+            }
+            Err(drop) => {
+                net.metrics.count(Counter::UdpNoPorts);
+                refuse(net, &datagram);
+                Err(drop)
+            }
+        }
+    }
+}
+
+/// Tells the sender that nobody listens (RFC 1122, section 4.1.3.1). Where that message is dropped it is counted here:
+/// the datagram has a drop of its own.
+fn refuse(net: &mut Net, datagram: &Datagram) {
+    let unreachable = IcmpHeader::DestinationUnreachable(Unreachable::Port);
+    if let Err(drop) = net.send_icmp_error(&datagram.frame, unreachable) {
+        net.metrics.count_drop(drop);
+    }
+}
+
+fn sum_is_valid(datagram: &Datagram) -> bool {
+    match datagram.frame.rx_offload().l4 {
+        ChecksumStatus::Good => return true,
+        ChecksumStatus::Bad => return false,
+        ChecksumStatus::Unknown => {}
+    }
+    let len = u16::try_from(datagram.payload_len()).unwrap_or(u16::MAX);
+    let mut sum = Sum::pseudo_header_v4(datagram.source, datagram.destination, protocol::UDP, len);
+    sum.add_frame(&datagram.frame, datagram.header_len);
+    sum.is_valid()
+}
