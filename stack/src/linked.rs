@@ -1,14 +1,15 @@
-//! Items in one vector, threaded onto doubly linked lists by index.
+//! Items by number, threaded onto doubly linked lists.
 //!
-//! Appending to a list and taking an item out of its middle cost constant time and, once the vector
-//! has grown to its working size, no allocation. The timer wheel and the compact TCP tables are made
-//! of this. Memory is not given back: a vacated node waits for the next item.
+//! Appending to a list and taking an item out of its middle cost constant time. Memory comes in
+//! blocks, so that growth never moves an item, and is not given back: a vacated node waits for the next
+//! item. The timer wheel and the compact TCP tables are made of this.
 
 use std::ops::{Index, IndexMut};
 
-/// The vector. An item's index stays valid until it is released.
+/// The items. An item's index stays valid until it is released.
 pub(crate) struct Nodes<T> {
-    nodes: Vec<Node<T>>,
+    /// All but the last are full.
+    blocks: Vec<Vec<Node<T>>>,
     /// Released nodes; only their `next` is used, because the last one released is reused first.
     vacant: u32,
 }
@@ -29,7 +30,7 @@ pub(crate) struct List {
 
 impl<T: Copy> Nodes<T> {
     pub(crate) const fn new() -> Self {
-        Self { nodes: Vec::new(), vacant: NONE }
+        Self { blocks: Vec::new(), vacant: NONE }
     }
 
     /// Stores what `fill` makes of the item that the node held before, if it held one. The new
@@ -37,14 +38,23 @@ impl<T: Copy> Nodes<T> {
     pub(crate) fn store(&mut self, fill: impl FnOnce(Option<T>) -> T) -> u32 {
         let index = self.vacant;
         if index == NONE {
-            let index = u32::try_from(self.nodes.len()).expect("memory ends before 2^32 nodes do");
-            self.nodes.push(Node { previous: NONE, next: NONE, item: fill(None) });
-            return index;
+            return self.push(Node { previous: NONE, next: NONE, item: fill(None) });
         }
-        let node = &mut self.nodes[index as usize];
-        self.vacant = node.next;
-        node.next = NONE;
+        let node = self.node_mut(index);
+        let vacant = node.next;
         node.item = fill(Some(node.item));
+        self.vacant = vacant;
+        index
+    }
+
+    fn push(&mut self, node: Node<T>) -> u32 {
+        if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
+            self.blocks.push(Vec::with_capacity(BLOCK));
+        }
+        let full = (self.blocks.len() - 1) * BLOCK;
+        let last = self.blocks.last_mut().expect("pushed above if there was none");
+        let index = u32::try_from(full + last.len()).expect("memory ends before 2^32 nodes do");
+        last.push(node);
         index
     }
 
@@ -52,7 +62,7 @@ impl<T: Copy> Nodes<T> {
     pub(crate) fn release(&mut self, index: u32) -> T {
         let vacant = self.vacant;
         self.vacant = index;
-        let node = &mut self.nodes[index as usize];
+        let node = self.node_mut(index);
         node.next = vacant;
         node.item
     }
@@ -61,25 +71,25 @@ impl<T: Copy> Nodes<T> {
     pub(crate) fn append(&mut self, list: &mut List, index: u32) {
         let last = list.last;
         list.last = index;
-        let node = &mut self.nodes[index as usize];
+        let node = self.node_mut(index);
         node.previous = last;
         node.next = NONE;
         match last {
             NONE => list.first = index,
-            last => self.nodes[last as usize].next = index,
+            last => self.node_mut(last).next = index,
         }
     }
 
     /// Takes an item off `list`, which must be the one that it is on.
     pub(crate) fn unlink(&mut self, list: &mut List, index: u32) {
-        let Node { previous, next, .. } = self.nodes[index as usize];
+        let &mut Node { previous, next, .. } = self.node_mut(index);
         match previous {
             NONE => list.first = next,
-            previous => self.nodes[previous as usize].next = next,
+            previous => self.node_mut(previous).next = next,
         }
         match next {
             NONE => list.last = previous,
-            next => self.nodes[next as usize].previous = previous,
+            next => self.node_mut(next).previous = previous,
         }
     }
 }
@@ -87,7 +97,13 @@ impl<T: Copy> Nodes<T> {
 impl<T> Nodes<T> {
     /// The item at an index that may come from a stale reference.
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
-        self.nodes.get(index as usize).map(|node| &node.item)
+        let index = index as usize;
+        self.blocks.get(index / BLOCK)?.get(index % BLOCK).map(|node| &node.item)
+    }
+
+    fn node_mut(&mut self, index: u32) -> &mut Node<T> {
+        let index = index as usize;
+        &mut self.blocks[index / BLOCK][index % BLOCK]
     }
 }
 
@@ -95,13 +111,13 @@ impl<T> Index<u32> for Nodes<T> {
     type Output = T;
 
     fn index(&self, index: u32) -> &T {
-        &self.nodes[index as usize].item
+        self.get(index).expect("the index of an item that was stored")
     }
 }
 
 impl<T> IndexMut<u32> for Nodes<T> {
     fn index_mut(&mut self, index: u32) -> &mut T {
-        &mut self.nodes[index as usize].item
+        &mut self.node_mut(index).item
     }
 }
 
@@ -118,7 +134,8 @@ impl List {
     }
 }
 
-/// No node: the vector never grows this far.
+const BLOCK: usize = 256;
+/// No node: there are never this many.
 const NONE: u32 = u32::MAX;
 
 #[cfg(test)]
@@ -134,7 +151,7 @@ mod tests {
         let mut at = list.first;
         while at != NONE {
             items.push(nodes[at]);
-            at = nodes.nodes[at as usize].next;
+            at = nodes.blocks[at as usize / BLOCK][at as usize % BLOCK].next;
         }
         items
     }
@@ -147,6 +164,18 @@ mod tests {
         assert_eq!(nodes.store(|old| old.unwrap() + 1), index);
         assert_eq!(nodes[index], 2);
         assert_eq!(nodes.get(index + 1), None);
+    }
+
+    #[test]
+    fn growing_moves_nothing() {
+        let mut nodes = Nodes::new();
+        assert_eq!(nodes.store(|_| 0), 0);
+        let first = &raw const nodes[0];
+        for number in 1..10_000 {
+            assert_eq!(nodes.store(|_| number), number);
+        }
+        assert!((0..10_000).all(|number| nodes[number] == number));
+        assert_eq!(first, &raw const nodes[0]);
     }
 
     proptest! {
