@@ -3,6 +3,7 @@
 mod config;
 pub(crate) mod congestion;
 mod isn;
+mod reassembly;
 mod rtt;
 pub(crate) mod seq;
 pub(crate) mod state;

@@ -1,0 +1,204 @@
+//! What has arrived ahead of its turn (RFC 9293, section 3.10.7.4: segments that begin beyond RCV.NXT).
+//!
+//! Bytes that are held are never replaced: whoever sends other bytes for the same numbers later is lying or broken, and
+//! what an application reads must not depend on when it does so. New segments are cut to the first stretch that is
+//! missing. If one reaches beyond that, over held bytes and on, its far part is dropped and comes again.
+//!
+//! Frames are as long as the peer likes, and each takes a buffer from the pool however short it is. So both bytes and
+//! frames are limited. At a limit the bytes that are needed last give way to those that are needed sooner.
+
+use std::collections::VecDeque;
+
+use pmd::Frame;
+
+use super::seq::Seq;
+
+/// The segments of one connection that wait for a gap to close.
+pub(super) struct Reassembly {
+    limits: Limits,
+    /// Without overlaps, in order.
+    held: VecDeque<Held>,
+    /// The stretches without gaps that they make up, in order: what selective acknowledgements would report.
+    runs: VecDeque<Run>,
+    bytes: usize,
+    fin: Option<Seq>,
+}
+
+/// How much a connection may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) bytes: usize,
+    pub(super) frames: usize,
+}
+
+/// What became of a segment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub(super) enum Insertion {
+    /// Held, at least in part.
+    Held,
+    /// Held, and this many frames further on were dropped for it.
+    HeldInstead(usize),
+    /// All of it is held already, or is not part of the stream.
+    Nothing,
+    /// Refused: at a limit, and nothing that is held is needed later than this.
+    Full,
+}
+
+/// The stream cannot end there: it is known to go on, or to end elsewhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct FinElsewhere;
+
+impl Reassembly {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, held: VecDeque::new(), runs: VecDeque::new(), bytes: 0, fin: None }
+    }
+
+    /// Keeps what is new of a payload that begins at `start`. Everything before `next` has been delivered.
+    ///
+    /// The payload must lie in the receive window, so that all numbers here are less than half the circle apart.
+    pub(super) fn insert(&mut self, next: Seq, start: Seq, mut payload: Frame) -> Insertion {
+        let Some((missing, run)) = self.first_missing(next, start, payload.len()) else {
+            return Insertion::Nothing;
+        };
+        payload.trim_front(missing.start.offset_from(start) as usize);
+        payload.truncate(missing.len());
+        let Some(dropped) = self.make_room(missing) else { return Insertion::Full };
+
+        self.bytes += missing.len();
+        let position = self.held.partition_point(|held| held.run.start.precedes(missing.start));
+        self.held.insert(position, Held { run: missing, payload });
+        self.join(run, missing);
+        if dropped == 0 { Insertion::Held } else { Insertion::HeldInstead(dropped) }
+    }
+
+    /// The next bytes of the stream, if they are held: the payload begins exactly at `next`.
+    pub(super) fn pop(&mut self, next: Seq) -> Option<Frame> {
+        while self.held.front().is_some_and(|first| first.run.start.at_or_before(next)) {
+            let Held { run, mut payload } = self.held.pop_front()?;
+            self.bytes -= run.len();
+            self.cut_first_run(run.end);
+            if run.end.follows(next) {
+                payload.trim_front(next.offset_from(run.start) as usize);
+                return Some(payload);
+            }
+        }
+        None
+    }
+
+    /// How many of the `len` bytes from `next` on are not held: as many as may be delivered past this queue.
+    pub(super) fn missing_at(&self, next: Seq, len: usize) -> usize {
+        self.first_missing(next, next, len).map_or(0, |(missing, _)| match missing.start {
+            start if start == next => missing.len(),
+            _ => 0,
+        })
+    }
+
+    /// The peer's FIN has the number `at`. Bytes from there on are not part of the stream.
+    pub(super) fn note_fin(&mut self, at: Seq) -> Result<(), FinElsewhere> {
+        let goes_on = self.runs.back().is_some_and(|last| last.end.follows(at));
+        if goes_on || self.fin.is_some_and(|known| known != at) {
+            return Err(FinElsewhere);
+        }
+        self.fin = Some(at);
+        Ok(())
+    }
+
+    /// Where the stream ends, if the FIN has arrived.
+    pub(super) fn fin(&self) -> Option<Seq> {
+        self.fin
+    }
+
+    /// Whether nothing is kept, not even the place of a FIN.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.fin.is_none()
+    }
+
+    /// The first stretch of a segment that is part of the stream and not held, and the number of runs before it.
+    fn first_missing(&self, next: Seq, start: Seq, len: usize) -> Option<(Run, usize)> {
+        let mut missing = Run { start, end: start + u32::try_from(len).ok()? };
+        missing.start = start.later(next);
+        if let Some(fin) = self.fin {
+            missing.end = missing.end.earlier(fin);
+        }
+        let mut run = self.runs.partition_point(|run| run.end.at_or_before(missing.start));
+        if let Some(over) = self.runs.get(run).filter(|over| over.start.at_or_before(missing.start))
+        {
+            missing.start = over.end;
+            run += 1;
+        }
+        if let Some(behind) = self.runs.get(run) {
+            missing.end = missing.end.earlier(behind.start);
+        }
+        missing.start.precedes(missing.end).then_some((missing, run))
+    }
+
+    /// Drops frames from the far end until `missing` fits; returns how many, or `None` if it does not fit.
+    fn make_room(&mut self, missing: Run) -> Option<usize> {
+        if missing.len() > self.limits.bytes || self.limits.frames == 0 {
+            return None;
+        }
+        let mut dropped = 0;
+        while self.bytes + missing.len() > self.limits.bytes
+            || self.held.len() >= self.limits.frames
+        {
+            let last = self.held.pop_back_if(|last| last.run.start.follows(missing.start))?;
+            self.bytes -= last.run.len();
+            self.cut_last_run(last.run.start);
+            dropped += 1;
+        }
+        Some(dropped)
+    }
+
+    /// Adds a stretch that follows the first `run` runs and overlaps none.
+    fn join(&mut self, run: usize, new: Run) {
+        let before = run.checked_sub(1).filter(|&before| self.runs[before].end == new.start);
+        let behind = self.runs.get(run).filter(|behind| behind.start == new.end).copied();
+        match (before, behind) {
+            (Some(before), Some(behind)) => {
+                self.runs[before].end = behind.end;
+                self.runs.remove(run);
+            }
+            (Some(before), None) => self.runs[before].end = new.end,
+            (None, Some(_)) => self.runs[run].start = new.start,
+            (None, None) => self.runs.insert(run, new),
+        }
+    }
+
+    fn cut_first_run(&mut self, start: Seq) {
+        if let Some(first) = self.runs.front_mut() {
+            first.start = start;
+            self.runs.pop_front_if(|first| first.start == first.end);
+        }
+    }
+
+    fn cut_last_run(&mut self, end: Seq) {
+        if let Some(last) = self.runs.back_mut() {
+            last.end = end;
+            self.runs.pop_back_if(|last| last.start == last.end);
+        }
+    }
+}
+
+struct Held {
+    run: Run,
+    payload: Frame,
+}
+
+/// The numbers from `start` up to and without `end`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Run {
+    start: Seq,
+    end: Seq,
+}
+
+impl Run {
+    fn len(&self) -> usize {
+        self.end.offset_from(self.start) as usize
+    }
+}
+
+const _: () = assert!(size_of::<Held>() == 16);
+
+#[cfg(test)]
+mod tests;
