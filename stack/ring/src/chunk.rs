@@ -64,6 +64,12 @@ impl Chunk {
         self.base + CHUNK as u64
     }
 
+    /// How many chunks of a chain that begins here end at or before `position`.
+    pub(crate) fn chunks_before(&self, position: u64) -> usize {
+        self.watch.base();
+        usize::try_from(position.saturating_sub(self.base) / CHUNK as u64).unwrap_or(usize::MAX)
+    }
+
     /// The chunk that begins where this one ends, once the stream has entered it.
     pub(crate) fn next(&self) -> Option<NonNull<Self>> {
         NonNull::new(self.next.load(ordering(Ordering::Acquire, Fault::LinkB2))) // B2

@@ -204,6 +204,7 @@ impl SendConsumer {
     /// How far the application has written, and what follows there: one look at one word.
     pub fn tail(&mut self) -> SendTail {
         let word = self.reader.look();
+        self.reader.look_ahead();
         let end = if word.has(ABORT) {
             SendEnd::Aborted
         } else if word.has(SHUT) {

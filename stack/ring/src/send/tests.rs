@@ -262,6 +262,46 @@ fn a_stream_crosses_threads_up_to_its_fin() {
     }
 }
 
+/// A window of 64 MiB, as retransmission sees it.
+#[test]
+fn any_byte_of_a_long_ring_is_found() {
+    let chunks = if cfg!(miri) { 20 } else { 4096 };
+    let limit = chunks * CHUNK;
+    let (mut producer, mut consumer, _closer) = send_ring(limit);
+    let burst: Vec<u8> = (0..251 * 100).map(Model::byte).collect();
+    // Off the chunks' grid, and the tail is looked at now and then.
+    producer.write(&burst[..5]).unwrap();
+    consumer.tail();
+    consumer.release(5);
+    while producer.free() > 0 {
+        let start = usize::try_from(producer.position()).unwrap() % 251;
+        producer.write(&burst[start..]).unwrap();
+        consumer.tail();
+    }
+    assert_eq!(producer.buffered(), limit);
+
+    let expect = |consumer: &SendConsumer, at: u64| {
+        let mut out = [0; 1500];
+        let len = consumer.read_at(at, &mut out);
+        let want: Vec<u8> =
+            (at..at + len as u64).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect();
+        assert_eq!(&out[..len], want, "at {at}");
+        len
+    };
+    let end = 5 + limit as u64;
+    for at in (5..end).step_by(CHUNK * 7 / 3) {
+        assert!(expect(&consumer, at) > 0);
+        assert!(expect(&consumer, end - (at - 4)) > 0);
+    }
+    for released in (5..end).step_by(limit / 9) {
+        consumer.release(released);
+        assert!(expect(&consumer, released) > 0);
+        assert_eq!(expect(&consumer, end - 1), 1);
+    }
+    consumer.release(end);
+    assert!(!consumer.holds_memory());
+}
+
 #[test]
 fn ends_are_small() {
     assert!(size_of::<SendProducer>() <= 40);
