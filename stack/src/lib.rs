@@ -40,3 +40,4 @@ pub mod api;
 
 pub use ip::{BadPrefix, Ipv4Prefix};
 pub use metrics::Metrics;
+pub use tcp::{ConnectionInfo, TcpConfig, TcpState};

@@ -104,7 +104,10 @@ impl<T> Table<T> {
     /// Adds a block of vacant slots; `None` when their numbers have run out.
     fn grow(&mut self) -> Option<()> {
         let first = u32::try_from(self.blocks.len() * BLOCK).ok()?;
-        let last = first.checked_add(BLOCK as u32 - 1).filter(|&last| last < NONE)?;
+        let last = u32::try_from((self.blocks.len() + 1) * BLOCK - 1).ok()?;
+        if last == NONE {
+            return None;
+        }
         let next_of = |index| if index == last { NONE } else { index + 1 };
         let slot =
             |index| Slot { generation: 0, content: Content::Vacant { next: next_of(index) } };

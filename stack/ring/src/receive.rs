@@ -120,6 +120,13 @@ impl ReceiveProducer {
         if self.reading == Reading::Over { self.position() } else { head.position() }
     }
 
+    /// How many bytes were written that nobody has read, or said that nobody would: to be asked when the reader's end
+    /// is dropped. Zero once it was shut.
+    pub fn unread(&self) -> u64 {
+        let head = self.writer.words().head.load(); // D2
+        if head.has(SHUT) { 0 } else { self.writer.tail().saturating_sub(head.position()) }
+    }
+
     /// Whether the application reads no more: shut down, or its end was dropped.
     pub fn is_shut(&mut self) -> bool {
         self.look();

@@ -4,6 +4,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::rtt::RtoLimits;
+
 /// TCP's times and limits. The defaults are those of Linux where it has them, or the RFC's.
 #[derive(Clone, Debug)]
 pub struct TcpConfig {
@@ -93,6 +95,15 @@ impl Default for TcpConfig {
 }
 
 impl TcpConfig {
+    pub(super) fn rto_limits(&self) -> RtoLimits {
+        RtoLimits {
+            initial: self.initial_rto,
+            min: self.min_rto,
+            max: self.max_rto,
+            granularity: Duration::from_millis(1),
+        }
+    }
+
     /// Whether a stack can run so.
     ///
     /// # Errors

@@ -1,11 +1,223 @@
 //! TCP (RFC 9293): one file per step of the RFC or per algorithm.
+//!
+//! A segment's way: [`input`] finds whom it is for, [`segment`] is what it says, [`arrive`] takes it through the steps of
+//! section 3.10.7: [`ack`], [`receive`], and [`connect`] or [`listen`] while a connection is being made. What is to be sent
+//! waits for the end of the turn, when [`transmit`] decides how much of it goes and [`emit`] makes frames of it.
 
+mod ack;
+mod arrive;
+mod challenge;
+mod close;
 mod config;
 pub(crate) mod congestion;
+mod connect;
+mod connection;
+mod emit;
+mod info;
+mod input;
 mod isn;
+mod keepalive;
+mod open;
 mod reassembly;
+mod receive;
+mod reset;
+mod retransmit;
 mod rtt;
+mod segment;
 pub(crate) mod seq;
-pub(crate) mod state;
+mod state;
+mod transmit;
+mod user_timeout;
+mod window;
+
+#[cfg(test)]
+mod harness;
+
+use std::sync::Arc;
+
+use crate::demux::{FlowHash, FlowKey4, FlowTable};
+use crate::net::Net;
+use crate::rng::Rng;
+use crate::socket::{CoreShared, SocketId};
+use crate::table::Table;
+use challenge::Challenges;
+use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
+use isn::Isn;
+use state::State;
 
 pub use config::TcpConfig;
+pub use info::ConnectionInfo;
+pub use state::State as TcpState;
+
+/// TCP of one core: its connections, and how they are found.
+pub(crate) struct Tcp {
+    config: TcpConfig,
+    core: Arc<CoreShared>,
+    connections: Table<Connection>,
+    flows: FlowTable<FlowKey4, SocketId>,
+    isn: Isn,
+    challenges: Challenges,
+    /// Connections that something has happened to in this turn.
+    dirty: Vec<SocketId>,
+}
+
+/// What a timer of TCP is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Timer {
+    /// The earliest deadline of a connection.
+    Connection(SocketId),
+}
+
+impl Tcp {
+    pub(crate) fn new(config: &TcpConfig, core: Arc<CoreShared>, rng: &mut Rng) -> Self {
+        let mut secret = || [rng.next_u64(), rng.next_u64()];
+        let (flows, [a, b], [c, d]) = (secret(), secret(), secret());
+        Self {
+            config: config.clone(),
+            core,
+            connections: Table::new(config.max_connections),
+            flows: FlowTable::new(FlowHash::new(flows)),
+            isn: Isn::new([a, b, c, d]),
+            challenges: Challenges::new(config.challenge_acks),
+            dirty: Vec::new(),
+        }
+    }
+
+    /// A timer has gone off.
+    pub(crate) fn timer(&mut self, net: &mut Net, timer: Timer) {
+        match timer {
+            Timer::Connection(id) => self.with_connection(net, id, |connection, cx| {
+                connection.wheel = WheelEntry::NONE;
+                connection.deadlines_due(cx);
+            }),
+        };
+    }
+
+    /// The application may have changed something about a socket.
+    pub(crate) fn hint(&mut self, net: &mut Net, id: SocketId) {
+        self.with_connection(net, id, Connection::look_at_application);
+    }
+
+    /// The end of a turn: every connection that something has happened to sends what it may, once.
+    pub(crate) fn flush(&mut self, net: &mut Net) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            let Some((connection, mut cx)) = self.borrow(net, id) else { continue };
+            connection.listed = false;
+            connection.transmit(&mut cx);
+            connection.arm(cx.net);
+        }
+        self.dirty = dirty;
+    }
+
+    /// Resets everything.
+    pub(crate) fn abort_all(&mut self, net: &mut Net) {
+        let ids: Vec<SocketId> = self.connections.iter().map(|connection| connection.id).collect();
+        for id in ids {
+            self.with_connection(net, id, Connection::abort);
+        }
+    }
+
+    /// Whether no connection is left; those in TIME-WAIT need nobody.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.connections.len() == 0
+    }
+
+    /// Every connection that has a socket.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionInfo> {
+        self.connections.iter().map(Connection::info)
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Does something to a connection and then what follows from its state. `None` if the connection is gone.
+    fn with_connection<T>(
+        &mut self,
+        net: &mut Net,
+        id: SocketId,
+        act: impl FnOnce(&mut Connection, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let (connection, mut cx) = self.borrow(net, id)?;
+        let result = act(connection, &mut cx);
+        connection.watch_fin_wait_2(&mut cx);
+        match connection.state {
+            State::Closed => self.remove(net, id),
+            State::TimeWait => self.enter_time_wait(net, id),
+            _ if connection.listed => {}
+            _ => {
+                connection.listed = true;
+                self.dirty.push(id);
+            }
+        }
+        Some(result)
+    }
+
+    /// A connection, and what its handlers need beside it.
+    fn borrow<'a>(
+        &'a mut self,
+        net: &'a mut Net,
+        id: SocketId,
+    ) -> Option<(&'a mut Connection, Context<'a>)> {
+        let connection = self.connections.get_mut(id)?;
+        Some((connection, Context { net, config: &self.config, challenges: &mut self.challenges }))
+    }
+
+    /// The last segment of a connection that is over here; the table of those in TIME-WAIT answers from now on.
+    fn enter_time_wait(&mut self, net: &mut Net, id: SocketId) {
+        let Some((connection, mut cx)) = self.borrow(net, id) else { return };
+        if connection.ack.owed != Owed::Nothing {
+            // If no frame is to be had, the peer asks again.
+            connection.send_ack(&mut cx);
+        }
+        self.remove(net, id);
+    }
+
+    fn remove(&mut self, net: &mut Net, id: SocketId) {
+        let Some(connection) = self.connections.remove(id) else { return };
+        self.flows.remove(&connection.flow);
+        if let Some(key) = connection.wheel.key {
+            net.timers.cancel(key);
+        }
+    }
+}
+
+impl Connection {
+    /// Some deadline has come, or had been moved meanwhile.
+    fn deadlines_due(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now();
+        if Deadlines::take(&mut self.deadlines.retry, now) && !self.state.is_synchronized() {
+            self.send_syn(cx);
+        }
+        if Deadlines::take(&mut self.deadlines.delayed_ack, now) {
+            self.delayed_ack_due(cx);
+        }
+        if Deadlines::take(&mut self.deadlines.fin_wait_2, now) {
+            self.fin_wait_2_due();
+        }
+        if self.state != State::Closed && Deadlines::take(&mut self.deadlines.give_up, now) {
+            self.user_timeout_due(cx);
+        }
+        if self.state != State::Closed && Deadlines::take(&mut self.deadlines.keepalive, now) {
+            self.keepalive_due(cx);
+        }
+        if self.state != State::Closed && Deadlines::take(&mut self.deadlines.retransmit, now) {
+            self.retransmission_timeout(cx);
+        }
+    }
+
+    /// Sees to it that the wheel fires at the earliest deadline, or before.
+    fn arm(&mut self, net: &mut Net) {
+        let at = self.deadlines.earliest();
+        if at >= self.wheel.at {
+            return;
+        }
+        let moved = self.wheel.key.is_some_and(|key| net.timers.reschedule(key, at).is_ok());
+        if !moved {
+            let timer = crate::net::Timer::Tcp(Timer::Connection(self.id));
+            self.wheel.key = Some(net.timers.insert(at, timer));
+        }
+        self.wheel.at = at;
+    }
+}

@@ -16,7 +16,7 @@ use State::*;
 
 /// Connection states, named as in the RFC.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum State {
+pub enum State {
     /// No connection.
     Closed,
     /// Waiting for any peer.

@@ -1,0 +1,177 @@
+//! SEGMENT ARRIVES (RFC 9293, section 3.10.7): the steps in the RFC's order, each of which may end the processing.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::time::Duration;
+
+use super::connection::{Connection, Context};
+use super::segment::Segment;
+use super::state::State;
+use crate::drops::Drop;
+use crate::socket::Failure;
+use crate::wire::tcp::Flags;
+
+/// Whether the next step follows, or what ended the processing.
+pub(super) type Step = ControlFlow<Disposition>;
+
+/// How the processing of a segment ended before its last step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Disposition {
+    /// It did what it was sent for.
+    Done,
+    /// It, or the rest of it, is thrown away.
+    Dropped(Drop),
+}
+
+pub(super) fn done() -> Step {
+    Break(Disposition::Done)
+}
+
+pub(super) fn dropped(reason: Drop) -> Step {
+    Break(Disposition::Dropped(reason))
+}
+
+impl Connection {
+    /// A segment of this connection has arrived.
+    pub(super) fn arrive(&mut self, cx: &mut Context<'_>, segment: Segment) -> Result<(), Drop> {
+        let step = match self.state {
+            State::SynSent => self.arrive_in_syn_sent(cx, segment),
+            _ => self.arrive_otherwise(cx, segment),
+        };
+        match step {
+            Continue(()) | Break(Disposition::Done) => Ok(()),
+            Break(Disposition::Dropped(reason)) => Err(reason),
+        }
+    }
+
+    /// Section 3.10.7.4. The third step, security, has no subject here.
+    fn arrive_otherwise(&mut self, cx: &mut Context<'_>, mut segment: Segment) -> Step {
+        self.check_timestamps(cx, &segment)?;
+        self.check_sequence(cx, &mut segment)?;
+        self.check_reset(cx, &segment)?;
+        self.check_syn(cx, &segment)?;
+        self.process_ack(cx, &segment)?;
+        self.process_text_and_fin(cx, segment)
+    }
+
+    /// First, with timestamps: an old one makes the segment an old one, whatever its number (PAWS, RFC 7323,
+    /// section 5.3, R1). A reset carries none that means anything.
+    fn check_timestamps(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Step {
+        if !self.timestamps.enabled || segment.has(Flags::RST) {
+            return Continue(());
+        }
+        let Some(timestamps) = segment.timestamps() else {
+            // Once agreed on it is in every segment (RFC 7323, section 3.2: SHOULD drop without a word).
+            return dropped(Drop::TcpTimestampMissing);
+        };
+        let old = timestamps.value.wrapping_sub(self.timestamps.recent).cast_signed() < 0;
+        let outdated = cx.now().since(self.timestamps.recent_at) > TIMESTAMP_LIFE;
+        if old && !outdated {
+            self.answer_unacceptable(cx, segment);
+            return dropped(Drop::TcpPaws);
+        }
+        Continue(())
+    }
+
+    /// First: check the sequence number. What is outside of the window is cut off; if nothing is left, the segment is
+    /// not acceptable, and is answered with an ACK (table 6).
+    fn check_sequence(&mut self, cx: &mut Context<'_>, segment: &mut Segment) -> Step {
+        let (nxt, edge) = (self.rcv.nxt, self.rcv.edge);
+        self.accept_crossing_syn(segment);
+        let occupied = segment.len();
+        if self.is_acceptable(segment) {
+            self.remember_timestamp(cx, segment);
+            segment.trim_before(nxt);
+            segment.trim_from(edge);
+            return Continue(());
+        }
+        if segment.has(Flags::RST) {
+            return dropped(Drop::TcpResetUnacceptable);
+        }
+        if segment.seq == nxt && occupied > 0 && !segment.has(Flags::SYN) {
+            // The window is closed, and this tests whether it still is. What it acknowledges counts all the same.
+            self.remember_timestamp(cx, segment);
+            segment.trim_from(edge);
+            self.ack_now();
+            cx.net.metrics.count_drop(Drop::TcpWindow);
+            return Continue(());
+        }
+        self.answer_unacceptable(cx, segment);
+        let whole_is_old = occupied > 0 && segment.end().at_or_before(nxt);
+        dropped(if whole_is_old { Drop::TcpDuplicate } else { Drop::TcpUnacceptable })
+    }
+
+    /// Where both sides have called at once, each gets the other's SYN a second time, with the acknowledgement of its own
+    /// (figure 8): only what follows that SYN is looked at.
+    fn accept_crossing_syn(&self, segment: &mut Segment) {
+        let crossing = segment.has(Flags::SYN | Flags::ACK) && segment.seq == self.rcv.irs;
+        if self.state == State::SynReceived && crossing {
+            segment.trim_before(self.rcv.nxt);
+        }
+    }
+
+    /// Table 6 of the RFC.
+    fn is_acceptable(&self, segment: &Segment) -> bool {
+        let (nxt, window) = (self.rcv.nxt, self.receive_window());
+        match (segment.len(), window) {
+            (0, 0) => segment.seq == nxt,
+            (0, _) => segment.seq.is_within(nxt, window),
+            (_, 0) => false,
+            (len, _) => {
+                let last = segment.seq + (len - 1);
+                segment.seq.is_within(nxt, window) || last.is_within(nxt, window)
+            }
+        }
+    }
+
+    /// An ACK tells a peer that is out of step where we are. Two ends that are both out of step would go on telling
+    /// each other: those without data are answered within a limit.
+    fn answer_unacceptable(&mut self, cx: &mut Context<'_>, segment: &Segment) {
+        if segment.payload_len() > 0 || segment.has(Flags::FIN) {
+            self.ack_now();
+        } else {
+            self.challenge(cx);
+        }
+    }
+
+    /// TS.Recent follows the peer's clock where the segment spans what was last acknowledged (RFC 7323, section 4.3).
+    fn remember_timestamp(&mut self, cx: &Context<'_>, segment: &Segment) {
+        if let Some(timestamps) = segment.timestamps().filter(|_| self.timestamps.enabled)
+            && segment.seq.at_or_before(self.rcv.acked)
+            && !segment.has(Flags::RST)
+        {
+            self.timestamps.recent = timestamps.value;
+            self.timestamps.recent_at = cx.now();
+        }
+    }
+
+    /// Second: check the RST bit (with RFC 5961, section 3). Only one that is exactly in sequence is believed; one that
+    /// could be a guess makes us ask the peer.
+    fn check_reset(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Step {
+        if !segment.has(Flags::RST) {
+            return Continue(());
+        }
+        if segment.seq != self.rcv.nxt {
+            self.challenge(cx);
+            return dropped(Drop::TcpResetUnacceptable);
+        }
+        let failure = match self.state {
+            State::SynReceived => Failure::Refused,
+            _ => Failure::Reset,
+        };
+        self.fail(cx, failure);
+        done()
+    }
+
+    /// Fourth: check the SYN bit. A peer that has restarted learns from our ACK that we have not, and resets us
+    /// (RFC 5961, section 4).
+    fn check_syn(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Step {
+        if !segment.has(Flags::SYN) {
+            return Continue(());
+        }
+        self.challenge(cx);
+        dropped(Drop::TcpSynInWindow)
+    }
+}
+
+/// After this long a timestamp of the peer's may have wrapped (RFC 7323, section 5.5).
+const TIMESTAMP_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);

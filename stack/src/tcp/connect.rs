@@ -1,0 +1,268 @@
+//! OPEN from here: SYN-SENT (RFC 9293, section 3.10.7.3), with the simultaneous open, and what every handshake agrees on.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::arrive::{Disposition, Step, done, dropped};
+use super::congestion::Congestion;
+use super::congestion::reno::{Handshake, Reno};
+use super::connection::{Connection, Context};
+use super::emit::path_segment_size;
+use super::segment::Segment;
+use super::state::{Event, State};
+use crate::api::Readiness;
+use crate::drops::Drop;
+use crate::net::Net;
+use crate::socket::{Failure, Phase};
+use crate::time::Instant;
+use crate::wire::tcp::Flags;
+use crate::wire::tcp_options::TcpOptions;
+
+/// Whether a segment acknowledges our SYN.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum OurSyn {
+    Acknowledged,
+    NotMentioned,
+}
+
+impl Connection {
+    pub(super) fn arrive_in_syn_sent(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut segment: Segment,
+    ) -> Step {
+        let ours = self.first_check_ack(cx, &segment)?;
+        self.second_check_reset(cx, &segment, ours)?;
+        if !segment.has(Flags::SYN) {
+            return dropped(Drop::TcpUnacceptable);
+        }
+        self.take_syn(cx, &segment);
+        self.take_window(&segment);
+        segment.trim_before(self.rcv.nxt);
+        match ours {
+            OurSyn::Acknowledged => {
+                self.measure_handshake(cx);
+                self.snd.una = segment.ack;
+                self.advance(Event::SynAckArrived);
+                self.established(cx);
+                self.ack_now();
+                self.process_text_and_fin(cx, segment)
+            }
+            OurSyn::NotMentioned => {
+                // The peer has called us at the same time. Its text comes again after our SYN-ACK.
+                self.advance(Event::SynArrived);
+                self.send_syn(cx);
+                self.deadlines.retransmit = cx.now() + self.rtt.rto();
+                done()
+            }
+        }
+    }
+
+    /// What does not acknowledge exactly our SYN comes from an old connection, and is reset.
+    fn first_check_ack(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment,
+    ) -> ControlFlow<Disposition, OurSyn> {
+        if !segment.has(Flags::ACK) {
+            return Continue(OurSyn::NotMentioned);
+        }
+        if segment.ack == self.snd.max {
+            return Continue(OurSyn::Acknowledged);
+        }
+        self.reset_for(cx, segment);
+        Break(Disposition::Dropped(Drop::TcpAckUnacceptable))
+    }
+
+    /// Only a reset that acknowledges our SYN can come from the peer.
+    fn second_check_reset(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment,
+        ours: OurSyn,
+    ) -> Step {
+        match (segment.has(Flags::RST), ours) {
+            (false, _) => Continue(()),
+            (true, OurSyn::NotMentioned) => dropped(Drop::TcpResetUnacceptable),
+            (true, OurSyn::Acknowledged) => {
+                self.fail(cx, Failure::Refused);
+                done()
+            }
+        }
+    }
+
+    /// What the peer's SYN says: where its numbers begin, and which options hold.
+    fn take_syn(&mut self, cx: &Context<'_>, segment: &Segment) {
+        let offered = self.receive_window();
+        self.rcv.irs = segment.seq;
+        self.rcv.nxt = segment.seq + 1;
+        self.rcv.acked = self.rcv.nxt;
+        self.rcv.edge = self.rcv.nxt + offered;
+        self.agree_on(cx, &segment.options);
+    }
+
+    /// Options hold if both SYNs have them.
+    pub(super) fn agree_on(&mut self, cx: &Context<'_>, theirs: &TcpOptions) {
+        self.snd.peer_mss = theirs.max_segment_size.unwrap_or(DEFAULT_SEGMENT_SIZE);
+        self.rcv.scaling &= theirs.window_scale.is_some();
+        if self.rcv.scaling {
+            self.snd.wnd_shift = theirs.window_scale.unwrap_or(0);
+        } else {
+            self.rcv.wnd_shift = 0;
+        }
+        match theirs.timestamps {
+            Some(timestamps) if self.timestamps.enabled => {
+                self.timestamps.recent = timestamps.value;
+                self.timestamps.recent_at = cx.now();
+            }
+            _ => self.timestamps.enabled = false,
+        }
+        self.fit_path(cx.net);
+    }
+
+    /// Segments get as large as the peer takes and the path carries (RFC 6691, section 3: both without options, so the
+    /// options come off here).
+    pub(super) fn fit_path(&mut self, net: &Net) {
+        let whole = self.snd.peer_mss.min(path_segment_size(net, self.flow.remote));
+        let options = if self.timestamps.enabled { TIMESTAMPS_LEN } else { 0 };
+        self.snd.mss = whole.max(SEGMENT_SIZE_MIN).saturating_sub(options);
+        self.congestion.on_mss(self.snd.mss.into());
+    }
+
+    /// Both SYNs are acknowledged. SND.UNA is past ours.
+    pub(super) fn established(&mut self, cx: &mut Context<'_>) {
+        // RFC 6928, section 2, and RFC 6298, rule 5.7.
+        let handshake = if self.retries > 1 { Handshake::Lossy } else { Handshake::Smooth };
+        if self.retries > 0 {
+            self.rtt.distrust_handshake(&cx.config.rto_limits());
+        }
+        self.congestion = Reno::new(self.snd.mss.into(), cx.config.initial_window, handshake);
+        self.retries = 0;
+        self.deadlines.retransmit = Instant::FAR_FUTURE;
+        self.deadlines.give_up = Instant::FAR_FUTURE;
+        self.recovery.point = self.snd.iss;
+        self.heard_at = cx.now();
+        self.socket.set_phase(Phase::Connected);
+        let told = Readiness::CONNECTED | Readiness::WRITABLE;
+        self.socket.raise(&mut cx.net.mailboxes, told);
+        self.watch_keepalive(cx);
+    }
+
+    fn measure_handshake(&mut self, cx: &Context<'_>) {
+        if let Some(round_trip) = self.stopwatch.stop(self.snd.max, cx.now()) {
+            self.rtt.sample(&cx.config.rto_limits(), round_trip, 1);
+        }
+    }
+
+    /// Sends our SYN, which acknowledges the peer's in SYN-RECEIVED.
+    pub(super) fn send_syn(&mut self, cx: &mut Context<'_>) {
+        let flags = match self.state {
+            State::SynSent => Flags::SYN,
+            _ => Flags::SYN | Flags::ACK,
+        };
+        let sent = self.emit(cx, self.snd.iss, 0, flags);
+        if self.snd.max == self.snd.iss {
+            self.snd.nxt = self.snd.iss + 1;
+            self.snd.max = self.snd.nxt;
+            self.stopwatch.start(self.snd.max, cx.now());
+        } else {
+            self.stopwatch.discard();
+        }
+        if sent.is_err() {
+            self.retry_soon(cx.now());
+        }
+        self.watch_outstanding(cx);
+    }
+}
+
+/// What a peer takes that does not say (RFC 9293, MUST-15).
+pub(super) const DEFAULT_SEGMENT_SIZE: u16 = 536;
+/// Options need up to 40 bytes; a peer that wants less than this for both would get mostly headers.
+const SEGMENT_SIZE_MIN: u16 = 64;
+const TIMESTAMPS_LEN: u16 = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::TcpConfig;
+    use crate::tcp::harness::Harness;
+
+    #[test]
+    fn three_segments_make_a_connection() {
+        let mut t = Harness::connecting(&Harness::plain());
+        assert_eq!(t.sent(), ["S 0"]);
+        assert!(!t.stream().is_connected());
+        t.input("SA 0 ack 1 mss 1000").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 1"]);
+        assert!(t.stream().is_connected());
+        assert_eq!(t.state(), Some(State::Established));
+    }
+
+    #[test]
+    fn the_syn_offers_every_option() {
+        let mut t = Harness::connecting(&TcpConfig::default());
+        let options = t.last().options;
+        assert_eq!(options.max_segment_size, Some(1460));
+        assert_eq!(options.window_scale, Some(5));
+        assert_eq!(options.timestamps.unwrap().echo, 0);
+    }
+
+    #[test]
+    fn options_hold_only_if_both_offer_them() {
+        let mut t = Harness::connecting(&TcpConfig::default());
+        t.sent();
+        t.input("SA 0 ack 1 mss 1000 wscale 3").unwrap();
+        let ack = t.last();
+        assert_eq!((ack.options.timestamps, ack.window), (None, 32768), "2^20 >> 5");
+        t.connection(|c| {
+            assert_eq!((c.snd.wnd_shift, c.snd.mss), (3, 1000));
+            assert_eq!(c.snd.wnd, 65535, "the window of a SYN is not scaled");
+        });
+    }
+
+    #[test]
+    fn without_a_size_in_the_syn_segments_are_small() {
+        let mut t = Harness::connecting(&Harness::plain());
+        t.sent();
+        t.input("SA 0 ack 1").unwrap();
+        t.connection(|c| assert_eq!(c.snd.mss, 536));
+    }
+
+    #[test]
+    fn an_ack_of_another_syn_is_reset() {
+        let mut t = Harness::connecting(&Harness::plain());
+        t.sent();
+        assert_eq!(t.input("SA 0 ack 7"), Err(Drop::TcpAckUnacceptable));
+        assert_eq!(t.sent(), ["R 7"]);
+        assert_eq!(t.input("A 0 ack 0"), Err(Drop::TcpAckUnacceptable));
+        assert_eq!(t.sent(), ["R 0"]);
+        assert_eq!(t.state(), Some(State::SynSent));
+    }
+
+    #[test]
+    fn a_reset_is_believed_only_if_it_acknowledges_our_syn() {
+        let mut t = Harness::connecting(&Harness::plain());
+        t.sent();
+        assert_eq!(t.input("R 0"), Err(Drop::TcpResetUnacceptable));
+        assert_eq!(t.input("RA 0 ack 9"), Err(Drop::TcpAckUnacceptable));
+        assert_eq!(t.sent(), [""; 0], "a reset is never answered");
+        t.input("RA 0 ack 1").unwrap();
+        assert_eq!(t.state(), None);
+        let error = t.read(1).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn both_sides_may_call_at_once() {
+        let mut t = Harness::connecting(&Harness::plain());
+        t.sent();
+        t.input("S 0 mss 1000").unwrap();
+        assert_eq!(t.sent(), ["SA 0 ack 1"]);
+        assert_eq!(t.state(), Some(State::SynReceived));
+        assert!(!t.stream().is_connected());
+        t.input("SA 0 ack 1 win 777").unwrap();
+        assert_eq!(t.state(), Some(State::Established));
+        assert_eq!(t.sent(), [""; 0]);
+        t.connection(|c| assert_eq!(c.snd.wnd, 777));
+        assert!(t.stream().is_connected());
+    }
+}

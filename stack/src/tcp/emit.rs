@@ -1,0 +1,170 @@
+//! From "send these sequence numbers" to a frame: header, options, and payload copied from the send ring.
+
+use std::net::Ipv4Addr;
+
+use super::connection::{Connection, Context, Owed};
+use super::isn::timestamp;
+use super::seq::Seq;
+use crate::counters::Counter;
+use crate::demux::FlowKey4;
+use crate::drops::Drop;
+use crate::ip::{DEFAULT_TTL, Fragment, Outgoing, Transport};
+use crate::net::Net;
+use crate::time::Instant;
+use crate::wire::ipv4;
+use crate::wire::tcp::{Flags, HEADER_LEN, TcpHeader};
+use crate::wire::tcp_options::{TcpOptions, Timestamps};
+
+/// Nothing was sent, and nothing about the connection has changed: try again later.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct NotSent;
+
+impl Connection {
+    /// Sends `len` bytes from `seq` on, with what the peer is to know besides: that is, every segment acknowledges.
+    ///
+    /// The numbers may have been sent before. Where the sequence space ends is the caller's to know.
+    pub(super) fn emit(
+        &mut self,
+        cx: &mut Context<'_>,
+        seq: Seq,
+        len: u32,
+        flags: Flags,
+    ) -> Result<(), NotSent> {
+        let edge = self.edge_to_offer(flags);
+        let header = TcpHeader {
+            source_port: self.flow.local_port,
+            destination_port: self.flow.remote_port,
+            seq,
+            ack: if flags.contains(Flags::ACK) { self.rcv.nxt } else { Seq(0) },
+            flags,
+            window: self.window_field(edge, flags),
+            urgent_pointer: 0,
+            options: self.options_for(cx, flags),
+        };
+        let position = self.position_of(seq);
+        let send = &self.socket.send;
+        let sent = send_segment(cx.net, &self.flow, &header, len as usize, |payload| {
+            send.read_at(position, payload);
+        });
+        match sent {
+            Ok(()) => {}
+            Err(Refused::NoFrame) => return Err(NotSent),
+            Err(Refused::TooBig) => {
+                // The path's MTU was lowered by somebody else's segment.
+                self.fit_path(cx.net);
+                return Err(NotSent);
+            }
+        }
+        self.count_sent(cx, seq, len, flags);
+        if flags.contains(Flags::ACK) {
+            self.acknowledged(edge);
+        }
+        Ok(())
+    }
+
+    /// Sends an ACK without data, at once.
+    pub(super) fn send_ack(&mut self, cx: &mut Context<'_>) {
+        if self.emit(cx, self.snd.max, 0, Flags::ACK).is_err() {
+            self.ack_now();
+            self.retry_soon(cx.now());
+        }
+    }
+
+    /// Everything received so far has been acknowledged, with a window up to `edge`.
+    fn acknowledged(&mut self, edge: Seq) {
+        self.rcv.acked = self.rcv.nxt;
+        self.rcv.edge = self.rcv.edge.later(edge);
+        if self.ack.owed != Owed::Nothing {
+            self.ack.quick = self.ack.quick.saturating_sub(1);
+            self.ack.owed = Owed::Nothing;
+            self.deadlines.delayed_ack = Instant::FAR_FUTURE;
+        }
+        self.ask_for_hint();
+    }
+
+    fn count_sent(&mut self, cx: &mut Context<'_>, seq: Seq, len: u32, flags: Flags) {
+        let occupies = len > 0 || flags.intersects(Flags::SYN | Flags::FIN);
+        if occupies && seq.precedes(self.snd.max) {
+            self.totals.retransmitted = self.totals.retransmitted.wrapping_add(1);
+            cx.net.metrics.count(Counter::TcpRetransSegs);
+        } else {
+            cx.net.metrics.count(Counter::TcpOutSegs);
+        }
+    }
+
+    fn options_for(&self, cx: &Context<'_>, flags: Flags) -> TcpOptions {
+        let timestamps = self.timestamps.enabled.then(|| Timestamps {
+            value: timestamp(cx.now(), self.timestamps.offset),
+            echo: if flags.contains(Flags::ACK) { self.timestamps.recent } else { 0 },
+        });
+        if !flags.contains(Flags::SYN) {
+            return TcpOptions { timestamps, ..TcpOptions::default() };
+        }
+        // A SYN-ACK offers what the SYN has offered; `rcv.wnd_shift` was cleared if it did not.
+        TcpOptions {
+            max_segment_size: Some(max_segment_size(cx.net)),
+            window_scale: self.rcv.scaling.then_some(self.rcv.wnd_shift),
+            timestamps,
+            ..TcpOptions::default()
+        }
+    }
+}
+
+/// Why a segment was not sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refused {
+    /// No frame is free.
+    NoFrame,
+    /// It does not fit the path's MTU.
+    TooBig,
+}
+
+/// Sends one segment. A drop below counts there and is not an error here: the network may always lose a segment.
+pub(super) fn send_segment(
+    net: &mut Net,
+    flow: &FlowKey4,
+    header: &TcpHeader,
+    payload_len: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<(), Refused> {
+    let mut frame = net.transport_frame().ok_or(Refused::NoFrame)?;
+    let header_len = header.header_len();
+    let space = frame.append(header_len + payload_len).ok_or(Refused::TooBig)?;
+    let (head, payload) = space.split_at_mut(header_len);
+    header.emit(head);
+    fill(payload);
+    let outgoing = Outgoing {
+        source: flow.local,
+        destination: flow.remote,
+        transport: Transport::Tcp,
+        ttl: DEFAULT_TTL,
+        tos: 0,
+        fragment: Fragment::DontFragment,
+    };
+    match net.send_ipv4(outgoing, frame) {
+        Ok(()) => Ok(()),
+        Err(Drop::IpTooBig) => Err(Refused::TooBig),
+        Err(drop) => {
+            net.metrics.count_drop(drop);
+            Ok(())
+        }
+    }
+}
+
+/// What we tell peers about the largest segment we take: the device's MTU without fixed headers (RFC 6691, section 2).
+pub(super) fn max_segment_size(net: &Net) -> u16 {
+    net.interface.mtu.saturating_sub(FIXED_HEADERS)
+}
+
+/// Most bytes of payload and options that fit in one segment to `remote`.
+pub(super) fn path_segment_size(net: &Net, remote: Ipv4Addr) -> u16 {
+    let room = u16::try_from(net.frame_room()).unwrap_or(u16::MAX);
+    let path = net.path_mtu(remote).saturating_sub(FIXED_HEADERS);
+    path.min(room.saturating_sub(FIXED_HEADERS)).max(SEGMENT_SIZE_MIN)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "20 + 20")]
+const FIXED_HEADERS: u16 = (ipv4::HEADER_LEN + HEADER_LEN) as u16;
+/// A path that takes less than this per packet is not worth its headers, and a forged ICMP error must not make it so
+/// (the smallest MTU of RFC 791 is 68 bytes).
+const SEGMENT_SIZE_MIN: u16 = 88;

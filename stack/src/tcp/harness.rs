@@ -1,0 +1,376 @@
+//! One side of a connection on paper: segments go in and come out as text, and time is a number.
+//!
+//! A segment is written as `FLAGS SEQ[+LEN] [ack N] [win N] [mss N] [wscale N] [ts VALUE:ECHO]`, for instance `PA 1+5 ack 1`.
+//! Numbers count from each side's SYN, which is 0. Payload is a fixed pattern, checked wherever it comes out.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pmd::{ChecksumStatus, RxOffload};
+
+use super::seq::Seq;
+use super::{Connection, Tcp, TcpConfig};
+use crate::api::TcpStream;
+use crate::counters::Counter;
+use crate::demux::FlowKey4;
+use crate::drops::Drop;
+use crate::ip::{Addressed, Datagram, Via};
+use crate::net::{Net, Timer};
+use crate::rng::Rng;
+use crate::socket::words::Target;
+use crate::socket::{CoreShared, ListenerShared};
+use crate::time::Instant;
+use crate::wire::checksum::Sum;
+use crate::wire::ipv4::protocol;
+use crate::wire::tcp::{Flags, TcpHeader, TcpView};
+use crate::wire::tcp_options::{TcpOptions, Timestamps};
+
+pub(super) const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub(super) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+pub(super) const PEER_PORT: u16 = 4000;
+pub(super) const OUR_PORT: u16 = 80;
+const PEER_ISS: Seq = Seq(u32::MAX - 20);
+
+/// A TCP, the peer that the test plays, and at most one connection between them.
+pub(super) struct Harness {
+    pub(super) tcp: Tcp,
+    pub(super) net: Net,
+    pub(super) core: Arc<CoreShared>,
+    pub(super) listener: Option<Arc<ListenerShared>>,
+    pub(super) stream: Option<TcpStream>,
+    pub(super) peer_port: u16,
+    our_port: u16,
+    our_iss: Seq,
+    written: u64,
+    read: u64,
+    seen: VecDeque<Emitted>,
+    frames: usize,
+}
+
+/// A segment that came out.
+#[derive(Clone, Debug)]
+pub(super) struct Emitted {
+    pub(super) text: String,
+    pub(super) flags: Flags,
+    pub(super) window: u16,
+    pub(super) options: TcpOptions,
+}
+
+impl Harness {
+    pub(super) fn new(config: &TcpConfig) -> Self {
+        let core = CoreShared::new(0, 64).unwrap();
+        let net = Net::for_test();
+        let tcp = Tcp::new(config, core.clone(), &mut Rng::new([3; 32]));
+        let frames = net.pool_available();
+        Self {
+            tcp,
+            net,
+            core,
+            listener: None,
+            stream: None,
+            peer_port: PEER_PORT,
+            our_port: OUR_PORT,
+            our_iss: Seq(0),
+            written: 0,
+            read: 0,
+            seen: VecDeque::new(),
+            frames,
+        }
+    }
+
+    /// Without timestamps and window scaling, which most traces do not need.
+    pub(super) fn plain() -> TcpConfig {
+        TcpConfig { timestamps: false, window_scaling: false, ..TcpConfig::default() }
+    }
+
+    /// We have called the peer; our SYN is out, and taken from what was sent.
+    pub(super) fn connecting(config: &TcpConfig) -> Self {
+        let mut t = Self::new(config);
+        let remote = SocketAddrV4::new(PEER, PEER_PORT);
+        t.stream = Some(t.tcp.connect(&mut t.net, None, remote).unwrap());
+        t
+    }
+
+    /// A connection that we have made, with a window of 65,535 at the peer, and no quick ACKs.
+    pub(super) fn connected() -> Self {
+        Self::connected_with(&Self::plain())
+    }
+
+    pub(super) fn connected_with(config: &TcpConfig) -> Self {
+        let mut t = Self::connecting(config);
+        assert_eq!(t.sent(), ["S 0"]);
+        t.input("SA 0 ack 1 mss 1000").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 1"]);
+        t.connection(|connection| connection.ack.quick = 0);
+        t
+    }
+
+    /// Time goes on to this moment. The wheel counts in microseconds, so what is due then has fired.
+    pub(super) fn at(&mut self, at_ms: u64) -> &mut Self {
+        let end = Instant::from_millis(at_ms) + Duration::from_nanos(1023);
+        assert!(self.net.now <= end, "time does not go back");
+        while let Some(deadline) = self.net.timers.next_deadline().filter(|&at| at <= end) {
+            self.net.now = self.net.now.max(deadline);
+            self.run_timers();
+        }
+        self.net.now = end;
+        self.run_timers();
+        self
+    }
+
+    pub(super) fn after(&mut self, span: Duration) -> &mut Self {
+        let now_ms = (self.net.now + span).as_millis();
+        self.at(now_ms)
+    }
+
+    fn run_timers(&mut self) {
+        while let Some((_, timer)) = self.net.timers.pop_due(self.net.now) {
+            match timer {
+                Timer::Tcp(timer) => self.tcp.timer(&mut self.net, timer),
+                other => panic!("nobody armed {other:?}"),
+            }
+        }
+        self.tcp.flush(&mut self.net);
+    }
+
+    /// The peer sends this, and the turn ends.
+    pub(super) fn input(&mut self, text: &str) -> Result<(), Drop> {
+        let result = self.burst_one(text);
+        self.tcp.flush(&mut self.net);
+        result
+    }
+
+    /// The peer sends all of this within one turn.
+    pub(super) fn burst(&mut self, texts: &[&str]) -> Vec<Result<(), Drop>> {
+        let results = texts.iter().map(|text| self.burst_one(text)).collect();
+        self.tcp.flush(&mut self.net);
+        results
+    }
+
+    fn burst_one(&mut self, text: &str) -> Result<(), Drop> {
+        let datagram = self.datagram(text);
+        self.tcp.input(&mut self.net, datagram)
+    }
+
+    pub(super) fn datagram(&mut self, text: &str) -> Datagram {
+        let (header, payload) = self.parse(text);
+        let mut bytes = vec![0; IP_LEN + header.header_len()];
+        header.emit(&mut bytes[IP_LEN..]);
+        bytes.extend(payload);
+        let mut frame = self.net.frame_of(&bytes).unwrap();
+        frame.set_rx_offload(RxOffload {
+            ip: ChecksumStatus::Good,
+            l4: ChecksumStatus::Good,
+            rss_hash: None,
+        });
+        Datagram {
+            frame,
+            header_len: IP_LEN,
+            source: PEER,
+            destination: US,
+            protocol: protocol::TCP,
+            ttl: 64,
+            tos: 0,
+            to: Addressed::Unicast,
+            via: Via::Device,
+        }
+    }
+
+    fn parse(&self, text: &str) -> (TcpHeader, Vec<u8>) {
+        let mut words = text.split_whitespace();
+        let flags = words.next().unwrap().chars().fold(Flags::NONE, |flags, letter| {
+            flags | flag(letter).unwrap_or_else(|| panic!("flag {letter} in {text}"))
+        });
+        let numbers = words.next().unwrap();
+        let (seq, len) = numbers.split_once('+').unwrap_or((numbers, "0"));
+        let (seq, len): (i64, usize) = (seq.parse().unwrap(), len.parse().unwrap());
+        let mut header = TcpHeader {
+            source_port: self.peer_port,
+            destination_port: self.our_port,
+            seq: relative(PEER_ISS, seq),
+            ack: Seq(0),
+            flags,
+            window: u16::MAX,
+            urgent_pointer: 0,
+            options: TcpOptions::default(),
+        };
+        while let Some(word) = words.next() {
+            let value = words.next().unwrap();
+            let number = || value.parse::<i64>().unwrap();
+            match word {
+                "ack" => header.ack = relative(self.our_iss, number()),
+                "win" => header.window = number().try_into().unwrap(),
+                "mss" => header.options.max_segment_size = Some(number().try_into().unwrap()),
+                "wscale" => header.options.window_scale = Some(number().try_into().unwrap()),
+                "ts" => {
+                    let (value, echo) = value.split_once(':').unwrap();
+                    header.options.timestamps = Some(Timestamps {
+                        value: value.parse().unwrap(),
+                        echo: echo.parse().unwrap(),
+                    });
+                }
+                _ => panic!("{word} in {text}"),
+            }
+        }
+        let first = u64::try_from(seq - 1).unwrap_or(0);
+        (header, pattern(first, len))
+    }
+
+    /// What we have sent since the last look.
+    pub(super) fn sent(&mut self) -> Vec<String> {
+        self.emitted().into_iter().map(|segment| segment.text).collect()
+    }
+
+    pub(super) fn emitted(&mut self) -> Vec<Emitted> {
+        self.decode_outbox();
+        self.seen.drain(..).collect()
+    }
+
+    /// What has been sent last, and nothing else.
+    pub(super) fn last(&mut self) -> Emitted {
+        let mut all = self.emitted();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.remove(0)
+    }
+
+    fn decode_outbox(&mut self) {
+        while let Some(frame) = self.net.outbox.pop_front() {
+            let bytes: Vec<u8> = frame.segments().flatten().copied().collect();
+            let segment = &bytes[IP_LEN..];
+            let mut sum = Sum::pseudo_header_v4(
+                US,
+                PEER,
+                protocol::TCP,
+                u16::try_from(segment.len()).unwrap(),
+            );
+            sum.add_bytes(segment);
+            assert!(sum.is_valid(), "wrong checksum");
+            assert_eq!(bytes[6] & 0x40, 0x40, "DF is not set");
+            let view = TcpView::parse(segment).unwrap();
+            let emitted = self.describe(&view);
+            self.seen.push_back(emitted);
+        }
+    }
+
+    fn describe(&mut self, view: &TcpView<'_>) -> Emitted {
+        let flags = view.flags();
+        self.our_port = view.source_port();
+        if flags.contains(Flags::SYN) {
+            self.our_iss = view.seq();
+        }
+        let mut text: String = LETTERS
+            .iter()
+            .filter(|(bit, _)| flags.contains(*bit))
+            .map(|(_, letter)| letter)
+            .collect();
+        let seq = view.seq().signed_offset_from(self.our_iss);
+        // A reset for a segment without ACK has the number 0, whatever our SYN was.
+        let bare_reset = flags.contains(Flags::RST) && view.seq() == Seq(0);
+        write!(text, " {}", if bare_reset { 0 } else { seq }).unwrap();
+        if !view.payload().is_empty() {
+            write!(text, "+{}", view.payload().len()).unwrap();
+            let first = u64::try_from(seq - 1).unwrap();
+            assert_eq!(view.payload(), pattern(first, view.payload().len()), "{text}");
+        }
+        if flags.contains(Flags::ACK) {
+            write!(text, " ack {}", view.ack().signed_offset_from(PEER_ISS)).unwrap();
+        }
+        Emitted { text, flags, window: view.window(), options: view.options() }
+    }
+
+    /// The application writes the next bytes of the pattern; returns how many were taken.
+    pub(super) fn write(&mut self, len: usize) -> usize {
+        let bytes = pattern(self.written, len);
+        let taken = self.stream().write(&bytes).unwrap_or(0);
+        self.written += taken as u64;
+        self.application();
+        taken
+    }
+
+    /// The application reads at most this much, which must be the next bytes of the peer's pattern.
+    pub(super) fn read(&mut self, len: usize) -> std::io::Result<usize> {
+        let mut bytes = vec![0; len];
+        let taken = self.stream().read(&mut bytes);
+        if let Ok(taken) = taken {
+            assert_eq!(bytes[..taken], pattern(self.read, taken));
+            self.read += taken as u64;
+        }
+        self.application();
+        taken
+    }
+
+    pub(super) fn stream(&mut self) -> &mut TcpStream {
+        self.stream.as_mut().expect("the application has closed")
+    }
+
+    /// The application drops its stream.
+    pub(super) fn close(&mut self) {
+        self.stream = None;
+        self.application();
+    }
+
+    /// Hints are followed, and the turn ends.
+    pub(super) fn application(&mut self) {
+        while let Some(hint) = self.core.pop_hint() {
+            let Target::Tcp(id) = hint else { continue };
+            self.tcp.hint(&mut self.net, id);
+        }
+        self.tcp.flush(&mut self.net);
+    }
+
+    pub(super) fn flow(&self) -> FlowKey4 {
+        FlowKey4 { remote: PEER, local: US, remote_port: self.peer_port, local_port: self.our_port }
+    }
+
+    /// The connection's control block.
+    pub(super) fn connection<T>(&mut self, look: impl FnOnce(&mut Connection) -> T) -> T {
+        let id = self.tcp.flows.get(&self.flow()).expect("no connection");
+        look(self.tcp.connections.get_mut(id).unwrap())
+    }
+
+    pub(super) fn state(&mut self) -> Option<super::TcpState> {
+        let flow = self.flow();
+        let id = self.tcp.flows.get(&flow)?;
+        self.tcp.connections.get_mut(id).map(|connection| connection.state)
+    }
+
+    pub(super) fn count(&self, counter: Counter) -> u64 {
+        self.net.metrics.counter(counter)
+    }
+
+    /// Frames that something still holds.
+    pub(super) fn frames_held(&self) -> usize {
+        self.frames - self.net.pool_available()
+    }
+
+    pub(super) fn peer_address() -> SocketAddr {
+        (PEER, PEER_PORT).into()
+    }
+}
+
+/// `len` bytes of a stream from a position on.
+pub(super) fn pattern(position: u64, len: usize) -> Vec<u8> {
+    (position..).take(len).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
+
+fn relative(origin: Seq, steps: i64) -> Seq {
+    Seq(origin.0.wrapping_add_signed(i32::try_from(steps).unwrap()))
+}
+
+fn flag(letter: char) -> Option<Flags> {
+    LETTERS.iter().find(|(_, known)| *known == letter).map(|(bit, _)| *bit)
+}
+
+const LETTERS: [(Flags, char); 6] = [
+    (Flags::SYN, 'S'),
+    (Flags::FIN, 'F'),
+    (Flags::RST, 'R'),
+    (Flags::PSH, 'P'),
+    (Flags::URG, 'U'),
+    (Flags::ACK, 'A'),
+];
+const IP_LEN: usize = 20;

@@ -1,0 +1,123 @@
+//! OPEN, actively (RFC 9293, section 3.10.1): a port of our own, a socket, and the first SYN.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::Tcp;
+use super::connection::{Connection, Context};
+use super::state::State;
+use crate::api::TcpStream;
+use crate::counters::Counter;
+use crate::demux::FlowKey4;
+use crate::net::Net;
+use crate::socket::words::Birth;
+use crate::socket::{BufferLimits, SocketId, TcpSocket, tcp_pair};
+
+/// Why no connection was begun.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ConnectError {
+    /// A connection between the same two addresses exists, or is in TIME-WAIT.
+    AddressInUse,
+    /// The local address is not ours, or no port is left.
+    AddressNotAvailable,
+    /// The remote address cannot be a peer's.
+    RemoteInvalid,
+    /// No route.
+    Unreachable,
+    /// The core has as many connections as it may have.
+    TooMany,
+}
+
+impl Tcp {
+    /// Begins a connection, from `local` if that is given; its port may be zero for any.
+    pub(crate) fn connect(
+        &mut self,
+        net: &mut Net,
+        local: Option<SocketAddrV4>,
+        remote: SocketAddrV4,
+    ) -> Result<TcpStream, ConnectError> {
+        let flow = self.flow_to(net, local, remote)?;
+        let (id, stream) = self.create(net, flow, Birth::Application, State::SynSent)?;
+        net.metrics.count(Counter::TcpActiveOpens);
+        self.with_connection(net, id, Connection::send_syn);
+        Ok(stream)
+    }
+
+    /// Makes a connection and its socket.
+    pub(super) fn create(
+        &mut self,
+        net: &mut Net,
+        flow: FlowKey4,
+        birth: Birth,
+        state: State,
+    ) -> Result<(SocketId, TcpStream), ConnectError> {
+        let numbers = (self.isn.first(&flow, net.now), self.isn.timestamp_offset(&flow));
+        let (core, config) = (&self.core, &self.config);
+        let cx = Context { net, config, challenges: &mut self.challenges };
+        let mut stream = None;
+        let id = self.connections.insert_with(|id| {
+            let (socket, application) = pair(core, config, &flow, id, birth);
+            stream = Some(application);
+            Connection::new(&cx, (id, flow, socket), state, numbers)
+        });
+        let (id, stream) = id.zip(stream).ok_or(ConnectError::TooMany)?;
+        self.flows.insert(flow, id);
+        Ok((id, stream))
+    }
+
+    fn flow_to(
+        &mut self,
+        net: &mut Net,
+        local: Option<SocketAddrV4>,
+        remote: SocketAddrV4,
+    ) -> Result<FlowKey4, ConnectError> {
+        let to = *remote.ip();
+        if remote.port() == 0
+            || to.is_unspecified()
+            || to.is_multicast()
+            || net.interface.is_broadcast(to)
+        {
+            return Err(ConnectError::RemoteInvalid);
+        }
+        let from = local.map(|local| *local.ip()).filter(|from| !from.is_unspecified());
+        let from = match from {
+            Some(from) if net.is_local(from) => from,
+            Some(_) => return Err(ConnectError::AddressNotAvailable),
+            None => net.source_for(to).map_err(|_| ConnectError::Unreachable)?,
+        };
+        let flow = |port| FlowKey4 {
+            remote: to,
+            local: from,
+            remote_port: remote.port(),
+            local_port: port,
+        };
+        match local.map_or(0, |local| local.port()) {
+            0 => self.free_flow(net, flow).ok_or(ConnectError::AddressNotAvailable),
+            port if self.is_free(&flow(port)) => Ok(flow(port)),
+            _ => Err(ConnectError::AddressInUse),
+        }
+    }
+
+    /// The first free port after a random one (RFC 6056, section 3.3.1).
+    fn free_flow(&self, net: &mut Net, flow: impl Fn(u16) -> FlowKey4) -> Option<FlowKey4> {
+        let (first, last) =
+            (*self.config.ephemeral_ports.start(), *self.config.ephemeral_ports.end());
+        let count = u32::from(last - first) + 1;
+        let start = net.rng.below(count);
+        (0..count)
+            .filter_map(|step| u16::try_from(u32::from(first) + (start + step) % count).ok())
+            .map(flow)
+            .find(|flow| self.is_free(flow))
+    }
+}
+
+fn pair(
+    core: &std::sync::Arc<crate::socket::CoreShared>,
+    config: &super::TcpConfig,
+    flow: &FlowKey4,
+    id: SocketId,
+    birth: Birth,
+) -> (TcpSocket, TcpStream) {
+    let limits = BufferLimits { receive: config.receive_buffer, send: config.send_buffer };
+    let addresses = ((flow.local, flow.local_port).into(), (flow.remote, flow.remote_port).into());
+    tcp_pair(core, limits, addresses, id, birth)
+}

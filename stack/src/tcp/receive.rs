@@ -1,0 +1,278 @@
+//! The last three steps of section 3.10.7.4: urgent data, text, and the FIN.
+
+use std::ops::ControlFlow::Continue;
+
+use pmd::Frame;
+
+use super::arrive::{Step, done, dropped};
+use super::connection::{Connection, Context, Owed};
+use super::reassembly::{Insertion, Limits, Reassembly};
+use super::segment::Segment;
+use super::seq::Seq;
+use super::state::{Event, State};
+use crate::api::Readiness;
+use crate::counters::Counter;
+use crate::drops::Drop;
+use crate::time::Instant;
+use crate::wire::tcp::Flags;
+
+impl Connection {
+    /// Sixth to eighth. Urgent data is ordinary data here: the urgent pointer is not looked at.
+    pub(super) fn process_text_and_fin(&mut self, cx: &mut Context<'_>, segment: Segment) -> Step {
+        let Segment { seq, flags, payload, .. } = segment;
+        let fin = flags.contains(Flags::FIN);
+        if payload.is_empty() && !fin {
+            return Continue(());
+        }
+        if !self.state.can_receive() {
+            // The peer has said that it was finished: what comes after is not from this connection's stream.
+            return Continue(());
+        }
+        if !payload.is_empty() {
+            self.refuse_after_close(cx)?;
+        }
+        if seq == self.rcv.nxt {
+            self.take_in_order(cx, payload, fin)
+        } else {
+            self.keep_for_later(cx, seq, payload, fin)
+        }
+    }
+
+    /// Data for an application that has closed can never be read: the peer must learn that (RFC 9293, section 3.10.4;
+    /// RFC 1122, section 4.2.2.13).
+    fn refuse_after_close(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.socket.is_closed() {
+            return Continue(());
+        }
+        self.abort(cx);
+        dropped(Drop::TcpAfterClose)
+    }
+
+    /// In order: it goes to the application, and with it whatever has waited for it.
+    fn take_in_order(&mut self, cx: &mut Context<'_>, payload: Frame, fin: bool) -> Step {
+        let waiting = self.reassembly.take();
+        let before = self.rcv.nxt;
+        let mut fin_at = fin.then_some(before + u32::try_from(payload.len()).unwrap_or(0));
+        let filled_a_gap = waiting.is_some();
+        match waiting {
+            None => self.deliver(&payload),
+            Some(queue) => {
+                fin_at = fin_at.or(queue.fin());
+                self.deliver_with(queue, payload);
+            }
+        }
+        self.socket.receive.publish();
+        if self.rcv.nxt != before {
+            self.schedule_ack(cx, filled_a_gap);
+            self.socket.raise(&mut cx.net.mailboxes, Readiness::READABLE);
+        }
+        if fin_at == Some(self.rcv.nxt) {
+            return self.process_fin(cx);
+        }
+        Continue(())
+    }
+
+    /// Delivers a payload up to what is held already, and then as much of that as follows without a gap.
+    fn deliver_with(&mut self, mut queue: Box<Reassembly>, mut payload: Frame) {
+        payload.truncate(queue.missing_at(self.rcv.nxt, payload.len()));
+        self.deliver(&payload);
+        while let Some(next) = queue.pop(self.rcv.nxt) {
+            self.deliver(&next);
+        }
+        if !queue.is_empty() {
+            self.reassembly = Some(queue);
+        }
+    }
+
+    /// Appends to the receive ring. The window is never wider than the ring's free space, so everything fits.
+    fn deliver(&mut self, payload: &Frame) {
+        let mut taken = 0;
+        for bytes in payload.segments() {
+            let written = self.socket.receive.write(bytes);
+            taken += written;
+            if written < bytes.len() {
+                break;
+            }
+        }
+        let steps = u32::try_from(taken).unwrap_or(u32::MAX);
+        self.rcv.nxt += steps;
+        self.rcv.full = self.rcv.full.max(u16::try_from(taken).unwrap_or(u16::MAX));
+    }
+
+    /// Eighth: check the FIN bit.
+    fn process_fin(&mut self, cx: &mut Context<'_>) -> Step {
+        self.rcv.nxt += 1;
+        self.ack_now();
+        self.reassembly = None;
+        self.socket.receive.finish();
+        let told = Readiness::READABLE | Readiness::READ_CLOSED;
+        self.socket.raise(&mut cx.net.mailboxes, told);
+        self.advance(Event::FinArrived);
+        if self.state == State::TimeWait {
+            self.socket.end(&mut cx.net.mailboxes);
+        }
+        done()
+    }
+
+    /// The ACK of data may wait for company (section 3.8.6.3): not for long, not for more than one full segment, not at
+    /// the start, and not while the peer may be repairing a loss (RFC 5681, section 4.2).
+    fn schedule_ack(&mut self, cx: &Context<'_>, filled_a_gap: bool) {
+        let unacknowledged = self.rcv.nxt.offset_from(self.rcv.acked);
+        let at_once =
+            unacknowledged > u32::from(self.rcv.full) || self.ack.quick > 0 || filled_a_gap;
+        if at_once {
+            self.ack.owed = Owed::Now;
+        } else if self.ack.owed == Owed::Nothing {
+            self.ack.owed = Owed::Soon;
+            self.deadlines.delayed_ack = cx.now() + cx.config.delayed_ack;
+        }
+    }
+
+    /// The delayed ACK has waited long enough.
+    pub(super) fn delayed_ack_due(&mut self, cx: &Context<'_>) {
+        if self.ack.owed == Owed::Soon {
+            cx.net.metrics.count(Counter::TcpDelayedAcks);
+            self.ack_now();
+        }
+        self.deadlines.delayed_ack = Instant::FAR_FUTURE;
+    }
+
+    /// Out of order: kept until the gap before it is filled. The peer is told at once and for each such segment, because
+    /// it counts the duplicates (RFC 5681, section 4.2).
+    fn keep_for_later(
+        &mut self,
+        cx: &mut Context<'_>,
+        seq: Seq,
+        payload: Frame,
+        fin: bool,
+    ) -> Step {
+        let len = u32::try_from(payload.len()).unwrap_or(0);
+        let limits = Limits { bytes: self.socket.receive.limit(), frames: FRAMES_HELD_MAX };
+        let queue = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::new(limits)));
+        let ends_elsewhere = fin && queue.note_fin(seq + len).is_err();
+        let kept = if len > 0 { Some(queue.insert(self.rcv.nxt, seq, payload)) } else { None };
+        self.send_ack(cx);
+        if ends_elsewhere {
+            return dropped(Drop::TcpFlags);
+        }
+        match kept {
+            None | Some(Insertion::Held) => Continue(()),
+            Some(Insertion::HeldInstead(frames)) => {
+                (0..frames).for_each(|_| cx.net.metrics.count_drop(Drop::TcpReassemblyFull));
+                Continue(())
+            }
+            Some(Insertion::Nothing) => dropped(Drop::TcpDuplicate),
+            Some(Insertion::Full) => dropped(Drop::TcpReassemblyFull),
+        }
+    }
+}
+
+/// Frames that one connection may hold out of order: they are taken from the device's pool.
+const FRAMES_HELD_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use crate::counters::Counter;
+    use crate::tcp::harness::Harness;
+
+    #[test]
+    fn data_reaches_the_application_and_is_acknowledged_soon() {
+        let mut t = Harness::connected();
+        t.input("PA 1+10 ack 1").unwrap();
+        assert_eq!(t.read(100).unwrap(), 10);
+        assert_eq!(t.sent(), [""; 0], "the ACK waits for company");
+        t.at(39);
+        assert_eq!(t.sent(), [""; 0]);
+        t.at(40);
+        assert_eq!(t.sent(), ["A 1 ack 11"]);
+        assert_eq!(t.count(Counter::TcpDelayedAcks), 1);
+    }
+
+    #[test]
+    fn an_ack_rides_on_data() {
+        let mut t = Harness::connected();
+        t.input("PA 1+10 ack 1").unwrap();
+        t.write(5);
+        assert_eq!(t.sent(), ["PA 1+5 ack 11"]);
+        t.at(100);
+        assert_eq!(t.sent(), [""; 0]);
+    }
+
+    #[test]
+    fn every_second_full_segment_is_acknowledged() {
+        let mut t = Harness::connected();
+        t.input("A 1+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), [""; 0]);
+        t.input("A 1001+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 2001"]);
+        t.input("A 2001+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), [""; 0]);
+        t.input("A 3001+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 4001"]);
+    }
+
+    #[test]
+    fn a_burst_is_acknowledged_once() {
+        let mut t = Harness::connected();
+        t.burst(&["A 1+1000 ack 1", "A 1001+1000 ack 1", "A 2001+1000 ack 1"]);
+        assert_eq!(t.sent(), ["A 1 ack 3001"]);
+    }
+
+    #[test]
+    fn at_the_start_acks_are_not_delayed() {
+        let mut t = Harness::connected();
+        t.connection(|c| c.ack.quick = 2);
+        t.input("A 1+10 ack 1").unwrap();
+        t.input("A 11+10 ack 1").unwrap();
+        t.input("A 21+10 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 11", "A 1 ack 21"]);
+    }
+
+    #[test]
+    fn out_of_order_data_waits_and_is_complained_about() {
+        let mut t = Harness::connected();
+        t.burst(&["A 1001+1000 ack 1", "A 2001+1000 ack 1"]);
+        assert_eq!(t.sent(), ["A 1 ack 1", "A 1 ack 1"], "one duplicate ACK for each");
+        assert!(t.read(1).is_err());
+        t.input("A 1+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 3001"], "a filled gap is acknowledged at once");
+        assert_eq!(t.read(9000).unwrap(), 3000);
+        assert_eq!(t.frames_held(), 0);
+    }
+
+    #[test]
+    fn a_fin_out_of_order_waits_for_the_data_before_it() {
+        let mut t = Harness::connected();
+        t.input("FA 11+10 ack 1").unwrap();
+        t.input("FA 21 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 1", "A 1 ack 1"]);
+        t.input("A 1+10 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 22"]);
+        assert_eq!(t.read(100).unwrap(), 20);
+        assert_eq!(t.read(100).unwrap(), 0);
+    }
+
+    #[test]
+    fn overlaps_are_delivered_once() {
+        let mut t = Harness::connected();
+        t.input("A 501+1000 ack 1").unwrap();
+        t.input("A 2001+1000 ack 1").unwrap();
+        t.input("A 1+2500 ack 1").unwrap();
+        t.input("A 400+700 ack 1").unwrap_err();
+        t.read(1500).unwrap();
+        t.input("A 1401+900 ack 1").unwrap();
+        assert_eq!(t.read(9000).unwrap(), 1500);
+    }
+
+    #[test]
+    fn a_fin_is_acknowledged_at_once_and_ends_the_stream() {
+        let mut t = Harness::connected();
+        t.input("FPA 1+10 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 12"]);
+        assert_eq!(t.read(100).unwrap(), 10);
+        assert_eq!(t.read(100).unwrap(), 0);
+        // The other direction goes on.
+        t.write(3);
+        assert_eq!(t.sent(), ["PA 1+3 ack 12"]);
+    }
+}

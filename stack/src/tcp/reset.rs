@@ -1,0 +1,101 @@
+//! RST: when we send one, and what then becomes of the connection (RFC 9293, sections 3.5.2 and 3.10.7.1).
+
+use super::connection::{Connection, Context, SoftError};
+use super::emit::send_segment;
+use super::segment::Segment;
+use super::seq::Seq;
+use super::state::{Event, State};
+use crate::counters::Counter;
+use crate::demux::FlowKey4;
+use crate::net::Net;
+use crate::socket::Failure;
+use crate::wire::tcp::{Flags, TcpHeader};
+use crate::wire::tcp_options::TcpOptions;
+
+/// Answers a segment that belongs to no connection, or to none that it makes sense for. A reset is never answered.
+pub(super) fn reset_segment(net: &mut Net, flow: &FlowKey4, segment: &Segment) {
+    if segment.has(Flags::RST) {
+        return;
+    }
+    // Such that the peer finds it acceptable: it takes its own acknowledgement number for the sequence number.
+    let (seq, ack, flags) = if segment.has(Flags::ACK) {
+        (segment.ack, Seq(0), Flags::RST)
+    } else {
+        (Seq(0), segment.end(), Flags::RST | Flags::ACK)
+    };
+    send_reset(net, flow, seq, ack, flags);
+}
+
+/// Sends an RST. Where no frame is to be had it is as good as lost on the way: what it would have answered comes again.
+pub(super) fn send_reset(net: &mut Net, flow: &FlowKey4, seq: Seq, ack: Seq, flags: Flags) {
+    let header = TcpHeader {
+        source_port: flow.local_port,
+        destination_port: flow.remote_port,
+        seq,
+        ack,
+        flags,
+        window: 0,
+        urgent_pointer: 0,
+        options: TcpOptions::default(),
+    };
+    if send_segment(net, flow, &header, 0, |_| ()).is_ok() {
+        net.metrics.count(Counter::TcpOutSegs);
+        net.metrics.count(Counter::TcpOutRsts);
+    }
+}
+
+impl Connection {
+    /// Resets what sent `segment`, and leaves this connection as it is.
+    pub(super) fn reset_for(&mut self, cx: &mut Context<'_>, segment: &Segment) {
+        reset_segment(cx.net, &self.flow, segment);
+    }
+
+    /// ABORT (section 3.10.5): the peer is reset, if it knows of the connection, and everything is forgotten.
+    pub(super) fn abort(&mut self, cx: &mut Context<'_>) {
+        self.reset_peer(cx);
+        self.fail(cx, Failure::Aborted);
+    }
+
+    /// The connection is over, and the application is told why.
+    pub(super) fn fail(&mut self, cx: &mut Context<'_>, failure: Failure) {
+        match self.state {
+            State::SynSent | State::SynReceived => {
+                cx.net.metrics.count(Counter::TcpAttemptFails);
+            }
+            State::Established | State::CloseWait => {
+                cx.net.metrics.count(Counter::TcpEstabResets);
+            }
+            _ => {}
+        }
+        self.advance(Event::Abort);
+        self.socket.fail(&mut cx.net.mailboxes, failure);
+    }
+
+    /// Once everything of ours is acknowledged and the peer has closed, it needs no reset (section 3.10.5).
+    pub(super) fn reset_peer(&mut self, cx: &mut Context<'_>) {
+        let knows = match self.state {
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait => true,
+            State::Closing | State::LastAck => true,
+            State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
+        };
+        if knows {
+            // The number that the peer expects, unless something is lost on the way: then its challenge leads us to it.
+            send_reset(cx.net, &self.flow, self.snd.max, self.rcv.nxt, Flags::RST | Flags::ACK);
+        }
+    }
+}
+
+impl From<SoftError> for Failure {
+    fn from(error: SoftError) -> Self {
+        match error {
+            SoftError::HostUnreachable => Self::HostUnreachable,
+            SoftError::NetUnreachable => Self::NetUnreachable,
+            SoftError::Refused => Self::Refused,
+            SoftError::ProtocolUnreachable => Self::ProtocolUnreachable,
+        }
+    }
+}

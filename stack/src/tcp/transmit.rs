@@ -1,0 +1,264 @@
+//! What is sent when: new data within the windows, the FIN behind it, and the ACK that nothing else has carried.
+
+use super::connection::{Connection, Context, Owed};
+use super::emit::NotSent;
+use crate::time::Instant;
+use crate::wire::tcp::Flags;
+
+/// A segment of new data.
+struct Next {
+    len: u32,
+    flags: Flags,
+}
+
+/// What went out when a window was asked after.
+pub(super) enum Sent {
+    Data,
+    /// A segment that only asks.
+    Probe,
+}
+
+impl Connection {
+    /// The connection's part of the end of a turn: sends what may be sent, then what it still owes the peer.
+    pub(super) fn transmit(&mut self, cx: &mut Context<'_>) {
+        if self.state.is_synchronized() {
+            if self.transmit_data(cx).is_err() {
+                self.retry_soon(cx.now());
+                return;
+            }
+            self.watch_window(cx.now());
+            if self.state.can_receive() && self.owes_window_update() {
+                self.ack_now();
+            }
+        }
+        if self.ack.owed == Owed::Now {
+            self.send_ack(cx);
+        }
+    }
+
+    fn transmit_data(&mut self, cx: &mut Context<'_>) -> Result<(), NotSent> {
+        while let Some(next) = self.next_segment() {
+            if cx.net.outbox_room() < OUTBOX_RESERVE {
+                return Err(NotSent);
+            }
+            self.send_new(cx, &next)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the next numbers, whatever the windows say.
+    fn send_new(&mut self, cx: &mut Context<'_>, next: &Next) -> Result<(), NotSent> {
+        let seq = self.snd.nxt;
+        self.emit(cx, seq, next.len, next.flags)?;
+        if !self.is_outstanding() {
+            // The window may have been asked after: that is over.
+            self.deadlines.retransmit = Instant::FAR_FUTURE;
+            self.probe_backoff = 0;
+        }
+        let end = seq + next.len + u32::from(next.flags.contains(Flags::FIN));
+        if next.len < u32::from(self.snd.mss) {
+            self.snd.small = end;
+        }
+        self.snd.nxt = end;
+        if end.follows(self.snd.max) {
+            if seq == self.snd.max {
+                self.stopwatch.start(end, cx.now());
+            }
+            self.snd.max = end;
+        }
+        self.watch_outstanding(cx);
+        Ok(())
+    }
+
+    /// What the windows, and the rules against small segments, let go now.
+    fn next_segment(&mut self) -> Option<Next> {
+        let unsent = self.unsent();
+        let usable = self.usable_window();
+        let congestion = self.congestion_window().saturating_sub(self.in_flight());
+        let mss = u32::from(self.snd.mss);
+        let len = usable.min(congestion).min(mss).min(saturating(unsent));
+        let fin = self.fin_is_due() && u64::from(len) == unsent && len < usable;
+        if !fin && (len == 0 || (len < mss && !self.may_send_small(len, unsent))) {
+            return None;
+        }
+        Some(self.segment_of(len, unsent, fin))
+    }
+
+    fn segment_of(&self, len: u32, unsent: u64, fin: bool) -> Next {
+        let mut flags = Flags::ACK;
+        // The end of what was written: nothing tells writes apart in a stream of bytes.
+        if len > 0 && u64::from(len) == unsent {
+            flags = flags | Flags::PSH;
+        }
+        if fin {
+            flags = flags | Flags::FIN;
+        }
+        Next { len, flags }
+    }
+
+    /// The window has been closed, or nearly so, for a while: sends what fits, or else asks (section 3.8.6.1).
+    pub(super) fn send_despite_small_window(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Result<Sent, NotSent> {
+        let unsent = self.unsent();
+        let usable = self.usable_window();
+        let len = usable.min(u32::from(self.snd.mss)).min(saturating(unsent));
+        let fin = self.fin_is_due() && u64::from(len) == unsent && len < usable;
+        if len == 0 && !fin {
+            // An old number without data: it cannot be accepted, so it must be answered, and nothing new is risked.
+            self.emit(cx, self.snd.una - 1, 0, Flags::ACK)?;
+            return Ok(Sent::Probe);
+        }
+        let next = self.segment_of(len, unsent, fin);
+        self.send_new(cx, &next)?;
+        Ok(Sent::Data)
+    }
+
+    /// Bytes from SND.NXT to the end of the send ring.
+    pub(super) fn unsent(&mut self) -> u64 {
+        let tail = self.socket.send.tail().position;
+        tail.saturating_sub(self.position_of(self.snd.nxt))
+    }
+
+    /// Whether the application has closed and SND.NXT has not gone past the FIN.
+    pub(super) fn fin_is_due(&mut self) -> bool {
+        if !self.state.has_closed() {
+            return false;
+        }
+        let tail = self.socket.send.tail().position;
+        self.snd.nxt.at_or_before(self.seq_at(tail))
+    }
+
+    /// Whether there is anything to send that was not sent yet.
+    pub(super) fn has_unsent(&mut self) -> bool {
+        self.unsent() > 0 || self.fin_is_due()
+    }
+
+    /// Something is on its way: the retransmission timer runs (RFC 6298, section 5, rule 5.1), and the time after
+    /// which the user wants the connection given up.
+    pub(super) fn watch_outstanding(&mut self, cx: &Context<'_>) {
+        if self.deadlines.retransmit == Instant::FAR_FUTURE {
+            self.deadlines.retransmit = cx.now() + self.rtt.rto();
+        }
+        self.watch_user_timeout(cx);
+    }
+
+    /// Nothing is on its way although something waits: the window must be asked after, for the segment that opens it
+    /// may be lost.
+    fn watch_window(&mut self, now: Instant) {
+        if !self.is_outstanding()
+            && self.deadlines.retransmit == Instant::FAR_FUTURE
+            && self.has_unsent()
+        {
+            self.deadlines.retransmit = now + self.rtt.rto();
+        }
+    }
+}
+
+fn saturating(len: u64) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// Frames kept for others while one connection has much to send: it goes on in the next turn.
+const OUTBOX_RESERVE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use crate::counters::Counter;
+    use crate::tcp::harness::Harness;
+
+    #[test]
+    fn a_write_leaves_in_full_segments_and_the_last_is_pushed() {
+        let mut t = Harness::connected();
+        t.write(2500);
+        assert_eq!(t.sent(), ["A 1+1000 ack 1", "A 1001+1000 ack 1", "PA 2001+500 ack 1"]);
+    }
+
+    #[test]
+    fn ten_segments_leave_before_the_first_acknowledgement() {
+        let mut t = Harness::connected();
+        t.write(20_000);
+        assert_eq!(t.sent().len(), 10);
+        t.input("A 1 ack 2001").unwrap();
+        assert_eq!(
+            t.sent().len(),
+            4,
+            "two for what left the network, two because the window opens"
+        );
+    }
+
+    #[test]
+    fn a_small_segment_waits_for_an_earlier_small_one() {
+        let mut t = Harness::connected();
+        t.write(10);
+        t.write(10);
+        t.write(10);
+        assert_eq!(t.sent(), ["PA 1+10 ack 1"]);
+        t.input("A 1 ack 11").unwrap();
+        assert_eq!(t.sent(), ["PA 11+20 ack 1"]);
+    }
+
+    #[test]
+    fn the_small_end_of_a_long_write_does_not_wait() {
+        let mut t = Harness::connected();
+        t.write(1500);
+        assert_eq!(t.sent(), ["A 1+1000 ack 1", "PA 1001+500 ack 1"]);
+    }
+
+    #[test]
+    fn without_nagle_nothing_waits() {
+        let mut t = Harness::connected();
+        t.stream().set_nodelay(true);
+        t.write(10);
+        t.write(10);
+        assert_eq!(t.sent(), ["PA 1+10 ack 1", "PA 11+10 ack 1"]);
+    }
+
+    #[test]
+    fn the_peers_window_is_a_limit() {
+        let mut t = Harness::connected();
+        t.input("A 1 ack 1 win 2500").unwrap();
+        t.write(5000);
+        assert_eq!(
+            t.sent(),
+            ["A 1+1000 ack 1", "A 1001+1000 ack 1"],
+            "500 bytes are a silly segment"
+        );
+        t.input("A 1 ack 2001 win 2500").unwrap();
+        assert_eq!(t.sent(), ["A 2001+1000 ack 1", "A 3001+1000 ack 1"]);
+    }
+
+    #[test]
+    fn half_of_a_small_window_is_worth_a_segment() {
+        let mut t = Harness::connected();
+        t.connection(|c| c.snd.max_wnd = 0);
+        t.input("A 1 ack 1 win 600").unwrap();
+        t.write(5000);
+        assert_eq!(t.sent(), ["A 1+600 ack 1"]);
+    }
+
+    #[test]
+    fn a_fin_waits_for_unsent_data() {
+        let mut t = Harness::connected();
+        t.input("A 1 ack 1 win 1000").unwrap();
+        t.write(1500);
+        t.close();
+        assert_eq!(t.sent(), ["A 1+1000 ack 1"]);
+        t.input("A 1 ack 1001 win 1000").unwrap();
+        assert_eq!(t.sent(), ["FPA 1001+500 ack 1"]);
+    }
+
+    #[test]
+    fn an_empty_pool_loses_nothing() {
+        let mut t = Harness::connected();
+        let mut hoard: Vec<_> = std::iter::from_fn(|| t.net.alloc()).collect();
+        t.write(1500);
+        t.close();
+        assert_eq!(t.sent(), [""; 0]);
+        hoard.clear();
+        t.at(1);
+        assert_eq!(t.sent(), ["A 1+1000 ack 1", "FPA 1001+500 ack 1"]);
+        assert_eq!(t.count(Counter::TcpRetransSegs), 0);
+    }
+}

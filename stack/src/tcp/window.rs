@@ -1,0 +1,88 @@
+//! Windows, both ways: what we offer, and what may be sent (RFC 9293, section 3.8.6; RFC 7323, section 2).
+
+use super::connection::{Connection, Nodelay};
+use super::seq::Seq;
+use crate::wire::tcp::Flags;
+
+impl Connection {
+    /// The right edge of the window as the next segment offers it.
+    ///
+    /// It moves by at least a full segment or half the buffer, so that the peer is not led to send in small pieces
+    /// (section 3.8.6.2.2), and never back (section 3.8.6: SHOULD NOT shrink).
+    pub(super) fn edge_to_offer(&mut self, flags: Flags) -> Seq {
+        let mut edge = self.furthest_edge();
+        if flags.contains(Flags::SYN) {
+            edge = edge.earlier(self.rcv.nxt + u32::from(u16::MAX));
+        }
+        let gain = edge.signed_offset_from(self.rcv.edge);
+        let worth = self.least_window_step();
+        if gain >= worth { edge } else { self.rcv.edge }
+    }
+
+    /// Whether telling the peer of room is worth a segment of its own: two segments' worth, or anything worthwhile
+    /// while the window is closed to full segments.
+    pub(super) fn owes_window_update(&mut self) -> bool {
+        let gain = self.furthest_edge().signed_offset_from(self.rcv.edge);
+        let step = self.least_window_step();
+        let closed = self.receive_window() < u32::from(self.rcv.full);
+        let limit = i32::try_from(self.socket.receive.limit() / 2).unwrap_or(i32::MAX);
+        gain >= if closed { step } else { (2 * step).min(limit.max(1)) }
+    }
+
+    /// While the window is as good as closed, the application is asked to say when it reads anything. What it read
+    /// just before it was asked is looked at here (socket contract, R-16).
+    pub(super) fn ask_for_hint(&mut self) {
+        let closed = self.receive_window() < u32::from(self.rcv.full);
+        if closed == self.rcv.wants_hint {
+            return;
+        }
+        self.rcv.wants_hint = closed;
+        self.socket.set_window_closed(closed);
+        if closed && self.owes_window_update() {
+            self.ack_now();
+        }
+    }
+
+    /// The window field that offers everything up to `edge`. Windows on a SYN are not scaled.
+    pub(super) fn window_field(&self, edge: Seq, flags: Flags) -> u16 {
+        let window = edge.later(self.rcv.nxt).offset_from(self.rcv.nxt);
+        let shift = if flags.contains(Flags::SYN) { 0 } else { self.rcv.wnd_shift };
+        u16::try_from(window >> shift).unwrap_or(u16::MAX)
+    }
+
+    /// Numbers from SND.NXT on that the peer has room for.
+    pub(super) fn usable_window(&self) -> u32 {
+        self.snd.wnd.saturating_sub(self.in_flight())
+    }
+
+    /// Whether a segment that is not full may go (section 3.8.6.2.1), `len` of `unsent` bytes being what the windows
+    /// allow.
+    ///
+    /// Nagle's algorithm in Minshall's form: a small segment waits only while an earlier small one is not acknowledged.
+    /// As the RFC has it, the last piece of every longer write would wait for a whole round trip and for the peer's
+    /// delayed ACK.
+    pub(super) fn may_send_small(&self, len: u32, unsent: u64) -> bool {
+        let everything = u64::from(len) == unsent;
+        let small_outstanding = self.snd.small.follows(self.snd.una);
+        let half_the_window = len >= self.snd.max_wnd.div_ceil(2);
+        match (everything, self.nodelay) {
+            (true, Nodelay::On) => true,
+            (true, Nodelay::Off) => !small_outstanding || half_the_window,
+            (false, _) => half_the_window,
+        }
+    }
+
+    /// The furthest edge that the ring's free space, and the window field, allow.
+    fn furthest_edge(&mut self) -> Seq {
+        let most = u32::from(u16::MAX) << self.rcv.wnd_shift;
+        let free = u32::try_from(self.socket.receive.free()).unwrap_or(u32::MAX).min(most);
+        // Rounded down to what the field can say.
+        self.rcv.nxt + (free >> self.rcv.wnd_shift << self.rcv.wnd_shift)
+    }
+
+    fn least_window_step(&self) -> i32 {
+        let half = self.socket.receive.limit() / 2;
+        let step = half.min(usize::from(self.rcv.full)).max(1);
+        i32::try_from(step).unwrap_or(i32::MAX)
+    }
+}
