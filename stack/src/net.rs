@@ -301,47 +301,4 @@ impl Net {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_source_is_the_address_nearest_to_the_next_hop() {
-        let mut net = Net::for_test();
-        let second = ["10.9.0.1/16", "10.9.1.1/24", "10.9.1.2/24"];
-        for prefix in second.map(|text| text.parse::<Ipv4Prefix>().unwrap()) {
-            net.interface.addresses.push(prefix);
-            net.routes.insert(Route { network: prefix, next: NextHop::Destination }).unwrap();
-        }
-        for (name, destination, want) in [
-            ("on the first network", "10.0.0.77", "10.0.0.1"),
-            ("on the second", "10.9.7.7", "10.9.0.1"),
-            ("on a smaller one within it, the first of two", "10.9.1.7", "10.9.1.1"),
-            ("behind the gateway", "192.0.2.1", "10.0.0.1"),
-            ("ourselves", "10.9.1.2", "10.9.1.2"),
-            ("loopback", "127.0.0.5", "127.0.0.5"),
-            ("everyone on a network", "10.9.255.255", "10.9.0.1"),
-        ] {
-            let got = net.source_for(destination.parse().unwrap());
-            assert_eq!(got, Ok(want.parse().unwrap()), "{name}");
-        }
-        assert_eq!(net.source_for(Ipv4Addr::new(224, 0, 0, 1)), Err(Unreachable));
-    }
-
-    #[test]
-    fn a_narrow_path_is_remembered_for_its_destination_alone() {
-        let mut net = Net::for_test();
-        let (narrow, wide) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
-        assert_eq!(net.narrow_path(narrow, 1400, 1500), Some(1400));
-        assert_eq!((net.path_mtu(narrow), net.path_mtu(wide)), (1400, 1500));
-    }
-
-    #[test]
-    fn a_stuck_device_does_not_make_us_hold_frames_without_bound() {
-        let mut net = Net::for_test();
-        let frames = net.outbox_room();
-        let pool = Pool::heap(2 * frames, 64);
-        let sent: Vec<_> = (0..2 * frames).map(|_| net.transmit(pool.alloc().unwrap())).collect();
-        assert_eq!(sent.iter().filter(|sent| sent.is_ok()).count(), frames);
-        assert_eq!(sent.last(), Some(&Err(Drop::OutboxFull)));
-    }
-}
+mod tests;

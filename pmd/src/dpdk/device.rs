@@ -114,6 +114,7 @@ impl Device {
     ) -> Result<(Self, Vec<Box<dyn QueuePair>>), Error> {
         preflight::check(eal, spec)?;
         let port = Port::attach(spec, config.queues)?;
+        preflight::check_attached(spec, config.queues)?;
         let (port, plan) = configure::start(port, config)?;
         let port = Arc::new(port);
         let queue_pairs = (0..config.queues)

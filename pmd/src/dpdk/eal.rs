@@ -1,7 +1,9 @@
 //! Starting DPDK's environment (EAL): once per process, on a thread of its own, for ever.
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int};
 use std::fmt;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -99,9 +101,8 @@ impl Eal {
 impl fmt::Display for Eal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // SAFETY: a static string of DPDK's, and a plain query.
-        let (version, iova) = unsafe {
-            (std::ffi::CStr::from_ptr(dpdk_sys::rte_version()), dpdk_sys::rte_eal_iova_mode())
-        };
+        let (version, iova) =
+            unsafe { (CStr::from_ptr(dpdk_sys::rte_version()), dpdk_sys::rte_eal_iova_mode()) };
         let addresses = if iova == dpdk_sys::RTE_IOVA_PA { "physical" } else { "virtual" };
         write!(f, "{}, {}, {addresses} addresses", version.to_string_lossy(), self.0)
     }
@@ -250,7 +251,10 @@ impl Plan {
             .map_err(|error| Error::EalFailed { reason: error.to_string() })?
             .join();
         match initialised {
-            Ok(Ok(())) => Ok(self.running),
+            Ok(Ok(())) => {
+                remove_runtime_dir();
+                Ok(self.running)
+            }
             Ok(Err(code)) => Err(Error::EalFailed { reason: log::reason(code) }),
             Err(_panic) => Err(Error::EalFailed { reason: "its thread panicked".to_owned() }),
         }
@@ -271,6 +275,14 @@ fn init(arguments: Vec<CString>) -> Result<(), i32> {
             _ => Ok(()),
         }
     }
+}
+
+/// EAL makes a folder for files that it shares with other processes, and we have it share none.
+fn remove_runtime_dir() {
+    // SAFETY: EAL runs, so this is a C string of its own.
+    let path = unsafe { CStr::from_ptr(dpdk_sys::rte_eal_get_runtime_dir()) };
+    // Fails where the user has EAL keep something there after all.
+    let _ = fs::remove_dir(OsStr::from_bytes(path.to_bytes()));
 }
 
 impl Running {

@@ -26,6 +26,19 @@ pub(super) fn check(eal: Eal, spec: &DeviceSpec) -> Result<(), Error> {
     }
 }
 
+/// net_tap ignores all that it was told when one argument is unknown to it, the interface's name included.
+pub(super) fn check_attached(spec: &DeviceSpec, queues: u16) -> Result<(), Error> {
+    match spec {
+        DeviceSpec::Tap { interface, .. } if !exists(interface) => Err(Error::Refused {
+            device: spec.to_string(),
+            arguments: spec.arguments(queues),
+            reason: "it made another interface, as it does when an argument is unknown to it"
+                .to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn driver_present(spec: &DeviceSpec) -> Result<(), Error> {
     let Some(driver) = spec.driver() else { return Ok(()) };
     let have = drivers();

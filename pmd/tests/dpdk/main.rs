@@ -2,7 +2,14 @@
 //!
 //! EAL starts once per process: run these with `cargo nextest run -p pmd --features dpdk`, which gives each a process.
 
+#![expect(clippy::unwrap_used, reason = "tests panic where they fail")]
+
+mod errors;
+mod memif;
+mod namespace;
 mod ring;
+mod start;
+mod tap;
 
 use std::time::{Duration, Instant};
 
