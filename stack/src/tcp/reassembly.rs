@@ -133,19 +133,20 @@ impl Reassembly {
         missing.start.precedes(missing.end).then_some((missing, run))
     }
 
-    /// Drops frames from the far end until `missing` fits; returns how many, or `None` if it does not fit.
+    /// Drops frames from the far end, those behind `missing`, so that it fits; returns how many. `None`, and nothing
+    /// dropped, if that would not help.
     fn make_room(&mut self, missing: Run) -> Option<usize> {
-        if missing.len() > self.limits.bytes || self.limits.frames == 0 {
-            return None;
+        let (mut bytes, mut frames) = (self.bytes + missing.len(), self.held.len() + 1);
+        let mut behind =
+            self.held.iter().rev().take_while(|held| held.run.start.follows(missing.start));
+        while bytes > self.limits.bytes || frames > self.limits.frames {
+            bytes -= behind.next()?.run.len();
+            frames -= 1;
         }
-        let mut dropped = 0;
-        while self.bytes + missing.len() > self.limits.bytes
-            || self.held.len() >= self.limits.frames
-        {
-            let last = self.held.pop_back_if(|last| last.run.start.follows(missing.start))?;
+        let dropped = self.held.len() + 1 - frames;
+        for last in self.held.drain(frames - 1..).rev() {
             self.bytes -= last.run.len();
-            self.cut_last_run(last.run.start);
-            dropped += 1;
+            cut_last(&mut self.runs, last.run.start);
         }
         Some(dropped)
     }
@@ -165,18 +166,20 @@ impl Reassembly {
         }
     }
 
+    /// Shortens the first run, which starts no later.
     fn cut_first_run(&mut self, start: Seq) {
         if let Some(first) = self.runs.front_mut() {
             first.start = start;
             self.runs.pop_front_if(|first| first.start == first.end);
         }
     }
+}
 
-    fn cut_last_run(&mut self, end: Seq) {
-        if let Some(last) = self.runs.back_mut() {
-            last.end = end;
-            self.runs.pop_back_if(|last| last.start == last.end);
-        }
+/// Shortens the last run, which ends no earlier.
+fn cut_last(runs: &mut VecDeque<Run>, end: Seq) {
+    if let Some(last) = runs.back_mut() {
+        last.end = end;
+        runs.pop_back_if(|last| last.start == last.end);
     }
 }
 

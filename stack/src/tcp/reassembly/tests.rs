@@ -138,9 +138,10 @@ fn at_a_limit_the_nearer_bytes_stay() {
         assert_eq!(bench.pool.available(), bench.pool.capacity(), "a dropped frame leaked");
     }
     let mut bench = Bench::new(Limits { bytes: 2, frames: 9 });
-    assert_eq!(bench.insert(1, "bc"), Held);
-    assert_eq!(bench.insert(4, "efg"), Full, "longer than everything that may be held");
-    assert_eq!(bench.insert(0, "a"), HeldInstead(1));
+    assert_eq!(bench.insert(4, "ef"), Held);
+    assert_eq!(bench.insert(1, "bcd"), Full, "longer than everything that may be held");
+    bench.next += 4;
+    assert_eq!(bench.deliver(), "ef", "and nothing was dropped for it");
     let mut bench = Bench::new(Limits { bytes: 100, frames: 0 });
     assert_eq!(bench.insert(0, "a"), Full);
 }
@@ -190,8 +191,7 @@ proptest! {
             }
             prop_assert!(!deliver || !map.contains_key(&next), "held and not delivered");
             prop_assert_eq!(queue.bytes, map.len());
-            let edges = map.keys().filter(|at| !map.contains_key(&(**at + 1))).count();
-            prop_assert_eq!(queue.runs.len(), edges);
+            check(&queue)?;
         }
         drop(queue);
         prop_assert_eq!(pool.available(), pool.capacity());
@@ -213,6 +213,7 @@ proptest! {
             let became = queue.insert(next, start, frame(&pool, &text));
             prop_assert!(became != Insertion::Full || queue.bytes <= before);
             prop_assert!(queue.bytes <= bytes && queue.held.len() <= frames);
+            check(&queue)?;
             while let Some(frame) = queue.pop(next) {
                 for byte in frame.segments().flatten() {
                     prop_assert_eq!(*byte, truth(next, origin));
@@ -223,6 +224,22 @@ proptest! {
         drop(queue);
         prop_assert_eq!(pool.available(), pool.capacity());
     }
+}
+
+/// The runs and the byte count are what the held segments say.
+fn check(queue: &Reassembly) -> Result<(), TestCaseError> {
+    let mut runs: Vec<Run> = vec![];
+    for held in &queue.held {
+        prop_assert_eq!(held.payload.len(), held.run.len());
+        match runs.last_mut().filter(|last| last.end == held.run.start) {
+            Some(last) => last.end = held.run.end,
+            None => runs.push(held.run),
+        }
+    }
+    prop_assert!(runs.iter().eq(&queue.runs), "{:?} and not {:?}", queue.runs, runs);
+    prop_assert!(runs.windows(2).all(|pair| pair[0].end.precedes(pair[1].start)));
+    prop_assert_eq!(queue.bytes, runs.iter().map(Run::len).sum::<usize>());
+    Ok(())
 }
 
 fn truth(at: Seq, origin: Seq) -> u8 {
