@@ -1,10 +1,12 @@
 //! The unit of ring memory: a piece of a stream, linked to the piece after it.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
 
 use crate::fault::{Fault, ordering};
+#[cfg(not(loom))]
+use crate::stock::{self, Unused};
 use crate::sync::{AtomicPtr, Ordering, Watch};
 
 /// Bytes of stream that one piece of ring memory holds.
@@ -31,12 +33,10 @@ pub(crate) struct Chunk {
 impl Chunk {
     /// A chunk for the bytes from `base` on.
     pub(crate) fn allocate(base: u64) -> NonNull<Self> {
-        let layout = Layout::new::<Self>();
-        // SAFETY: the layout's size is not zero.
-        let memory = unsafe { alloc_zeroed(layout) }.cast::<Self>();
-        let Some(chunk) = NonNull::new(memory) else { handle_alloc_error(layout) };
-        // SAFETY: fresh memory of the right layout, that nobody else knows. The fields are written here, except
-        // `bytes`, for which zeros are valid.
+        let chunk = recycled().unwrap_or_else(zeros);
+        let memory = chunk.as_ptr();
+        // SAFETY: memory of the right layout, that nobody else knows. What the fields held needs no drop; `bytes`
+        // are initialized.
         unsafe {
             (&raw mut (*memory).base).write(base);
             (&raw mut (*memory).next).write(AtomicPtr::new(ptr::null_mut()));
@@ -50,10 +50,16 @@ impl Chunk {
     /// # Safety
     /// `chunk` comes from [`allocate`](Self::allocate) and nobody uses it any more.
     pub(crate) unsafe fn free(chunk: NonNull<Self>) {
+        #[cfg(loom)]
         // SAFETY: the caller's promise.
-        unsafe {
-            if chunk.as_ref().watch.freed() {
-                dealloc(chunk.as_ptr().cast(), Layout::new::<Self>());
+        unsafe { chunk.as_ref() }.watch.free();
+        #[cfg(not(loom))]
+        {
+            // SAFETY: the caller's promise.
+            let unused = unsafe { Unused::new(chunk) };
+            // Miri is to notice whoever comes late.
+            if !cfg!(miri) {
+                stock::give(unused);
             }
         }
     }
@@ -117,4 +123,24 @@ impl Chunk {
     fn byte(&self, index: usize) -> *mut u8 {
         UnsafeCell::raw_get(self.bytes.as_ptr()).wrapping_add(index)
     }
+}
+
+/// Memory of a chunk that was given back, with arbitrary bytes.
+#[cfg(not(loom))]
+fn recycled() -> Option<NonNull<Chunk>> {
+    stock::take().map(Unused::into_inner)
+}
+
+/// Models watch over every chunk until their end, so none is used again.
+#[cfg(loom)]
+fn recycled() -> Option<NonNull<Chunk>> {
+    None
+}
+
+/// New memory for a chunk.
+fn zeros() -> NonNull<Chunk> {
+    let layout = Layout::new::<Chunk>();
+    // SAFETY: the layout's size is not zero.
+    let memory = unsafe { alloc_zeroed(layout) };
+    NonNull::new(memory.cast()).unwrap_or_else(|| handle_alloc_error(layout))
 }

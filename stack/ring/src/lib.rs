@@ -22,6 +22,8 @@ mod receive;
 mod send;
 pub mod spin;
 pub mod spsc;
+#[cfg(not(loom))]
+mod stock;
 mod sync;
 mod word;
 

@@ -45,11 +45,6 @@ mod real {
         pub(crate) const fn read(&self, _start: usize, _end: usize) {}
 
         pub(crate) const fn write(&self, _start: usize, _end: usize) {}
-
-        /// Whether the memory may go back to the allocator.
-        pub(crate) const fn freed(&self) -> bool {
-            true
-        }
     }
 }
 
@@ -108,12 +103,10 @@ mod modelled {
             self.touch("written", || bytes.for_each(|byte| byte.with_mut(|_| ())));
         }
 
-        /// Whether the memory may go back to the allocator.
-        pub(crate) fn freed(&self) -> bool {
+        pub(crate) fn free(&self) {
             self.write(0, CHUNK);
             self.freed.store(true, Relaxed);
             BALANCE.set(BALANCE.get() - 1);
-            false
         }
 
         fn touch(&self, how: &str, touch: impl FnOnce()) {

@@ -9,7 +9,7 @@ const LIMIT: usize = 3 * CHUNK;
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 256 },
+        cases: if cfg!(miri) { 4 } else { 256 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -280,7 +280,7 @@ fn consuming_what_is_not_there_panics() {
 
 #[test]
 fn a_stream_crosses_threads_whole() {
-    let total: u64 = if cfg!(miri) { 1_000 } else { 4_000_000 };
+    let total: u64 = if cfg!(miri) { 400 } else { 4_000_000 };
     let (mut producer, mut consumer, _closer) = receive_ring(LIMIT);
     let writing = std::thread::spawn(move || {
         let mut burst = vec![0; 1 + CHUNK / 3];
