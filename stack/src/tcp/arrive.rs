@@ -33,10 +33,15 @@ pub(super) fn dropped(reason: Drop) -> Step {
 impl Connection {
     /// A segment of this connection has arrived.
     pub(super) fn arrive(&mut self, cx: &mut Context<'_>, segment: Segment) -> Result<(), Drop> {
+        let opening = !self.state.is_synchronized();
         let step = match self.state {
             State::SynSent => self.arrive_in_syn_sent(cx, segment),
             _ => self.arrive_otherwise(cx, segment),
         };
+        if opening && self.state.is_synchronized() {
+            // What had to wait for the handshake.
+            self.look_at_application(cx);
+        }
         match step {
             Continue(()) | Break(Disposition::Done) => Ok(()),
             Break(Disposition::Dropped(reason)) => Err(reason),

@@ -23,7 +23,7 @@ impl Challenges {
         Self { mean, left: 0, second: u64::MAX }
     }
 
-    fn take(&mut self, now: Instant, rng: &mut Rng) -> Option<()> {
+    pub(super) fn take(&mut self, now: Instant, rng: &mut Rng) -> Option<()> {
         let second = now.as_nanos() / SECOND;
         if second != self.second {
             self.second = second;

@@ -74,3 +74,160 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+
+    use super::*;
+    use crate::drops::Drop;
+    use crate::tcp::harness::Harness;
+
+    #[test]
+    fn we_close_first() {
+        let mut t = Harness::connected();
+        t.stream().shutdown(Shutdown::Write);
+        t.application();
+        assert_eq!(t.sent(), ["FA 1 ack 1"]);
+        t.input("A 1 ack 2").unwrap();
+        assert_eq!(t.state(), Some(State::FinWait2));
+        // The peer may go on for as long as it likes while somebody reads.
+        t.at(1_000_000);
+        t.input("PA 1+10 ack 2").unwrap();
+        assert_eq!(t.read(100).unwrap(), 10);
+        t.sent();
+        t.input("FA 11 ack 2").unwrap();
+        assert_eq!(t.sent(), ["A 2 ack 12"]);
+        assert_eq!((t.state(), t.tcp.time_wait.len()), (None, 1));
+        assert_eq!(t.read(100).unwrap(), 0);
+    }
+
+    #[test]
+    fn the_peer_closes_first() {
+        let mut t = Harness::connected();
+        t.input("FA 1 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 2"]);
+        assert_eq!(t.state(), Some(State::CloseWait));
+        t.write(10);
+        t.close();
+        assert_eq!(t.sent(), ["PA 1+10 ack 2", "FA 11 ack 2"]);
+        t.input("A 2 ack 12").unwrap();
+        assert_eq!((t.state(), t.tcp.time_wait.len()), (None, 0));
+        assert_eq!(t.frames_held(), 0);
+    }
+
+    #[test]
+    fn both_close_at_once() {
+        let mut t = Harness::connected();
+        t.close();
+        assert_eq!(t.sent(), ["FA 1 ack 1"]);
+        t.input("FA 1 ack 1").unwrap();
+        assert_eq!(t.state(), Some(State::Closing));
+        assert_eq!(t.sent(), ["A 2 ack 2"]);
+        t.input("A 2 ack 2").unwrap();
+        assert_eq!((t.state(), t.tcp.time_wait.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_fin_that_acknowledges_ours_leads_to_time_wait() {
+        let mut t = Harness::connected();
+        t.close();
+        t.sent();
+        t.input("FA 1 ack 2").unwrap();
+        assert_eq!(t.sent(), ["A 2 ack 2"]);
+        assert_eq!((t.state(), t.tcp.time_wait.len()), (None, 1));
+    }
+
+    #[test]
+    fn closing_with_bytes_unread_resets() {
+        let mut t = Harness::connected();
+        t.input("PA 1+10 ack 1").unwrap();
+        t.close();
+        assert_eq!(t.sent(), ["RA 1 ack 11"]);
+        assert_eq!(t.state(), None);
+    }
+
+    #[test]
+    fn data_after_close_is_reset() {
+        let mut t = Harness::connected();
+        t.close();
+        t.sent();
+        assert_eq!(t.input("PA 1+10 ack 2"), Err(Drop::TcpAfterClose));
+        assert_eq!(t.sent(), ["RA 2 ack 1"]);
+        assert_eq!(t.state(), None);
+    }
+
+    #[test]
+    fn an_abort_resets_at_once() {
+        let mut t = Harness::connected();
+        t.write(10_000_000);
+        t.sent();
+        t.stream().abort();
+        t.application();
+        assert_eq!(t.sent(), ["RA 10001 ack 1"]);
+        assert_eq!(t.state(), None);
+        assert_eq!(t.frames_held(), 0);
+    }
+
+    #[test]
+    fn data_for_a_reader_that_has_shut_down_is_acknowledged_and_thrown_away() {
+        let mut t = Harness::connected();
+        t.stream().shutdown(Shutdown::Read);
+        t.application();
+        for segment in 0..200 {
+            t.input(&format!("PA {}+1000 ack 1", 1 + segment * 1000)).unwrap();
+        }
+        t.at(100);
+        let last = t.emitted().pop().unwrap();
+        assert_eq!((last.text.as_str(), last.window), ("A 1 ack 200001", u16::MAX));
+    }
+
+    /// In both orders of {our FIN acknowledged, reading shut down} (socket contract, C-12).
+    #[test]
+    fn a_peer_that_never_closes_is_left_once_nobody_reads() {
+        for shut_first in [true, false] {
+            let mut t = Harness::connected();
+            if shut_first {
+                t.stream().shutdown(Shutdown::Both);
+                t.application();
+                t.input("A 1 ack 2").unwrap();
+            } else {
+                t.stream().shutdown(Shutdown::Write);
+                t.application();
+                t.input("A 1 ack 2").unwrap();
+                t.at(100_000);
+                assert_eq!(t.state(), Some(State::FinWait2));
+                t.stream().shutdown(Shutdown::Read);
+                t.application();
+            }
+            let now = t.net.now.as_millis();
+            t.at(now + 59_000);
+            assert_eq!(t.state(), Some(State::FinWait2));
+            t.at(now + 60_001);
+            assert_eq!((t.state(), t.tcp.time_wait.len()), (None, 0));
+            t.sent();
+            t.input("FA 1 ack 2").unwrap_err();
+            assert_eq!(t.sent(), ["R 2"]);
+        }
+    }
+
+    #[test]
+    fn closing_before_the_peer_answers_forgets_the_connection() {
+        let mut t = Harness::connecting(&Harness::plain());
+        t.sent();
+        t.close();
+        assert_eq!((t.state(), t.sent()), (None, vec![]));
+        t.input("SA 0 ack 1").unwrap_err();
+        assert_eq!(t.sent(), ["R 1"]);
+    }
+
+    #[test]
+    fn shutting_down_before_the_peer_answers_waits_for_it() {
+        let mut t = Harness::connecting(&Harness::plain());
+        t.sent();
+        t.stream().shutdown(Shutdown::Write);
+        t.application();
+        t.input("SA 0 ack 1").unwrap();
+        assert_eq!(t.sent(), ["FA 1 ack 1"]);
+    }
+}

@@ -104,6 +104,12 @@ impl TcpConfig {
         }
     }
 
+    /// The shift by which the window field can express the receive buffer (RFC 7323, section 2.3: at most 14).
+    pub(super) fn window_shift(&self) -> u8 {
+        let fits = |shift: &u8| self.receive_buffer >> shift <= usize::from(u16::MAX);
+        (0..14).find(fits).unwrap_or(14)
+    }
+
     /// Whether a stack can run so.
     ///
     /// # Errors

@@ -132,16 +132,11 @@ impl ReceiveSequence {
             irs: nowhere,
             acked: nowhere,
             full: DEFAULT_SEGMENT_SIZE,
-            wnd_shift: if config.window_scaling { window_shift(config.receive_buffer) } else { 0 },
+            wnd_shift: if config.window_scaling { config.window_shift() } else { 0 },
             scaling: config.window_scaling,
             wants_hint: false,
         }
     }
-}
-
-/// The shift by which the window field can express a buffer of this size (RFC 7323, section 2.3: at most 14).
-fn window_shift(buffer: usize) -> u8 {
-    (0..14).find(|shift| buffer >> shift <= usize::from(u16::MAX)).unwrap_or(14)
 }
 
 /// The timestamps option (RFC 7323).

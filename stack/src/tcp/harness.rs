@@ -109,6 +109,33 @@ impl Harness {
         t
     }
 
+    /// We listen, with room for this many connections that nobody has accepted.
+    pub(super) fn listening(config: &TcpConfig, backlog: u32) -> Self {
+        let mut t = Self::new(config);
+        let listener = ListenerShared::new((US, OUR_PORT).into(), backlog, 1);
+        t.tcp.listen(&t.net, listener.clone()).unwrap();
+        t.listener = Some(listener);
+        t
+    }
+
+    /// A connection that the peer has made, accepted, without quick ACKs.
+    pub(super) fn accepted() -> Self {
+        let mut t = Self::listening(&Self::plain(), 1);
+        t.input("S 0 mss 1000").unwrap();
+        assert_eq!(t.sent(), ["SA 0 ack 1"]);
+        t.input("A 1 ack 1").unwrap();
+        assert_eq!(t.sent(), [""; 0]);
+        assert!(t.accept());
+        t.connection(|connection| connection.ack.quick = 0);
+        t
+    }
+
+    /// Accepts a connection, if one waits.
+    pub(super) fn accept(&mut self) -> bool {
+        self.stream = self.listener.as_ref().and_then(|listener| listener.pop(0));
+        self.stream.is_some()
+    }
+
     /// Time goes on to this moment. The wheel counts in microseconds, so what is due then has fired.
     pub(super) fn at(&mut self, at_ms: u64) -> &mut Self {
         let end = Instant::from_millis(at_ms) + Duration::from_nanos(1023);

@@ -1,4 +1,4 @@
-//! From a datagram to whom its segment is for: a connection, else nobody.
+//! From a datagram to whom its segment is for: a connection, one in the making or after its end, a listener, else nobody.
 
 use super::Tcp;
 use super::reset::reset_segment;
@@ -21,6 +21,15 @@ impl Tcp {
                 self.with_connection(net, id, |connection, cx| connection.arrive(cx, segment));
             return arrived.unwrap_or(Err(Drop::TcpNoSocket));
         }
+        if let Some(entry) = self.half_open.get(&flow) {
+            return self.arrive_half_open(net, flow, &entry, segment);
+        }
+        if let Some(entry) = self.time_wait.get(&flow) {
+            return self.arrive_in_time_wait(net, &flow, entry, &segment);
+        }
+        if let Some(arrived) = self.arrive_in_listen(net, &flow, &segment, None) {
+            return arrived;
+        }
         // Section 3.10.7.1: the state is CLOSED.
         reset_segment(net, &flow, &segment);
         Err(Drop::TcpNoSocket)
@@ -29,5 +38,8 @@ impl Tcp {
     /// Whether a new connection may use these addresses.
     pub(super) fn is_free(&self, flow: &FlowKey4) -> bool {
         self.flows.get(flow).is_none()
+            && self.half_open.get(flow).is_none()
+            && self.time_wait.get(flow).is_none()
+            && !self.listeners.has_port(flow.local_port)
     }
 }

@@ -17,6 +17,7 @@ mod info;
 mod input;
 mod isn;
 mod keepalive;
+mod listen;
 mod open;
 mod reassembly;
 mod receive;
@@ -26,6 +27,7 @@ mod rtt;
 mod segment;
 pub(crate) mod seq;
 mod state;
+mod time_wait;
 mod transmit;
 mod user_timeout;
 mod window;
@@ -43,7 +45,12 @@ use crate::table::Table;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
 use isn::Isn;
+use listen::{HalfOpen, Listeners};
 use state::State;
+use time_wait::TimeWait;
+
+pub(crate) use listen::ListenError;
+pub(crate) use open::ConnectError;
 
 pub use config::TcpConfig;
 pub use info::ConnectionInfo;
@@ -55,6 +62,9 @@ pub(crate) struct Tcp {
     core: Arc<CoreShared>,
     connections: Table<Connection>,
     flows: FlowTable<FlowKey4, SocketId>,
+    listeners: Listeners,
+    half_open: FlowTable<FlowKey4, HalfOpen>,
+    time_wait: FlowTable<FlowKey4, TimeWait>,
     isn: Isn,
     challenges: Challenges,
     /// Connections that something has happened to in this turn.
@@ -66,6 +76,10 @@ pub(crate) struct Tcp {
 pub(crate) enum Timer {
     /// The earliest deadline of a connection.
     Connection(SocketId),
+    /// A SYN-ACK that was not answered.
+    HalfOpen(FlowKey4),
+    /// The end of TIME-WAIT.
+    TimeWait(FlowKey4),
 }
 
 impl Tcp {
@@ -77,6 +91,9 @@ impl Tcp {
             core,
             connections: Table::new(config.max_connections),
             flows: FlowTable::new(FlowHash::new(flows)),
+            listeners: Listeners::default(),
+            half_open: FlowTable::new(FlowHash::new(flows)),
+            time_wait: FlowTable::new(FlowHash::new(flows)),
             isn: Isn::new([a, b, c, d]),
             challenges: Challenges::new(config.challenge_acks),
             dirty: Vec::new(),
@@ -86,11 +103,15 @@ impl Tcp {
     /// A timer has gone off.
     pub(crate) fn timer(&mut self, net: &mut Net, timer: Timer) {
         match timer {
-            Timer::Connection(id) => self.with_connection(net, id, |connection, cx| {
-                connection.wheel = WheelEntry::NONE;
-                connection.deadlines_due(cx);
-            }),
-        };
+            Timer::Connection(id) => {
+                self.with_connection(net, id, |connection, cx| {
+                    connection.wheel = WheelEntry::NONE;
+                    connection.deadlines_due(cx);
+                });
+            }
+            Timer::HalfOpen(flow) => self.half_open_due(net, flow),
+            Timer::TimeWait(flow) => self.time_wait_due(&flow),
+        }
     }
 
     /// The application may have changed something about a socket.
@@ -143,7 +164,7 @@ impl Tcp {
         let result = act(connection, &mut cx);
         connection.watch_fin_wait_2(&mut cx);
         match connection.state {
-            State::Closed => self.remove(net, id),
+            State::Closed => drop(self.remove(net, id)),
             State::TimeWait => self.enter_time_wait(net, id),
             _ if connection.listed => {}
             _ => {
@@ -171,15 +192,18 @@ impl Tcp {
             // If no frame is to be had, the peer asks again.
             connection.send_ack(&mut cx);
         }
-        self.remove(net, id);
+        if let Some(connection) = self.remove(net, id) {
+            self.wait_out(net, &connection);
+        }
     }
 
-    fn remove(&mut self, net: &mut Net, id: SocketId) {
-        let Some(connection) = self.connections.remove(id) else { return };
+    fn remove(&mut self, net: &mut Net, id: SocketId) -> Option<Connection> {
+        let connection = self.connections.remove(id)?;
         self.flows.remove(&connection.flow);
         if let Some(key) = connection.wheel.key {
             net.timers.cancel(key);
         }
+        Some(connection)
     }
 }
 

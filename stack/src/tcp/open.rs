@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Tcp;
 use super::connection::{Connection, Context};
+use super::seq::Seq;
 use super::state::State;
 use crate::api::TcpStream;
 use crate::counters::Counter;
@@ -36,21 +37,21 @@ impl Tcp {
         remote: SocketAddrV4,
     ) -> Result<TcpStream, ConnectError> {
         let flow = self.flow_to(net, local, remote)?;
-        let (id, stream) = self.create(net, flow, Birth::Application, State::SynSent)?;
+        let numbers = (self.isn.first(&flow, net.now), self.isn.timestamp_offset(&flow));
+        let (id, stream) = self.create(net, flow, (Birth::Application, State::SynSent), numbers)?;
         net.metrics.count(Counter::TcpActiveOpens);
         self.with_connection(net, id, Connection::send_syn);
         Ok(stream)
     }
 
-    /// Makes a connection and its socket.
+    /// Makes a connection and its socket. `numbers` are ISS and the offset of our timestamps.
     pub(super) fn create(
         &mut self,
         net: &mut Net,
         flow: FlowKey4,
-        birth: Birth,
-        state: State,
+        (birth, state): (Birth, State),
+        numbers: (Seq, u32),
     ) -> Result<(SocketId, TcpStream), ConnectError> {
-        let numbers = (self.isn.first(&flow, net.now), self.isn.timestamp_offset(&flow));
         let (core, config) = (&self.core, &self.config);
         let cx = Context { net, config, challenges: &mut self.challenges };
         let mut stream = None;

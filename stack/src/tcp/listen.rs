@@ -1,0 +1,535 @@
+//! OPEN, passively: LISTEN (RFC 9293, section 3.10.7.2), and SYN-RECEIVED until the peer acknowledges our SYN.
+//!
+//! Until then a connection is an entry of the half-open table and nothing else: a SYN costs its sender nothing, so it must
+//! cost little here. The connection itself is made by the ACK that completes the handshake.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use super::Tcp;
+use super::connection::Connection;
+use super::emit::{max_segment_size, send_segment};
+use super::isn::timestamp;
+use super::reset::reset_segment;
+use super::segment::Segment;
+use super::seq::Seq;
+use super::state::State;
+use crate::counters::Counter;
+use crate::demux::FlowKey4;
+use crate::drops::Drop;
+use crate::net::Net;
+use crate::socket::ListenerShared;
+use crate::socket::words::Birth;
+use crate::time::Instant;
+use crate::timer::TimerKey;
+use crate::wire::tcp::{Flags, TcpHeader};
+use crate::wire::tcp_options::{TcpOptions, Timestamps};
+
+/// Who listens where: at an address of ours, or with the unspecified one at all of them.
+#[derive(Default)]
+pub(super) struct Listeners {
+    by_address: BTreeMap<(u16, Ipv4Addr), Arc<ListenerShared>>,
+}
+
+/// Why nobody listens there now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ListenError {
+    /// Somebody else does.
+    AddressInUse,
+    /// The address is not ours.
+    AddressNotAvailable,
+}
+
+/// A connection whose handshake the peer has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HalfOpen {
+    iss: Seq,
+    irs: Seq,
+    /// TS.Recent, if the SYN had timestamps and we want them.
+    timestamp: Option<u32>,
+    max_segment_size: Option<u16>,
+    window_scale: Option<u8>,
+    /// How often the SYN-ACK was sent again.
+    retries: u8,
+    sent_at: Instant,
+    timer: TimerKey,
+}
+
+impl Listeners {
+    /// Whose connections to this address are: the listener at exactly it, else the one at all addresses.
+    fn find(&self, flow: &FlowKey4) -> Option<&Arc<ListenerShared>> {
+        let exact = self.by_address.get(&(flow.local_port, flow.local));
+        exact.or_else(|| self.by_address.get(&(flow.local_port, Ipv4Addr::UNSPECIFIED)))
+    }
+
+    pub(super) fn has_port(&self, port: u16) -> bool {
+        let all = (port, Ipv4Addr::UNSPECIFIED)..=(port, Ipv4Addr::BROADCAST);
+        self.by_address.range(all).next().is_some()
+    }
+}
+
+impl Tcp {
+    /// Peers may connect to the listener's address from now on.
+    pub(crate) fn listen(
+        &mut self,
+        net: &Net,
+        listener: Arc<ListenerShared>,
+    ) -> Result<(), ListenError> {
+        let SocketAddr::V4(address) = listener.address() else {
+            return Err(ListenError::AddressNotAvailable);
+        };
+        if !address.ip().is_unspecified() && !net.is_local(*address.ip()) {
+            return Err(ListenError::AddressNotAvailable);
+        }
+        let key = key_of(address);
+        if self.listeners.by_address.contains_key(&key) {
+            return Err(ListenError::AddressInUse);
+        }
+        self.listeners.by_address.insert(key, listener);
+        Ok(())
+    }
+
+    /// Nobody connects to the listener's address any more. Handshakes that are under way find nobody when they end.
+    pub(crate) fn unlisten(&mut self, listener: &Arc<ListenerShared>) {
+        self.listeners.by_address.retain(|_, known| !Arc::ptr_eq(known, listener));
+    }
+
+    /// Section 3.10.7.2: a segment for a listener. `None` if nobody listens: the segment is not looked at then.
+    pub(super) fn arrive_in_listen(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        segment: &Segment,
+        at_least: Option<Seq>,
+    ) -> Option<Result<(), Drop>> {
+        self.listeners.find(flow)?;
+        if segment.has(Flags::RST) {
+            return Some(Err(Drop::TcpResetUnacceptable));
+        }
+        if segment.has(Flags::ACK) {
+            reset_segment(net, flow, segment);
+            return Some(Err(Drop::TcpAckUnacceptable));
+        }
+        if !segment.has(Flags::SYN) || segment.has(Flags::FIN) {
+            return Some(Err(Drop::TcpFlags));
+        }
+        Some(self.begin_handshake(net, flow, segment, at_least))
+    }
+
+    /// A SYN for a listener: answered, remembered, and no more. Data on it comes again.
+    fn begin_handshake(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        syn: &Segment,
+        at_least: Option<Seq>,
+    ) -> Result<(), Drop> {
+        if self.half_open.len() >= self.config.max_half_open {
+            return Err(Drop::TcpHalfOpenLimit);
+        }
+        net.metrics.count(Counter::TcpPassiveOpens);
+        let iss = self.isn.first(flow, net.now);
+        let iss = at_least.map_or(iss, |least| iss.later(least));
+        let options = &syn.options;
+        let entry = HalfOpen {
+            iss,
+            irs: syn.seq,
+            timestamp: options.timestamps.filter(|_| self.config.timestamps).map(|ts| ts.value),
+            max_segment_size: options.max_segment_size,
+            window_scale: options.window_scale.filter(|_| self.config.window_scaling),
+            retries: 0,
+            sent_at: net.now,
+            timer: self.arm_half_open(net, *flow, 0),
+        };
+        self.half_open.insert(*flow, entry);
+        self.send_syn_ack(net, flow, &entry);
+        Ok(())
+    }
+
+    /// Section 3.10.7.4 for SYN-RECEIVED, as far as there is no connection yet.
+    pub(super) fn arrive_half_open(
+        &mut self,
+        net: &mut Net,
+        flow: FlowKey4,
+        entry: &HalfOpen,
+        segment: Segment,
+    ) -> Result<(), Drop> {
+        let expected = entry.irs + 1;
+        if segment.has(Flags::SYN)
+            && !segment.has(Flags::ACK | Flags::RST)
+            && segment.seq == entry.irs
+        {
+            // Our answer was lost, or is late.
+            self.send_syn_ack(net, &flow, entry);
+            return Err(Drop::TcpDuplicate);
+        }
+        self.check_half_open_sequence(net, &flow, entry, &segment)?;
+        if segment.has(Flags::RST) {
+            if segment.seq != expected {
+                self.acknowledge_half_open(net, &flow, entry);
+                return Err(Drop::TcpResetUnacceptable);
+            }
+            self.forget_half_open(net, &flow);
+            net.metrics.count(Counter::TcpAttemptFails);
+            return Ok(());
+        }
+        if segment.has(Flags::SYN) {
+            // The peer begins anew; so does the listener, with its next SYN.
+            self.forget_half_open(net, &flow);
+            net.metrics.count(Counter::TcpAttemptFails);
+            return Err(Drop::TcpSynUnexpected);
+        }
+        if !segment.has(Flags::ACK) {
+            return Err(Drop::TcpNoAck);
+        }
+        if segment.ack != entry.iss + 1 {
+            reset_segment(net, &flow, &segment);
+            return Err(Drop::TcpAckUnacceptable);
+        }
+        self.complete_half_open(net, flow, entry, segment)
+    }
+
+    /// The first step, with PAWS.
+    fn check_half_open_sequence(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        entry: &HalfOpen,
+        segment: &Segment,
+    ) -> Result<(), Drop> {
+        let (expected, window) = (entry.irs + 1, self.first_window());
+        let old = entry
+            .timestamp
+            .zip(segment.timestamps())
+            .is_some_and(|(recent, theirs)| theirs.value.wrapping_sub(recent).cast_signed() < 0);
+        let reset = segment.has(Flags::RST);
+        let within = segment.seq.is_within(expected, window);
+        let wrong = match () {
+            () if old && !reset => Drop::TcpPaws,
+            () if !within => Drop::TcpUnacceptable,
+            () => return Ok(()),
+        };
+        if !reset {
+            self.acknowledge_half_open(net, flow, entry);
+        }
+        Err(wrong)
+    }
+
+    /// The handshake is complete. The place in the backlog comes first: without one the ACK is as good as lost, and comes
+    /// again when our SYN-ACK is sent again.
+    fn complete_half_open(
+        &mut self,
+        net: &mut Net,
+        flow: FlowKey4,
+        entry: &HalfOpen,
+        segment: Segment,
+    ) -> Result<(), Drop> {
+        let Some(listener) = self.listeners.find(&flow).cloned() else {
+            self.forget_half_open(net, &flow);
+            reset_segment(net, &flow, &segment);
+            return Err(Drop::TcpNoSocket);
+        };
+        listener.reserve().map_err(|_| Drop::TcpListenOverflow)?;
+        let numbers = (entry.iss, self.isn.timestamp_offset(&flow));
+        let created = self.create(net, flow, (Birth::Queue, State::SynReceived), numbers);
+        let Ok((id, child)) = created else {
+            listener.release();
+            return Err(Drop::TcpConnectionLimit);
+        };
+        self.forget_half_open(net, &flow);
+        let window = self.first_window();
+        let arrived = self.with_connection(net, id, |connection, cx| {
+            connection.take_half_open(entry, window);
+            connection.agree_on(cx, &entry.options());
+            connection.arrive(cx, segment)
+        });
+        listener.push(self.core.index, child, &mut net.mailboxes);
+        arrived.unwrap_or(Ok(()))
+    }
+
+    /// The SYN-ACK was not answered in time.
+    pub(super) fn half_open_due(&mut self, net: &mut Net, flow: FlowKey4) {
+        let Some(mut entry) = self.half_open.get(&flow) else { return };
+        if entry.retries >= self.config.syn_ack_retries || self.listeners.find(&flow).is_none() {
+            self.half_open.remove(&flow);
+            net.metrics.count(Counter::TcpAttemptFails);
+            return;
+        }
+        entry.retries += 1;
+        entry.timer = self.arm_half_open(net, flow, entry.retries);
+        self.half_open.insert(flow, entry);
+        net.metrics.count(Counter::TcpRetransSegs);
+        self.send_syn_ack(net, &flow, &entry);
+    }
+
+    fn arm_half_open(&self, net: &mut Net, flow: FlowKey4, retries: u8) -> TimerKey {
+        let factor = 2_u32.saturating_pow(retries.into());
+        let wait = self.config.initial_rto.saturating_mul(factor).min(self.config.max_rto);
+        let timer = crate::net::Timer::Tcp(super::Timer::HalfOpen(flow));
+        net.timers.insert(net.now + wait, timer)
+    }
+
+    fn forget_half_open(&mut self, net: &mut Net, flow: &FlowKey4) {
+        if let Some(entry) = self.half_open.remove(flow) {
+            net.timers.cancel(entry.timer);
+        }
+    }
+
+    /// The window that our SYN-ACK offers: not scaled.
+    fn first_window(&self) -> u32 {
+        u32::try_from(self.config.receive_buffer).unwrap_or(u32::MAX).min(u16::MAX.into())
+    }
+
+    fn send_syn_ack(&self, net: &mut Net, flow: &FlowKey4, entry: &HalfOpen) {
+        let options = TcpOptions {
+            max_segment_size: Some(max_segment_size(net)),
+            window_scale: entry.window_scale.map(|_| self.config.window_shift()),
+            ..TcpOptions::default()
+        };
+        self.send_half_open(net, flow, entry, (entry.iss, Flags::SYN | Flags::ACK, options));
+    }
+
+    /// Tells the peer where we are.
+    fn acknowledge_half_open(&mut self, net: &mut Net, flow: &FlowKey4, entry: &HalfOpen) {
+        if self.challenges.take(net.now, &mut net.rng).is_none() {
+            net.metrics.count_drop(Drop::TcpChallengeLimited);
+            return;
+        }
+        net.metrics.count(Counter::TcpChallengeAcks);
+        let segment = (entry.iss + 1, Flags::ACK, TcpOptions::default());
+        self.send_half_open(net, flow, entry, segment);
+    }
+
+    /// Without a frame to be had it is as good as lost on the way.
+    fn send_half_open(
+        &self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        entry: &HalfOpen,
+        (seq, flags, options): (Seq, Flags, TcpOptions),
+    ) {
+        let offset = self.isn.timestamp_offset(flow);
+        let timestamps =
+            entry.timestamp.map(|echo| Timestamps { value: timestamp(net.now, offset), echo });
+        let header = TcpHeader {
+            source_port: flow.local_port,
+            destination_port: flow.remote_port,
+            seq,
+            ack: entry.irs + 1,
+            flags,
+            window: u16::try_from(self.first_window()).unwrap_or(u16::MAX),
+            urgent_pointer: 0,
+            options: TcpOptions { timestamps, ..options },
+        };
+        if send_segment(net, flow, &header, 0, |_| ()).is_ok() {
+            net.metrics.count(Counter::TcpOutSegs);
+        }
+    }
+}
+
+impl HalfOpen {
+    /// The options of the peer's SYN.
+    fn options(&self) -> TcpOptions {
+        TcpOptions {
+            max_segment_size: self.max_segment_size,
+            window_scale: self.window_scale,
+            timestamps: self.timestamp.map(|value| Timestamps { value, echo: 0 }),
+            ..TcpOptions::default()
+        }
+    }
+}
+
+impl Connection {
+    /// Goes on from where the half-open table has come to: both SYNs are sent.
+    fn take_half_open(&mut self, entry: &HalfOpen, window: u32) {
+        self.snd.max = entry.iss + 1;
+        self.snd.nxt = self.snd.max;
+        self.rcv.irs = entry.irs;
+        self.rcv.nxt = entry.irs + 1;
+        self.rcv.acked = self.rcv.nxt;
+        self.rcv.edge = self.rcv.nxt + window;
+        self.retries = entry.retries;
+        if entry.retries == 0 {
+            self.stopwatch.start(self.snd.max, entry.sent_at);
+        }
+    }
+}
+
+fn key_of(address: SocketAddrV4) -> (u16, Ipv4Addr) {
+    (address.port(), *address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::TcpConfig;
+    use crate::tcp::harness::{Harness, OUR_PORT, US};
+
+    #[test]
+    fn a_peer_connects_and_talks() {
+        let mut t = Harness::accepted();
+        assert_eq!(t.state(), Some(State::Established));
+        t.input("PA 1+10 ack 1").unwrap();
+        assert_eq!(t.read(100).unwrap(), 10);
+        t.write(20);
+        assert_eq!(t.sent(), ["PA 1+20 ack 11"]);
+    }
+
+    #[test]
+    fn the_ack_of_the_handshake_may_carry_everything() {
+        let mut t = Harness::listening(&Harness::plain(), 1);
+        t.input("S 0 mss 1000").unwrap();
+        t.sent();
+        t.input("FPA 1+100 ack 1").unwrap();
+        assert!(t.accept());
+        assert_eq!(t.state(), Some(State::CloseWait));
+        assert_eq!(t.read(1000).unwrap(), 100);
+        assert_eq!(t.read(1000).unwrap(), 0);
+        assert_eq!(t.sent(), ["A 1 ack 102"]);
+    }
+
+    #[test]
+    fn the_syn_ack_answers_the_options_of_the_syn() {
+        for (syn, scale, echo) in [
+            ("S 0 mss 1000", None, None),
+            ("S 0 mss 1000 wscale 9", Some(5), None),
+            ("S 0 mss 1000 ts 7:0", None, Some(7)),
+            ("S 0 mss 1000 wscale 0 ts 8:0", Some(5), Some(8)),
+        ] {
+            let mut t = Harness::listening(&TcpConfig::default(), 1);
+            t.input(syn).unwrap();
+            let options = t.last().options;
+            assert_eq!(options.max_segment_size, Some(1460));
+            assert_eq!(options.window_scale, scale, "{syn}");
+            assert_eq!(options.timestamps.map(|ts| ts.echo), echo, "{syn}");
+        }
+    }
+
+    #[test]
+    fn a_syn_ack_is_sent_again_and_then_forgotten() {
+        let config = TcpConfig { syn_ack_retries: 2, ..Harness::plain() };
+        let mut t = Harness::listening(&config, 1);
+        t.input("S 0").unwrap();
+        assert_eq!(t.sent(), ["SA 0 ack 1"]);
+        for at in [1000, 3000] {
+            t.at(at);
+            assert_eq!(t.sent(), ["SA 0 ack 1"], "at {at}");
+        }
+        t.at(7000);
+        assert_eq!(t.sent(), [""; 0]);
+        assert_eq!(t.tcp.half_open.len(), 0);
+        assert_eq!(t.count(Counter::TcpAttemptFails), 1);
+    }
+
+    #[test]
+    fn a_syn_that_comes_again_is_answered_again() {
+        let mut t = Harness::listening(&Harness::plain(), 1);
+        t.input("S 0").unwrap();
+        t.input("S 0").unwrap_err();
+        assert_eq!(t.sent(), ["SA 0 ack 1", "SA 0 ack 1"]);
+    }
+
+    #[test]
+    fn the_backlog_is_exact_and_a_full_one_keeps_peers_waiting() {
+        let mut t = Harness::listening(&Harness::plain(), 2);
+        for port in 1..=3 {
+            t.peer_port = port;
+            t.input("S 0").unwrap();
+            t.sent();
+            let done = t.input("A 1 ack 1");
+            assert_eq!(done.err(), (port == 3).then_some(Drop::TcpListenOverflow));
+        }
+        assert_eq!((t.tcp.half_open.len(), t.tcp.connections.len()), (1, 2));
+        assert!(t.accept());
+        t.at(1000);
+        assert_eq!(t.sent(), ["SA 0 ack 1"]);
+        t.input("A 1 ack 1").unwrap();
+        assert_eq!((t.tcp.half_open.len(), t.tcp.connections.len()), (0, 3));
+    }
+
+    #[test]
+    fn half_open_connections_are_bounded() {
+        let config = TcpConfig { max_half_open: 2, ..Harness::plain() };
+        let mut t = Harness::listening(&config, 8);
+        for port in 1..=1000 {
+            t.peer_port = port;
+            let answer = t.input("S 0");
+            assert_eq!(answer.err(), (port > 2).then_some(Drop::TcpHalfOpenLimit));
+        }
+        assert_eq!(t.sent().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_syn_gets_what_the_rfc_says() {
+        for (segment, want, answer) in [
+            ("R 0", Drop::TcpResetUnacceptable, vec![]),
+            ("A 0 ack 9", Drop::TcpAckUnacceptable, vec!["R 9"]),
+            ("SA 0 ack 9", Drop::TcpAckUnacceptable, vec!["R 9"]),
+            ("P 0+5", Drop::TcpFlags, vec![]),
+            ("FS 0", Drop::TcpFlags, vec![]),
+        ] {
+            let mut t = Harness::listening(&Harness::plain(), 1);
+            assert_eq!(t.input(segment), Err(want), "{segment}");
+            assert_eq!(t.sent(), answer, "{segment}");
+        }
+    }
+
+    #[test]
+    fn in_syn_received_only_the_exact_ack_counts() {
+        for (segment, want, answer) in [
+            ("A 1 ack 0", Drop::TcpAckUnacceptable, vec!["R 0"]),
+            ("A 1 ack 2", Drop::TcpAckUnacceptable, vec!["R 2"]),
+            ("A 70000 ack 1", Drop::TcpUnacceptable, vec!["A 1 ack 1"]),
+            ("R 70000", Drop::TcpUnacceptable, vec![]),
+            ("R 2", Drop::TcpResetUnacceptable, vec!["A 1 ack 1"]),
+            ("P 1+5", Drop::TcpNoAck, vec![]),
+        ] {
+            let mut t = Harness::listening(&Harness::plain(), 1);
+            t.input("S 0").unwrap();
+            t.sent();
+            assert_eq!(t.input(segment), Err(want), "{segment}");
+            assert_eq!(t.sent(), answer, "{segment}");
+            t.input("A 1 ack 1").unwrap();
+            assert!(t.accept(), "{segment}");
+        }
+    }
+
+    #[test]
+    fn a_reset_or_a_new_syn_ends_a_handshake() {
+        for segment in ["R 1", "S 5"] {
+            let mut t = Harness::listening(&Harness::plain(), 1);
+            t.input("S 0").unwrap();
+            let _dropped = t.input(segment);
+            assert_eq!(t.tcp.half_open.len(), 0, "{segment}");
+            t.sent();
+            t.input("A 1 ack 1").unwrap_err();
+            assert_eq!(t.sent(), ["R 1"], "{segment}");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_closes_forgets_handshakes() {
+        let mut t = Harness::listening(&Harness::plain(), 1);
+        t.input("S 0").unwrap();
+        t.sent();
+        let listener = t.listener.take().unwrap();
+        t.tcp.unlisten(&listener);
+        assert_eq!(t.input("A 1 ack 1"), Err(Drop::TcpNoSocket));
+        assert_eq!(t.sent(), ["R 1"]);
+        assert_eq!(t.tcp.half_open.len(), 0);
+    }
+
+    #[test]
+    fn an_address_is_listened_at_once() {
+        let mut t = Harness::listening(&Harness::plain(), 1);
+        let listen = |t: &mut Harness, address: (Ipv4Addr, u16)| {
+            t.tcp.listen(&t.net, ListenerShared::new(address.into(), 1, 1))
+        };
+        let [anywhere, nowhere] = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 9, 9, 9)];
+        assert_eq!(listen(&mut t, (US, OUR_PORT)), Err(ListenError::AddressInUse));
+        assert_eq!(listen(&mut t, (anywhere, OUR_PORT)), Ok(()));
+        assert_eq!(listen(&mut t, (anywhere, OUR_PORT)), Err(ListenError::AddressInUse));
+        assert_eq!(listen(&mut t, (nowhere, 81)), Err(ListenError::AddressNotAvailable));
+    }
+}

@@ -1,0 +1,126 @@
+//! TIME-WAIT (RFC 9293, section 3.10.7.4): what is left of a connection while old segments of it may be on their way.
+
+use super::Tcp;
+use super::connection::Connection;
+use super::emit::send_segment;
+use super::isn::timestamp;
+use super::segment::Segment;
+use super::seq::Seq;
+use crate::counters::Counter;
+use crate::demux::FlowKey4;
+use crate::drops::Drop;
+use crate::net::Net;
+use crate::timer::TimerKey;
+use crate::wire::tcp::{Flags, TcpHeader};
+use crate::wire::tcp_options::{TcpOptions, Timestamps};
+
+/// What must be remembered to answer a late segment, and to know a new connection from an old one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeWait {
+    snd_nxt: Seq,
+    rcv_nxt: Seq,
+    /// TS.Recent, if timestamps were in use.
+    timestamp: Option<u32>,
+    window: u16,
+    timer: TimerKey,
+}
+
+impl Tcp {
+    /// The connection is over on both sides.
+    pub(super) fn wait_out(&mut self, net: &mut Net, connection: &Connection) {
+        let timer = self.arm_time_wait(net, connection.flow);
+        let entry = TimeWait {
+            snd_nxt: connection.snd.max,
+            rcv_nxt: connection.rcv.nxt,
+            timestamp: connection.timestamps.enabled.then_some(connection.timestamps.recent),
+            window: connection.window_field(connection.rcv.edge, Flags::ACK),
+            timer,
+        };
+        self.time_wait.insert(connection.flow, entry);
+    }
+
+    pub(super) fn arrive_in_time_wait(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        entry: TimeWait,
+        segment: &Segment,
+    ) -> Result<(), Drop> {
+        if segment.has(Flags::RST) {
+            // An old reset must not end it early (RFC 1337, section 3, fix F1).
+            return Err(Drop::TcpResetUnacceptable);
+        }
+        if entry.is_reopened_by(segment) {
+            // Its numbers lie beyond all that the old connection used (RFC 1122, section 4.2.2.13).
+            self.forget_time_wait(net, flow);
+            let begun = self.arrive_in_listen(net, flow, segment, Some(entry.snd_nxt + REOPEN_GAP));
+            if let Some(begun) = begun {
+                return begun;
+            }
+        }
+        let fin = segment.has(Flags::FIN);
+        if fin {
+            // Our last ACK was lost: the wait begins again.
+            let timer = self.arm_time_wait(net, *flow);
+            net.timers.cancel(entry.timer);
+            self.time_wait.insert(*flow, TimeWait { timer, ..entry });
+        }
+        if fin || self.challenges.take(net.now, &mut net.rng).is_some() {
+            self.acknowledge_time_wait(net, flow, &entry);
+        }
+        Err(Drop::TcpUnacceptable)
+    }
+
+    pub(super) fn time_wait_due(&mut self, flow: &FlowKey4) {
+        self.time_wait.remove(flow);
+    }
+
+    fn forget_time_wait(&mut self, net: &mut Net, flow: &FlowKey4) {
+        if let Some(entry) = self.time_wait.remove(flow) {
+            net.timers.cancel(entry.timer);
+        }
+    }
+
+    fn arm_time_wait(&self, net: &mut Net, flow: FlowKey4) -> TimerKey {
+        let timer = crate::net::Timer::Tcp(super::Timer::TimeWait(flow));
+        net.timers.insert(net.now + self.config.time_wait, timer)
+    }
+
+    fn acknowledge_time_wait(&self, net: &mut Net, flow: &FlowKey4, entry: &TimeWait) {
+        let offset = self.isn.timestamp_offset(flow);
+        let timestamps =
+            entry.timestamp.map(|echo| Timestamps { value: timestamp(net.now, offset), echo });
+        let header = TcpHeader {
+            source_port: flow.local_port,
+            destination_port: flow.remote_port,
+            seq: entry.snd_nxt,
+            ack: entry.rcv_nxt,
+            flags: Flags::ACK,
+            window: entry.window,
+            urgent_pointer: 0,
+            options: TcpOptions { timestamps, ..TcpOptions::default() },
+        };
+        if send_segment(net, flow, &header, 0, |_| ()).is_ok() {
+            net.metrics.count(Counter::TcpOutSegs);
+        }
+    }
+}
+
+impl TimeWait {
+    /// A SYN that cannot be an old one, by the peer's clock (RFC 6191) or, without one, by its number (RFC 1122,
+    /// section 4.2.2.13).
+    fn is_reopened_by(&self, segment: &Segment) -> bool {
+        if !segment.has(Flags::SYN) || segment.has(Flags::ACK) {
+            return false;
+        }
+        match (self.timestamp, segment.timestamps()) {
+            (Some(recent), Some(theirs)) if theirs.value != recent => {
+                theirs.value.wrapping_sub(recent).cast_signed() > 0
+            }
+            _ => segment.seq.follows(self.rcv_nxt),
+        }
+    }
+}
+
+/// More than a window of the old connection's could still hold.
+const REOPEN_GAP: u32 = 1 << 16;
