@@ -101,6 +101,8 @@ pub enum Drop {
     UdpPeer,
     /// The application does not read fast enough.
     UdpQueueFull,
+    /// Too few frames are left to let applications hold more of them.
+    UdpFramesScarce,
     // TCP.
     /// Shorter than its header.
     TcpTruncated,
@@ -200,6 +202,7 @@ impl Drop {
         Self::UdpNoSocket,
         Self::UdpPeer,
         Self::UdpQueueFull,
+        Self::UdpFramesScarce,
         Self::TcpTruncated,
         Self::TcpDataOffset,
         Self::TcpChecksum,
@@ -274,6 +277,7 @@ impl Drop {
             Self::UdpNoSocket => "udp-no-socket",
             Self::UdpPeer => "udp-peer",
             Self::UdpQueueFull => "udp-queue-full",
+            Self::UdpFramesScarce => "udp-frames-scarce",
             Self::TcpTruncated => "tcp-truncated",
             Self::TcpDataOffset => "tcp-data-offset",
             Self::TcpChecksum => "tcp-checksum",

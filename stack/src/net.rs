@@ -180,6 +180,11 @@ impl Net {
         self.pool.alloc()
     }
 
+    /// Frames that are free beyond those that the device needs to go on.
+    pub(crate) fn spare_frames(&self) -> usize {
+        self.pool.available().saturating_sub(self.pool.capacity() / 8)
+    }
+
     /// A copy of a frame in fresh ones. `None`, when the pool has too few, is for the caller to count.
     pub(crate) fn copy(&self, frame: &Frame) -> Option<Frame> {
         self.pool.copy_of(frame)

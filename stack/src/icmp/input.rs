@@ -63,6 +63,8 @@ impl Net {
                 let reply = EchoReply { from, ttl, identifier, sequence, data: frame };
                 Ok(Some(Message::EchoReply(reply)))
             }
+            // Redirects among them: RFC 1122, section 3.2.2.2, has hosts follow them, but whoever can reach our link could
+            // bend our routes with one.
             header => {
                 let error = IcmpError::of(header).ok_or(Drop::IcmpType)?;
                 trouble(view.body(), &datagram, error).map(Message::Trouble).map(Some)

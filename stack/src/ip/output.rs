@@ -228,6 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn a_udp_checksum_of_zero_is_sent_as_all_ones() {
+        let mut net = Net::for_test();
+        // A payload that brings the sum to all ones.
+        let mut bytes = [0, 1, 0, 1, 0, 10, 0, 0, 0, 0];
+        let missing = {
+            let mut sum = Sum::pseudo_header_v4(US, PEER, 17, 10);
+            sum.add_bytes(&bytes);
+            sum.finish()
+        };
+        bytes[8..].copy_from_slice(&missing.to_be_bytes());
+        let frame = net.frame_of(&bytes).unwrap();
+        net.send_ipv4(outgoing(Transport::Udp, PEER), frame).unwrap();
+        let packet = net.outbox.pop_back().unwrap();
+        assert_eq!(packet.head().get(26..28), Some(&[0xff, 0xff][..]));
+    }
+
+    #[test]
     fn a_device_that_sums_gets_the_pseudo_header() {
         let mut net = Net::for_test();
         net.interface.tx_offload =

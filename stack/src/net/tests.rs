@@ -85,7 +85,7 @@ impl Layers {
     }
 
     /// Nothing is kept of what came, once all that waits was given up.
-    fn is_clean(mut self) -> bool {
+    fn leaves_nothing(mut self) -> bool {
         for _ in 0..60 {
             self.net.now = self.net.now + Duration::from_secs(1);
             while let Some((_, timer)) = self.net.timers.pop_due(self.net.now) {
@@ -187,7 +187,7 @@ fn every_truncation_is_dropped_with_a_name() {
             let mut layers = Layers::new();
             let got = layers.input(&frame[..len]);
             assert!(got.is_err(), "{name}: {len} of {} bytes", frame.len());
-            assert!(layers.is_clean(), "{name}: {len} of {} bytes", frame.len());
+            assert!(layers.leaves_nothing(), "{name}: {len} of {} bytes", frame.len());
         }
     }
 }
@@ -203,7 +203,7 @@ fn every_flipped_bit_is_survived() {
             let got = layers.input(&flipped);
             let is_summed = bit / 8 >= 14 && !matches!(name, "ARP request" | "fragment");
             assert!(!is_summed || got.is_err(), "{name}: bit {bit}");
-            assert!(layers.is_clean(), "{name}: bit {bit}");
+            assert!(layers.leaves_nothing(), "{name}: bit {bit}");
         }
     }
 }
@@ -230,6 +230,6 @@ proptest! {
             }
             let _ = layers.input(&bytes);
         }
-        prop_assert!(layers.is_clean());
+        prop_assert!(layers.leaves_nothing());
     }
 }

@@ -28,8 +28,10 @@ impl Udp {
         if checksum == Checksum::Sent && !sum_is_valid(&datagram) {
             return Err(Drop::UdpChecksum);
         }
+        let admitted = self.admit(net, datagram.frame.segment_count());
         match self.socket_for(local, from) {
             Ok(socket) => {
+                admitted?;
                 datagram.frame.trim_front(datagram.header_len + HEADER_LEN);
                 let received = Received { from, to: *local.ip(), frame: datagram.frame };
                 socket.endpoint.receive.push(received).map_err(|_| Drop::UdpQueueFull)?;
@@ -43,6 +45,16 @@ impl Udp {
                 Err(drop)
             }
         }
+    }
+
+    /// Received datagrams wait in the device's own frames. What applications leave lying must not starve the device, so the
+    /// last frames are not given to them. Looking at the pool costs something: it is done once for many datagrams.
+    fn admit(&mut self, net: &Net, frames: usize) -> Result<(), Drop> {
+        if self.spare_frames < frames {
+            self.spare_frames = net.spare_frames().min(LOOK_AGAIN_AFTER.max(frames));
+        }
+        self.spare_frames = self.spare_frames.checked_sub(frames).ok_or(Drop::UdpFramesScarce)?;
+        Ok(())
     }
 }
 
@@ -66,3 +78,6 @@ fn sum_is_valid(datagram: &Datagram) -> bool {
     sum.add_frame(&datagram.frame, datagram.header_len);
     sum.is_valid()
 }
+
+/// Frames that are given to applications between two looks at the pool.
+const LOOK_AGAIN_AFTER: usize = 64;

@@ -26,6 +26,8 @@ pub(crate) struct Udp {
     ports: Ports,
     /// Datagrams that a socket holds in each direction.
     queue: usize,
+    /// Frames that sockets may take before the pool is looked at again.
+    spare_frames: usize,
 }
 
 struct Socket {
@@ -37,7 +39,7 @@ struct Socket {
 
 impl Udp {
     pub(crate) fn new(queue: usize, rng: &mut Rng) -> Self {
-        Self { sockets: Table::new(MOST_SOCKETS), ports: Ports::new(rng), queue }
+        Self { sockets: Table::new(MOST_SOCKETS), ports: Ports::new(rng), queue, spare_frames: 0 }
     }
 
     /// Opens a socket on `local`, which is ours or unspecified; port 0 takes a free one by chance (RFC 6056).

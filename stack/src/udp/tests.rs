@@ -216,6 +216,29 @@ fn a_slow_reader_loses_datagrams_with_a_name() {
 }
 
 #[test]
+fn slow_readers_together_leave_the_device_its_frames() {
+    let mut a = Host::new(A);
+    let sockets: Vec<_> = (0..100).map(|n| a.bind(A, 1000 + n).unwrap()).collect();
+    let mut scarce = 0;
+    for n in 0..800 {
+        let frame = a.net.frame_of(&packet(1, 1000 + n % 100, b"?", |_| {})).unwrap();
+        match a.receive(frame) {
+            Ok(()) => {}
+            drop => {
+                assert_eq!(drop, Err(Drop::UdpFramesScarce));
+                scarce += 1;
+            }
+        }
+    }
+    assert!(scarce > 0 && a.net.pool_available() >= 64, "{}", a.net.pool_available());
+    drop(sockets);
+    a.work();
+    let _socket = a.bind(A, 1000).unwrap();
+    let frame = a.net.frame_of(&packet(1, 1000, b"?", |_| {})).unwrap();
+    assert_eq!(a.receive(frame), Ok(()));
+}
+
+#[test]
 fn a_datagram_shorter_than_its_packet_is_cut_and_a_longer_one_dropped() {
     let mut a = Host::new(A);
     let mut socket = a.bind(A, 53).unwrap();

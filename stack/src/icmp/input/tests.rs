@@ -83,6 +83,12 @@ fn messages_are_taken_or_dropped_for_a_reason() {
         ("error about us", US, icmp(port, &quote(US)), Ok(())),
         ("error about another", US, icmp(port, &quote(FAR)), Err(Drop::IcmpUnmatched)),
         ("error for all", Ipv4Addr::BROADCAST, icmp(port, &quote(US)), Err(Drop::IcmpUnmatched)),
+        (
+            "error for all about all",
+            Ipv4Addr::BROADCAST,
+            icmp(port, &quote(Ipv4Addr::BROADCAST)),
+            Err(Drop::IcmpUnmatched),
+        ),
         ("nothing quoted", US, icmp(port, b""), Err(Drop::IcmpMalformed)),
         ("cut quote", US, icmp(port, &quote(US)[..27]), Err(Drop::IcmpMalformed)),
         ("error about IGMP", US, icmp(port, &ip(2, US, PEER, &[0; 8])), Err(Drop::IcmpUnmatched)),
