@@ -13,7 +13,7 @@ use crate::sync::{AtomicPtr, Ordering, Watch};
 pub const CHUNK: usize = if cfg!(loom) {
     2
 } else if cfg!(miri) {
-    64
+    16
 } else {
     16 * 1024
 };

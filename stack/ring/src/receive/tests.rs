@@ -6,17 +6,18 @@ use super::*;
 use crate::CHUNK;
 
 const LIMIT: usize = 3 * CHUNK;
+const STEPS: usize = if cfg!(miri) { 15 } else { 60 };
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 256 },
+        cases: if cfg!(miri) { 3 } else { 256 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
     /// Whatever both sides do, the reader gets what a `VecDeque` would have given it.
     #[test]
-    fn a_ring_is_a_bounded_queue_of_bytes(steps in prop::collection::vec(step(), 1..60)) {
+    fn a_ring_is_a_bounded_queue_of_bytes(steps in prop::collection::vec(step(), 1..STEPS)) {
         let (mut producer, mut consumer, closer) = receive_ring(LIMIT);
         let mut model = Model { limit: LIMIT, ..Model::default() };
         for step in steps {

@@ -4,17 +4,18 @@ use super::*;
 use crate::CHUNK;
 
 const LIMIT: usize = 3 * CHUNK;
+const STEPS: usize = if cfg!(miri) { 15 } else { 60 };
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 256 },
+        cases: if cfg!(miri) { 3 } else { 256 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
     /// What was accepted and not released can be read, anywhere, again and again.
     #[test]
-    fn a_ring_keeps_what_is_not_released(steps in prop::collection::vec(step(), 1..60)) {
+    fn a_ring_keeps_what_is_not_released(steps in prop::collection::vec(step(), 1..STEPS)) {
         let (mut producer, mut consumer, closer) = send_ring(LIMIT);
         let mut model = Model { limit: LIMIT, ..Model::default() };
         for step in steps {
@@ -265,10 +266,10 @@ fn a_stream_crosses_threads_up_to_its_fin() {
 /// A window of 64 MiB, as retransmission sees it.
 #[test]
 fn any_byte_of_a_long_ring_is_found() {
-    let chunks = if cfg!(miri) { 20 } else { 4096 };
+    let chunks = if cfg!(miri) { 9 } else { 4096 };
     let limit = chunks * CHUNK;
     let (mut producer, mut consumer, _closer) = send_ring(limit);
-    let burst: Vec<u8> = (0..251 * 100).map(Model::byte).collect();
+    let burst: Vec<u8> = (0..251 * if cfg!(miri) { 2 } else { 100 }).map(Model::byte).collect();
     // Off the chunks' grid, and the tail is looked at now and then.
     producer.write(&burst[..5]).unwrap();
     consumer.tail();
