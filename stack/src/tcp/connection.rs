@@ -13,7 +13,7 @@ use super::seq::Seq;
 use super::state::{Event, State};
 use crate::demux::FlowKey4;
 use crate::net::Net;
-use crate::socket::{SocketId, TcpSocket};
+use crate::socket::{Failure, SocketId, TcpSocket};
 use crate::time::Instant;
 use crate::timer::TimerKey;
 
@@ -31,7 +31,7 @@ pub(super) struct Connection {
     /// On the list of connections that have something to do at the end of the turn.
     pub(super) listed: bool,
     /// Why the peer may be out of reach, as ICMP has it: the cause that is told if the connection is given up.
-    pub(super) soft_error: Option<SoftError>,
+    pub(super) soft_error: Option<Failure>,
     /// How often in a row what is first in line was sent again, or the window probed, without an answer.
     pub(super) retries: u8,
     /// By how much the time between window probes has been doubled.
@@ -214,15 +214,6 @@ pub(super) struct WheelEntry {
 
 impl WheelEntry {
     pub(super) const NONE: Self = Self { key: None, at: Instant::FAR_FUTURE };
-}
-
-/// An ICMP error that does not end the connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum SoftError {
-    HostUnreachable,
-    NetUnreachable,
-    Refused,
-    ProtocolUnreachable,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,6 +1,6 @@
 //! RST: when we send one, and what then becomes of the connection (RFC 9293, sections 3.5.2 and 3.10.7.1).
 
-use super::connection::{Connection, Context, SoftError};
+use super::connection::{Connection, Context};
 use super::emit::send_segment;
 use super::segment::Segment;
 use super::seq::Seq;
@@ -85,17 +85,6 @@ impl Connection {
         if knows {
             // The number that the peer expects, unless something is lost on the way: then its challenge leads us to it.
             send_reset(cx.net, &self.flow, self.snd.max, self.rcv.nxt, Flags::RST | Flags::ACK);
-        }
-    }
-}
-
-impl From<SoftError> for Failure {
-    fn from(error: SoftError) -> Self {
-        match error {
-            SoftError::HostUnreachable => Self::HostUnreachable,
-            SoftError::NetUnreachable => Self::NetUnreachable,
-            SoftError::Refused => Self::Refused,
-            SoftError::ProtocolUnreachable => Self::ProtocolUnreachable,
         }
     }
 }

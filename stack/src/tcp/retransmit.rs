@@ -48,7 +48,7 @@ impl Connection {
 
     /// Starts again from what is first in line. What follows it goes as the windows allow: a part of it may have
     /// arrived, and then the next ACK leads past it.
-    fn go_back(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn go_back(&mut self, cx: &mut Context<'_>) {
         if !self.state.is_synchronized() {
             self.send_syn(cx);
             return;
@@ -143,7 +143,7 @@ impl Connection {
 
     /// The peer does not answer.
     pub(super) fn give_up(&mut self, cx: &mut Context<'_>) {
-        let failure = self.soft_error.map_or(Failure::TimedOut, Failure::from);
+        let failure = self.soft_error.unwrap_or(Failure::TimedOut);
         self.fail(cx, failure);
     }
 }

@@ -1,0 +1,128 @@
+//! What ICMP says about segments of ours (RFC 9293, section 3.9.2.2; RFC 5927): a hint, never a proof.
+
+use super::Tcp;
+use super::connection::{Connection, Context};
+use super::seq::Seq;
+use super::state::State;
+use crate::demux::FlowKey4;
+use crate::drops::Drop;
+use crate::icmp::IcmpError;
+use crate::net::Net;
+
+impl Tcp {
+    /// A segment of ours did not arrive, or so somebody says.
+    pub(crate) fn icmp_error(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        seq: Seq,
+        error: IcmpError,
+    ) -> Result<(), Drop> {
+        let id = self.flows.get(flow).ok_or(Drop::IcmpUnmatched)?;
+        let heard =
+            self.with_connection(net, id, |connection, cx| connection.icmp_error(cx, seq, error));
+        heard.unwrap_or(Err(Drop::IcmpUnmatched))
+    }
+}
+
+impl Connection {
+    /// Whoever cannot see our segments does not know which numbers are on their way (RFC 5927, section 4.1).
+    fn icmp_error(&mut self, cx: &mut Context<'_>, seq: Seq, error: IcmpError) -> Result<(), Drop> {
+        if !seq.is_within(self.snd.una, self.flight()) {
+            return Err(Drop::IcmpUnmatched);
+        }
+        match (error, self.state) {
+            (IcmpError::TooBig { mtu, len }, _) => {
+                return self.path_has_narrowed(cx, mtu, len);
+            }
+            // RFC 9293 would go on trying after an error that may pass. But a program that connects wants to try the next
+            // address soon, which is why others give up here too (RFC 5461, section 4.1).
+            (_, State::SynSent) => self.fail(cx, error.failure()),
+            // Remembered, in case that nothing else is ever heard (section 3.9.2.2: MUST NOT abort).
+            _ => self.soft_error = Some(error.failure()),
+        }
+        Ok(())
+    }
+
+    /// Segments become smaller from now on, and what is on its way is sent again in such: it was too large.
+    fn path_has_narrowed(&mut self, cx: &mut Context<'_>, mtu: u16, len: u16) -> Result<(), Drop> {
+        let before = self.snd.mss;
+        // Another connection may have learnt of it first.
+        let _known = cx.net.narrow_path(self.flow.remote, mtu, len);
+        self.fit_path(cx.net);
+        if self.snd.mss >= before {
+            return Err(Drop::IcmpUnmatched);
+        }
+        if self.state.is_synchronized() {
+            self.go_back(cx);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::harness::Harness;
+
+    fn trouble(t: &mut Harness, seq: u32, error: IcmpError) -> Result<(), Drop> {
+        let flow = t.flow();
+        let seq = t.connection(|c| c.snd.iss) + seq;
+        let heard = t.tcp.icmp_error(&mut t.net, &flow, seq, error);
+        t.tcp.flush(&mut t.net);
+        heard
+    }
+
+    #[test]
+    fn nobody_at_the_port_or_on_the_way_ends_an_attempt() {
+        use std::io::ErrorKind;
+        for (error, want) in [
+            (IcmpError::PortUnreachable, ErrorKind::ConnectionRefused),
+            (IcmpError::HostUnreachable, ErrorKind::HostUnreachable),
+            (IcmpError::NetUnreachable, ErrorKind::NetworkUnreachable),
+        ] {
+            let mut t = Harness::connecting(&Harness::plain());
+            t.sent();
+            assert_eq!(trouble(&mut t, 1, error), Err(Drop::IcmpUnmatched), "not our SYN");
+            trouble(&mut t, 0, error).unwrap();
+            assert_eq!(t.state(), None);
+            assert_eq!(t.read(1).unwrap_err().kind(), want);
+        }
+    }
+
+    #[test]
+    fn an_established_connection_survives_and_remembers() {
+        let mut t = Harness::connected();
+        assert_eq!(trouble(&mut t, 1, IcmpError::PortUnreachable), Err(Drop::IcmpUnmatched));
+        t.write(100);
+        trouble(&mut t, 1, IcmpError::HostUnreachable).unwrap();
+        assert_eq!(t.state(), Some(State::Established));
+        t.at(3_600_000);
+        assert_eq!(t.read(1).unwrap_err().kind(), std::io::ErrorKind::HostUnreachable);
+    }
+
+    #[test]
+    fn an_ack_clears_what_was_remembered() {
+        let mut t = Harness::connected();
+        t.write(100);
+        trouble(&mut t, 1, IcmpError::HostUnreachable).unwrap();
+        t.input("A 1 ack 101").unwrap();
+        t.write(100);
+        t.at(3_600_000);
+        assert_eq!(t.read(1).unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_narrow_path_makes_segments_smaller_and_what_was_lost_comes_again() {
+        let mut t = Harness::connected();
+        t.write(3000);
+        assert_eq!(t.sent().len(), 3);
+        trouble(&mut t, 1, IcmpError::TooBig { mtu: 640, len: 1040 }).unwrap();
+        let again = t.sent();
+        assert_eq!(again[..2], ["A 1+600 ack 1", "A 601+600 ack 1"]);
+        t.input("A 1 ack 3001").unwrap();
+        t.write(700);
+        assert_eq!(t.sent(), ["A 3001+600 ack 1", "PA 3601+100 ack 1"]);
+        assert_eq!(t.count(crate::counters::Counter::TcpTimeouts), 0);
+    }
+}
