@@ -45,7 +45,7 @@ pub enum HugePages {
 /// What DPDK's memory turned out to be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Memory {
-    /// Huge pages; more are taken when needed.
+    /// Huge pages, taken when needed.
     HugePages,
     /// Ordinary pages, as many as were asked for at start.
     Ordinary,
@@ -81,7 +81,7 @@ impl Eal {
         self.0.memory
     }
 
-    /// How much memory it took at its start.
+    /// How much memory it can use: with huge pages, as much as was free at its start at least.
     pub fn memory_mib(self) -> usize {
         self.0.memory_mib
     }
@@ -110,11 +110,10 @@ impl fmt::Display for Eal {
 
 impl fmt::Display for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pages = match self.memory {
-            Memory::HugePages => "huge pages",
-            Memory::Ordinary => "ordinary pages",
-        };
-        write!(f, "{} MiB of {pages}", self.memory_mib)
+        match self.memory {
+            Memory::HugePages => write!(f, "huge pages"),
+            Memory::Ordinary => write!(f, "{} MiB of ordinary pages", self.memory_mib),
+        }
     }
 }
 
@@ -125,7 +124,8 @@ impl EalBuilder {
         self
     }
 
-    /// Memory to take at start; 256 MiB unless said. A frame needs about 2.4 kB.
+    /// Memory for frames, of which each needs about 2.4 kB; 256 MiB unless said. Huge pages are used if so much is free, and taken
+    /// when needed.
     pub fn memory_mib(mut self, mib: usize) -> Self {
         self.memory_mib = Some(mib);
         self
@@ -290,12 +290,14 @@ impl Running {
     fn arguments(&self) -> Vec<String> {
         let asked = &self.asked;
         let mut line = vec!["darner".to_owned(), "--no-telemetry".to_owned()];
+        // Huge pages are taken as pools need them (256 MiB at once lasts a second), and without files, so nothing is left behind.
+        // One descriptor for many of them is what vhost and memif's zero copy need.
         match self.memory {
-            // No files, so nothing is left behind; one descriptor per segment list, which vhost and memif's zero copy need.
             Memory::HugePages => line.extend(words("--in-memory --single-file-segments")),
-            Memory::Ordinary => line.extend(words("--no-huge --no-shconf")),
+            Memory::Ordinary => {
+                line.extend(words(&format!("--no-huge --no-shconf -m {}", self.memory_mib)))
+            }
         }
-        line.extend(["-m".to_owned(), self.memory_mib.to_string()]);
         match (asked.iova, asked.pci.is_empty()) {
             (IovaMode::Physical, _) => line.push("--iova-mode=pa".to_owned()),
             (IovaMode::Virtual, _) | (IovaMode::Auto, true) => {

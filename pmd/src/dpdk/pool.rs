@@ -42,16 +42,21 @@ pub(super) struct Lease {
 
 impl Lease {
     /// A pool of that shape which no device has; `None` when EAL has no memory for one.
+    ///
+    /// A pool whose frames are still out is taken only for want of memory: net_af_xdp never gives back those in its rings.
     pub(super) fn take(shape: Shape) -> Option<Self> {
         let mut pools = pools();
-        let idle = pools.iter().position(|entry| entry.pool.shape == shape && !entry.leased);
-        let index = match idle {
+        let idle = |entry: &Entry| entry.pool.shape == shape && !entry.leased;
+        let complete = |entry: &Entry| entry.pool.available() == entry.pool.capacity();
+        let index = match pools.iter().position(|entry| idle(entry) && complete(entry)) {
             Some(index) => index,
-            None => {
-                let pool = MbufPool::make(pools.len(), shape)?;
-                pools.push(Entry { pool, leased: false });
-                pools.len() - 1
-            }
+            None => match MbufPool::make(pools.len(), shape) {
+                Some(pool) => {
+                    pools.push(Entry { pool, leased: false });
+                    pools.len() - 1
+                }
+                None => pools.iter().position(idle)?,
+            },
         };
         pools[index].leased = true;
         Some(Self { index, pool: pools[index].pool })

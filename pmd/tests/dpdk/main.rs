@@ -10,6 +10,7 @@ mod namespace;
 mod ring;
 mod start;
 mod tap;
+mod veth;
 
 use std::time::{Duration, Instant};
 

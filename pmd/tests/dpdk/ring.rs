@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use pmd::dpdk::DeviceConfig;
 use pmd::{Pool, frames_dropped_singly};
 
 use super::{completes, eal, numbered, open, small};
@@ -82,8 +83,10 @@ fn frames_outlive_their_device() {
 fn a_device_opens_again_with_the_same_pool() {
     let eal = eal();
     let mut capacities = vec![];
-    for _ in 0..3 {
-        let (device, mut queues) = open(eal, RING, &small());
+    // Ten pools would not fit in EAL's 256 MiB.
+    let config = DeviceConfig { frames: 12 << 10, ..small() };
+    for _ in 0..10 {
+        let (device, mut queues) = open(eal, RING, &config);
         let mut burst = numbered(device.pool(), 16);
         assert_eq!(queues[0].tx_burst(&mut burst), 16);
         assert_eq!(queues[0].rx_burst(&mut burst), 16);

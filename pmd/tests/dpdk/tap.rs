@@ -36,6 +36,29 @@ fn the_kernel_and_raw_frames_talk_both_ways() {
     assert_eq!((&bytes[..len], from.to_string().as_str()), (&b"hello"[..], "10.9.0.2:7"));
 }
 
+/// A fragment's checksum covers what is not there: to call it bad would lose the datagram.
+#[test]
+fn fragments_have_no_verdict_on_their_datagram() {
+    enter();
+    let mut wire = Wire::up(&small());
+    ip(&format!("neigh add 10.9.0.2 lladdr {} dev dtap0", text(wire.device.mac())));
+    kernel_socket().send_to(&[7; 4000], "10.9.0.2:7").unwrap();
+    let mut fragments = vec![];
+    let all = within(Duration::from_secs(5), || {
+        let mut burst = Burst::new();
+        wire.queues[0].rx_burst(&mut burst);
+        fragments.extend(burst.drain().filter(is_udp));
+        (fragments.len() == 3).then_some(())
+    });
+    assert!(all.is_some(), "the kernel sends them within 5 s");
+    for (fragment, offset) in fragments.iter().zip([0, 1480, 2960]) {
+        let field = u16::from_be_bytes([fragment.head()[20], fragment.head()[21]]);
+        assert_eq!((field & 0x1fff) * 8, offset);
+        let found = fragment.rx_offload();
+        assert_eq!((found.ip, found.l4), (ChecksumStatus::Good, ChecksumStatus::Unknown));
+    }
+}
+
 #[test]
 fn the_descriptor_wakes_when_a_frame_waits() {
     enter();
@@ -188,6 +211,10 @@ fn ethertype(frame: &Frame) -> u16 {
 
 fn is_udp(frame: &Frame) -> bool {
     ethertype(frame) == 0x0800 && frame.head()[23] == 17
+}
+
+fn text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// To `request`: our address is at the device's.

@@ -171,8 +171,12 @@ fn set_up_queues(
     done(port, "choose its descriptors", code)?;
     // SAFETY: the port is open.
     let node = unsafe { sys::rte_eth_dev_socket_id(port.id) };
-    let held = u32::from(config.queues) * (u32::from(rx) + u32::from(tx));
-    let shape = Shape { node, frames: config.frames + held, room: room(device, mtu) };
+    let held = match port.driver.as_str() {
+        "net_af_xdp" => AF_XDP_HOLDS,
+        _ => u32::from(rx) + u32::from(tx),
+    };
+    let frames = config.frames.saturating_add(held.saturating_mul(config.queues.into()));
+    let shape = Shape { node, frames, room: room(device, mtu) };
     let lease = Lease::take(shape).ok_or_else(|| Error::NoMemory {
         device: port.label.clone(),
         frames: shape.frames as usize,
@@ -246,6 +250,9 @@ pub(in crate::dpdk) const TAP: &str = "net_tap";
 
 /// net_tap says 16; five or more overrun its memory (DPDK 22.11).
 const TAP_QUEUES: u16 = 4;
+
+/// Frames in the rings of one queue pair of net_af_xdp, whatever is asked for.
+const AF_XDP_HOLDS: u32 = 2 * 2048;
 
 /// Ethernet's header, two VLAN tags and its checksum.
 const LINK_OVERHEAD: u16 = 14 + 2 * 4 + 4;
