@@ -1,43 +1,58 @@
-//! **darner**: a TCP/IP stack for user space. One protocol thread per core polls its own device queue.
+//! **darner**: a TCP/IP stack in user space. One protocol thread per core polls its own device queues.
 //!
-//! The modules stand in the order in which a received packet meets them.
+//! Start a [`Stack`] over queue pairs of `pmd` with an [`Application`] for each core; or drive a [`Protocol`] by hand, in
+//! virtual time. Nothing below the protocol thread's loop reads a clock, draws chance from anywhere but its seed, or does
+//! I/O.
+//!
+//! The modules stand in the order in which a received packet meets them: `protocol` takes a burst from the device, then
+//! `link`, `neighbor`, `ip`, `icmp` or `demux` with `udp` and `tcp`, the `socket` between two sides, and `api`.
 
 #![forbid(unsafe_code)]
-#![expect(dead_code, unused_imports, reason = "the layers land before the loop that calls them")]
+#![expect(dead_code, unused_imports, reason = "layers have more than is called yet")]
 
+// What every layer uses.
+mod config;
 pub mod counters;
 pub mod drops;
+mod gradual;
 mod linked;
 mod metrics;
 mod rng;
+mod snapshot;
+mod stack;
 mod table;
 pub mod time;
 mod timer;
 
+// A packet's way in.
 mod protocol;
-
 mod wire;
 
 mod link;
 mod neighbor;
-
 mod net;
 
 mod ip;
 
 mod icmp;
 
-mod udp;
-
 mod demux;
-mod gradual;
+
+mod udp;
 
 mod tcp;
 
 mod socket;
 
-pub mod api;
+mod api;
 
+pub use api::{
+    Application, Core, EchoReply, Readiness, TcpListener, TcpStream, Token, UdpSocket, Waker,
+};
+pub use config::{Config, DuplicateDetection, Idle};
 pub use ip::{BadPrefix, Ipv4Prefix};
 pub use metrics::Metrics;
+pub use protocol::{Protocol, Turn};
+pub use snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo, NeighborState, Snapshot};
+pub use stack::{Stack, ThreadPanicked};
 pub use tcp::{ConnectionInfo, TcpConfig, TcpState};

@@ -1,5 +1,276 @@
-//! The protocol thread's work.
+//! The protocol thread's work: one turn of its loop, and a packet's way through the layers.
+//!
+//! A turn receives a burst, takes every packet through the layers, runs the timers that are due, follows the
+//! applications' hints, lets the application run, and at last transmits what all of that produced. It is told the time
+//! and never waits, so a simulation drives it as well as a thread does ([`thread`]).
 
+mod layers;
 mod order;
+mod rest;
+pub(crate) mod thread;
 
+use std::io;
+use std::sync::Arc;
+
+use pmd::{Burst, Frame, QueuePair};
+
+use crate::api::{Application, Core};
+use crate::config::Config;
+use crate::counters::Counter;
+use crate::metrics::Metrics;
+use crate::socket::CoreShared;
+use crate::time::Instant;
+
+pub(crate) use layers::Layers;
 pub(crate) use order::Order;
+
+/// Everything that one protocol thread owns: the layers, the queue pairs that it polls, and its application.
+///
+/// [`Stack`](crate::Stack) runs one per core on a thread of its own. A simulation, a fuzzer or another event loop can
+/// drive one by hand:
+///
+/// ```
+/// # use darner::{Application, Config, Core, Protocol, Readiness, Token, time::Instant};
+/// # struct Idle;
+/// # impl Application for Idle {
+/// #     fn start(&mut self, _: &mut Core<'_>) -> std::io::Result<()> { Ok(()) }
+/// #     fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {}
+/// # }
+/// let pool = pmd::Pool::heap(64, 2048);
+/// let (queue, _far_end) = pmd::mem::device(pool, 1500);
+/// let config = Config { addresses: vec!["10.0.0.2/24".parse()?], ..Config::default() };
+/// let mut protocol = Protocol::new(&config, vec![Box::new(queue)], Box::new(Idle), [0; 32])?;
+/// let mut now = Instant::ZERO;
+/// while protocol.turn(now).is_busy() {}
+/// now = protocol.next_deadline().unwrap_or(now);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Protocol {
+    layers: Layers,
+    queues: Vec<Box<dyn QueuePair>>,
+    application: Option<Box<dyn Application>>,
+    received: Burst,
+    transmit: Burst,
+    stopping: Option<Instant>,
+}
+
+/// What a turn of the protocol loop did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Turn {
+    /// Packets, timers, hints, orders and readiness that were handled; zero for an idle turn.
+    pub work: usize,
+    /// The stack was stopped and everything is closed: further turns do nothing.
+    pub finished: bool,
+}
+
+impl Turn {
+    /// Whether another turn at once may find more to do.
+    pub fn is_busy(self) -> bool {
+        self.work > 0 && !self.finished
+    }
+}
+
+/// Most timers, hints and calls of the application in one turn, so that packets are not kept waiting by any of them.
+const BUDGET: usize = 256;
+
+impl Protocol {
+    /// A protocol thread's work over `queues`, which belong to one device, and starts `application`.
+    ///
+    /// # Errors
+    ///
+    /// What [`Config::check`] finds wrong, no queue pair, or what `application` gives when it starts.
+    pub fn new(
+        config: &Config,
+        queues: Vec<Box<dyn QueuePair>>,
+        application: Box<dyn Application>,
+        seed: [u8; 32],
+    ) -> io::Result<Self> {
+        let shared = CoreShared::new(0, config.tcp.max_connections)?;
+        Self::on_core(config, queues, application, seed, shared)
+    }
+
+    pub(crate) fn on_core(
+        config: &Config,
+        queues: Vec<Box<dyn QueuePair>>,
+        application: Box<dyn Application>,
+        seed: [u8; 32],
+        shared: Arc<CoreShared>,
+    ) -> io::Result<Self> {
+        let first = queues.first().ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a protocol thread needs at least one queue pair",
+            )
+        })?;
+        config.check(first.info())?;
+        let layers = Layers::new(config, first.info(), seed, shared);
+        let mut protocol = Self {
+            layers,
+            queues,
+            application: Some(application),
+            received: Burst::new(),
+            transmit: Burst::new(),
+            stopping: None,
+        };
+        protocol.with_application(|application, core| application.start(core)).transpose()?;
+        Ok(protocol)
+    }
+
+    /// One turn at `now`, which never goes back.
+    pub fn turn(&mut self, now: Instant) -> Turn {
+        self.layers.net.now = now;
+        let work = self.receive()
+            + self.layers.run_timers(BUDGET)
+            + self.follow_orders()
+            + self.layers.follow_hints(BUDGET)
+            + self.run_application();
+        // What the application has just written leaves in this turn.
+        let work = work + self.layers.follow_hints(BUDGET);
+        self.layers.tcp.flush(&mut self.layers.net);
+        let work = work + self.loop_back();
+        self.transmit();
+        self.layers.net.metrics.count(Counter::LoopTurns);
+        Turn { work, finished: self.is_finished(now) }
+    }
+
+    /// When a turn is due though nothing arrives.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let timer = self.layers.net.timers.next_deadline();
+        [timer, self.stopping].into_iter().flatten().min()
+    }
+
+    /// This core's counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.layers.net.metrics
+    }
+
+    /// The application, unless it has been stopped.
+    pub fn application(&mut self) -> Option<&mut (dyn Application + 'static)> {
+        self.application.as_deref_mut()
+    }
+
+    /// Ends the application and closes every connection, those that linger at `deadline` by a reset. Turns go on until
+    /// one is [`finished`](Turn::finished).
+    pub fn stop(&mut self, deadline: Instant) {
+        if self.stopping.is_none() {
+            self.with_application(|application, core| application.stop(core));
+            self.application = None;
+        }
+        self.stopping = Some(self.stopping.map_or(deadline, |earlier| earlier.min(deadline)));
+    }
+
+    fn receive(&mut self) -> usize {
+        let mut count = 0;
+        for index in 0..self.queues.len() {
+            let Some(queue) = self.queues.get_mut(index) else { break };
+            count += queue.rx_burst(&mut self.received);
+            let metrics = &self.layers.net.metrics;
+            metrics.add(Counter::FramesReceived, self.received.len() as u64);
+            metrics.add(Counter::BytesReceived, bytes(self.received.iter()));
+            for frame in self.received.drain() {
+                self.layers.input(frame);
+            }
+            self.tell_echo_replies();
+        }
+        count
+    }
+
+    /// Packets from us to us go through the layers without meeting the device.
+    fn loop_back(&mut self) -> usize {
+        let mut count = 0;
+        while count < BUDGET && self.layers.input_loopback().is_some() {
+            count += 1;
+        }
+        if count > 0 {
+            self.tell_echo_replies();
+            self.layers.tcp.flush(&mut self.layers.net);
+        }
+        count
+    }
+
+    fn follow_orders(&mut self) -> usize {
+        let mut count = 0;
+        while count < BUDGET
+            && let Some(order) = self.layers.shared.pop_order()
+        {
+            count += 1;
+            match order {
+                Order::Wake => {
+                    self.with_application(|application, core| application.woken(core));
+                }
+                Order::Stop(after) => self.stop(self.layers.net.now + after),
+                order => self.layers.follow(order),
+            }
+        }
+        count
+    }
+
+    fn run_application(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(token) = self.layers.pop_timeout() {
+            self.with_application(|application, core| application.timeout(core, token));
+            count += 1;
+        }
+        // What asks for another turn while it runs gets it in the next one.
+        let ready = self.layers.net.mailboxes.len().min(BUDGET);
+        for _ in 0..ready {
+            let Some((token, readiness)) = self.layers.net.mailboxes.pop() else { break };
+            self.with_application(|application, core| application.ready(core, token, readiness));
+            count += 1;
+        }
+        count
+    }
+
+    fn tell_echo_replies(&mut self) {
+        while let Some(reply) = self.layers.pop_echo_reply() {
+            self.with_application(|application, core| application.echo_reply(core, reply));
+        }
+    }
+
+    fn with_application<T>(
+        &mut self,
+        call: impl FnOnce(&mut dyn Application, &mut Core<'_>) -> T,
+    ) -> Option<T> {
+        let application = self.application.as_deref_mut()?;
+        Some(call(application, &mut Core::new(&mut self.layers)))
+    }
+
+    /// Gives the device what it takes; the rest stays in order for the next turn.
+    fn transmit(&mut self) {
+        let Some(queue) = self.queues.first_mut() else { return };
+        loop {
+            while self.transmit.room() > 0
+                && let Some(frame) = self.layers.net.outbox.pop_front()
+            {
+                let kept = self.transmit.push(frame);
+                debug_assert!(kept.is_ok(), "room was seen");
+            }
+            if self.transmit.is_empty() {
+                return;
+            }
+            let offered = bytes(self.transmit.iter());
+            let sent = queue.tx_burst(&mut self.transmit);
+            let metrics = &self.layers.net.metrics;
+            metrics.add(Counter::FramesSent, sent as u64);
+            metrics.add(Counter::BytesSent, offered - bytes(self.transmit.iter()));
+            if sent == 0 {
+                return;
+            }
+        }
+    }
+
+    fn is_finished(&mut self, now: Instant) -> bool {
+        let Some(deadline) = self.stopping else { return false };
+        if now >= deadline {
+            self.layers.tcp.abort_all(&mut self.layers.net);
+            self.transmit();
+            return true;
+        }
+        let sent = self.layers.net.outbox.is_empty() && self.transmit.is_empty();
+        sent && self.layers.tcp.is_idle()
+    }
+}
+
+fn bytes<'a>(frames: impl Iterator<Item = &'a Frame>) -> u64 {
+    frames.map(|frame| frame.len() as u64).sum()
+}

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use crate::snapshot::CoreSnapshot;
 use crate::socket::{ListenerShared, SocketId, Target};
 
 /// One order. It is moved to the core and followed in its next turn.
@@ -14,6 +16,8 @@ pub(crate) enum Order {
     Unlisten(Arc<ListenerShared>),
     /// The socket receives from this peer only.
     ConnectUdp(SocketId, SocketAddrV4),
+    /// Say what there is. The answer is thrown away if nobody waits for it any more.
+    Snapshot(SyncSender<CoreSnapshot>),
     /// Call the application.
     Wake,
     /// Close everything, within this time.

@@ -4,6 +4,7 @@
 //! cost little here. The connection itself is made by the ACK that completes the handshake.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -39,6 +40,15 @@ pub(crate) enum ListenError {
     AddressInUse,
     /// The address is not ours.
     AddressNotAvailable,
+}
+
+impl From<ListenError> for io::Error {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::AddressInUse => io::ErrorKind::AddrInUse.into(),
+            ListenError::AddressNotAvailable => io::ErrorKind::AddrNotAvailable.into(),
+        }
+    }
 }
 
 /// A connection whose handshake the peer has begun.

@@ -1,11 +1,14 @@
 //! OPEN, actively (RFC 9293, section 3.10.1): a port of our own, a socket, and the first SYN.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Tcp;
 use super::connection::{Connection, Context};
 use super::seq::Seq;
 use super::state::State;
+use rustix::io::Errno;
+
 use crate::api::TcpStream;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
@@ -26,6 +29,18 @@ pub(crate) enum ConnectError {
     Unreachable,
     /// The core has as many connections as it may have.
     TooMany,
+}
+
+impl From<ConnectError> for io::Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::AddressInUse => Self::from(io::ErrorKind::AddrInUse),
+            ConnectError::AddressNotAvailable => Self::from(io::ErrorKind::AddrNotAvailable),
+            ConnectError::RemoteInvalid => Self::from(io::ErrorKind::InvalidInput),
+            ConnectError::Unreachable => Self::from(Errno::NETUNREACH),
+            ConnectError::TooMany => Self::from(Errno::NOBUFS),
+        }
+    }
 }
 
 impl Tcp {

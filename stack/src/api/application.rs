@@ -1,0 +1,82 @@
+//! An application that runs on the protocol thread.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::{Core, Readiness, Token};
+use crate::protocol::Order;
+use crate::socket::CoreShared;
+
+/// A program on a protocol thread.
+///
+/// Its methods are called between bursts of packets and must not block: every socket of the core waits meanwhile. Slow
+/// work, such as reading a disk, belongs on a thread of its own that calls [`Waker::wake`] when it is done.
+pub trait Application: Send {
+    /// Called once, before the first packet: listen and connect here.
+    ///
+    /// # Errors
+    ///
+    /// An error stops the stack; [`Stack::start`](crate::Stack::start) returns it.
+    fn start(&mut self, core: &mut Core<'_>) -> io::Result<()>;
+
+    /// The socket that was given `token` is ready.
+    ///
+    /// Readiness is told when it changes and not again: go on until the socket gives
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), or ask for another turn with [`Core::again`]. It may be told although
+    /// nothing is there to do any more.
+    fn ready(&mut self, core: &mut Core<'_>, token: Token, readiness: Readiness);
+
+    /// A timer of [`Core::set_timer`] has run out.
+    fn timeout(&mut self, core: &mut Core<'_>, token: Token) {
+        let _ = (core, token);
+    }
+
+    /// Somebody called [`Waker::wake`]; once for any number of calls since the last time.
+    fn woken(&mut self, core: &mut Core<'_>) {
+        let _ = core;
+    }
+
+    /// A ping of [`Core::ping`] was answered.
+    fn echo_reply(&mut self, core: &mut Core<'_>, reply: EchoReply) {
+        let _ = (core, reply);
+    }
+
+    /// The stack is about to stop: the last chance to write. The application is dropped next, and with it its sockets,
+    /// which then close in good order until the deadline.
+    fn stop(&mut self, core: &mut Core<'_>) {
+        let _ = core;
+    }
+}
+
+/// An answer to a ping.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EchoReply {
+    /// Who answered.
+    pub from: Ipv4Addr,
+    /// As it was sent.
+    pub identifier: u16,
+    /// As it was sent.
+    pub sequence: u16,
+    /// The time to live that was left.
+    pub ttl: u8,
+    /// Bytes of payload.
+    pub len: usize,
+}
+
+/// Calls an application from another thread.
+#[derive(Clone)]
+pub struct Waker {
+    core: Arc<CoreShared>,
+}
+
+impl Waker {
+    pub(crate) fn new(core: Arc<CoreShared>) -> Self {
+        Self { core }
+    }
+
+    /// Has [`Application::woken`] called soon, on its own thread.
+    pub fn wake(&self) {
+        self.core.order(Order::Wake);
+    }
+}

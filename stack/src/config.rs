@@ -1,0 +1,153 @@
+//! What a stack is told at its start.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use pmd::QueueInfo;
+
+use crate::ip::{Ipv4Prefix, NextHop, Route};
+use crate::neighbor::Detection;
+use crate::net::NetConfig;
+use crate::tcp::TcpConfig;
+
+/// A stack's configuration. The default is one unpinned core without an address: give it at least one.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our addresses with their networks, such as `10.0.0.2/24`. The first is the source of what goes elsewhere.
+    pub addresses: Vec<Ipv4Prefix>,
+    /// Where packets to other networks go.
+    pub gateway: Option<Ipv4Addr>,
+    /// More networks, and who on our link leads to each.
+    pub routes: Vec<(Ipv4Prefix, Ipv4Addr)>,
+    /// The VLAN that our frames are tagged for, 1 to 4094.
+    pub vlan: Option<u16>,
+    /// Largest IP packet in bytes, if it is to be smaller than the device's; at least 576.
+    pub mtu: Option<u16>,
+    /// One protocol thread for each of these CPUs, pinned to it. Empty: one thread, not pinned.
+    pub cores: Vec<usize>,
+    /// What a protocol thread does while there is nothing to do.
+    pub idle: Idle,
+    /// Makes chance repeat itself: for simulations only, because it makes ports and sequence numbers predictable. `None`
+    /// takes a seed from the operating system.
+    pub seed: Option<[u8; 32]>,
+    /// How our addresses are tested before they are used.
+    pub duplicate_detection: DuplicateDetection,
+    /// TCP's times and limits.
+    pub tcp: TcpConfig,
+    /// Datagrams that a UDP socket holds in each direction.
+    pub udp_queue: usize,
+}
+
+/// How a protocol thread rests when nothing is to be done.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Idle {
+    /// It does not: lowest latency, a whole CPU.
+    Spin,
+    /// It offers its CPU to others, and takes what is left.
+    Yield,
+    /// It spins and yields for a moment, and then sleeps until a packet or a timer wakes it.
+    #[default]
+    Sleep,
+}
+
+/// Whether other stations are asked for our addresses before we use them (RFC 5227).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DuplicateDetection {
+    /// No: an address is announced and used at once.
+    Off,
+    /// Three probes within 0.4 s: for links that are up before we are.
+    #[default]
+    Quick,
+    /// As the RFC has it, in 4 to 7 s: for links with bridges that are slow to forward.
+    Rfc5227,
+}
+
+/// Every link of the Internet carries this much (RFC 791).
+const MTU_MIN: u16 = 576;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            gateway: None,
+            routes: Vec::new(),
+            vlan: None,
+            mtu: None,
+            cores: Vec::new(),
+            idle: Idle::default(),
+            seed: None,
+            duplicate_detection: DuplicateDetection::default(),
+            tcp: TcpConfig::default(),
+            udp_queue: 256,
+        }
+    }
+}
+
+impl Config {
+    /// Whether a stack can start so over `device`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput), saying what to change.
+    pub fn check(&self, device: &QueueInfo) -> io::Result<()> {
+        if self.addresses.is_empty() {
+            return Err(invalid("no address: give at least one, such as 10.0.0.2/24".to_owned()));
+        }
+        for address in &self.addresses {
+            if !is_host(address.address()) {
+                return Err(invalid(format!("{address} cannot be a host's address")));
+            }
+        }
+        let gateways = self.gateway.iter().chain(self.routes.iter().map(|(_, gateway)| gateway));
+        for gateway in gateways {
+            if !self.addresses.iter().any(|network| network.contains(*gateway)) {
+                let networks: Vec<String> =
+                    self.addresses.iter().map(ToString::to_string).collect();
+                let networks = networks.join(", ");
+                return Err(invalid(format!("gateway {gateway} is not on our link ({networks})")));
+            }
+        }
+        if self.vlan.is_some_and(|id| !(1..=4094).contains(&id)) {
+            return Err(invalid("a VLAN id is 1 to 4094".to_owned()));
+        }
+        if let Some(mtu) = self.mtu
+            && !(MTU_MIN..=device.mtu).contains(&mtu)
+        {
+            let most = device.mtu;
+            return Err(invalid(format!("MTU {mtu}: {} takes {MTU_MIN} to {most}", device.device)));
+        }
+        if self.udp_queue == 0 {
+            return Err(invalid("a UDP socket needs a queue of at least 1 datagram".to_owned()));
+        }
+        self.tcp.check()
+    }
+
+    /// What of it the layers below the transports are told.
+    pub(crate) fn net(&self) -> NetConfig {
+        let via = |network, gateway| Route { network, next: NextHop::Gateway(gateway) };
+        let default = self.gateway.map(|gateway| via(Ipv4Prefix::ALL, gateway));
+        let routes = self.routes.iter().map(|&(network, gateway)| via(network, gateway));
+        NetConfig {
+            addresses: self.addresses.clone(),
+            routes: default.into_iter().chain(routes).collect(),
+            vlan: self.vlan,
+            mtu: self.mtu,
+            detection: match self.duplicate_detection {
+                DuplicateDetection::Off => Detection::OFF,
+                DuplicateDetection::Quick => Detection::QUICK,
+                DuplicateDetection::Rfc5227 => Detection::RFC_5227,
+            },
+        }
+    }
+}
+
+fn is_host(address: Ipv4Addr) -> bool {
+    !(address.is_unspecified()
+        || address.is_broadcast()
+        || address.is_multicast()
+        || address.is_loopback())
+}
+
+pub(crate) fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}

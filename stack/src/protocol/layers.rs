@@ -1,0 +1,269 @@
+//! The layers of one core, and a packet's way through them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pmd::{Frame, Pool, QueueInfo};
+use rustix::io::Errno;
+
+use super::Order;
+use crate::api::{EchoReply, TcpListener, TcpStream, Token, UdpSocket};
+use crate::config::{Config, invalid};
+use crate::drops::Drop;
+use crate::icmp::{Message, Sent, Trouble};
+use crate::ip::Datagram;
+use crate::metrics::Metrics;
+use crate::net::{Net, Timer};
+use crate::rng::Rng;
+use crate::snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo};
+use crate::socket::{CoreShared, ListenerShared, Target};
+use crate::tcp::Tcp;
+use crate::time::Instant;
+use crate::udp::Udp;
+use crate::wire::icmpv4::{IcmpHeader, Unreachable};
+use crate::wire::ipv4::protocol;
+
+/// Everything below the application.
+pub(crate) struct Layers {
+    pub(crate) net: Net,
+    pub(crate) udp: Udp,
+    pub(crate) tcp: Tcp,
+    pub(crate) shared: Arc<CoreShared>,
+    pool: Pool,
+    cores: usize,
+    /// Timers of the application that have run out.
+    timeouts: VecDeque<Token>,
+    /// Answers to its pings.
+    echo_replies: VecDeque<EchoReply>,
+}
+
+impl Layers {
+    pub(crate) fn new(
+        config: &Config,
+        device: &QueueInfo,
+        seed: [u8; 32],
+        shared: Arc<CoreShared>,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let udp = Udp::new(config.udp_queue, &mut rng);
+        let tcp = Tcp::new(&config.tcp, shared.clone(), &mut rng);
+        let metrics = Arc::new(Metrics::new());
+        Self {
+            net: Net::new(&config.net(), device, Instant::ZERO, rng, metrics),
+            udp,
+            tcp,
+            shared,
+            pool: device.pool.clone(),
+            cores: config.cores.len().max(1),
+            timeouts: VecDeque::new(),
+            echo_replies: VecDeque::new(),
+        }
+    }
+
+    /// Takes a frame from the device through the layers. The one place where a dropped packet is counted.
+    pub(super) fn input(&mut self, frame: Frame) {
+        let taken = match self.net.input(frame) {
+            Ok(Some(datagram)) => self.deliver(datagram),
+            Ok(None) => Ok(()),
+            Err(drop) => Err(drop),
+        };
+        self.settle(taken);
+    }
+
+    /// Takes one packet that we sent to ourselves. `None` when there is none.
+    pub(super) fn input_loopback(&mut self) -> Option<()> {
+        let taken = match self.net.loopback_input()? {
+            Ok(Some(datagram)) => self.deliver(datagram),
+            Ok(None) => Ok(()),
+            Err(drop) => Err(drop),
+        };
+        self.settle(taken);
+        Some(())
+    }
+
+    fn deliver(&mut self, datagram: Datagram) -> Result<(), Drop> {
+        match datagram.protocol {
+            protocol::TCP => self.tcp.input(&mut self.net, datagram),
+            protocol::UDP => self.udp.input(&mut self.net, datagram),
+            protocol::ICMP => match self.net.icmp_input(datagram)? {
+                Some(Message::EchoReply(reply)) => {
+                    self.echo_reply(&reply);
+                    Ok(())
+                }
+                Some(Message::Trouble(trouble)) => self.trouble(trouble),
+                None => Ok(()),
+            },
+            _ => {
+                let unreachable = IcmpHeader::DestinationUnreachable(Unreachable::Protocol);
+                self.net.send_icmp_error(&datagram.frame, unreachable)?;
+                Err(Drop::IpProtocol)
+            }
+        }
+    }
+
+    /// Tells the socket that sent it what became of a packet.
+    fn trouble(&mut self, Trouble { sent, error }: Trouble) -> Result<(), Drop> {
+        match sent {
+            Sent::Tcp { flow, seq } => self.tcp.icmp_error(&mut self.net, &flow, seq, error),
+            Sent::Udp { flow } => self.udp.icmp_error(&mut self.net, flow, error),
+            // A ping that is not answered says as much.
+            Sent::Echo { .. } => Ok(()),
+        }
+    }
+
+    fn settle(&mut self, taken: Result<(), Drop>) {
+        if let Err(drop) = taken {
+            self.net.metrics.count_drop(drop);
+        }
+        while let Some(trouble) = self.net.troubles.pop_front() {
+            if let Err(drop) = self.trouble(trouble) {
+                self.net.metrics.count_drop(drop);
+            }
+        }
+    }
+
+    fn echo_reply(&mut self, reply: &crate::icmp::EchoReply) {
+        if self.echo_replies.len() < ECHO_REPLIES_MAX {
+            self.echo_replies.push_back(EchoReply {
+                from: reply.from,
+                identifier: reply.identifier,
+                sequence: reply.sequence,
+                ttl: reply.ttl,
+                len: reply.data.len(),
+            });
+        }
+    }
+
+    /// Runs the timers that are due; returns how many there were.
+    pub(super) fn run_timers(&mut self, budget: usize) -> usize {
+        let mut count = 0;
+        while count < budget
+            && let Some((_, timer)) = self.net.timers.pop_due(self.net.now)
+        {
+            count += 1;
+            match timer {
+                Timer::Tcp(timer) => self.tcp.timer(&mut self.net, timer),
+                Timer::Application(token) => self.timeouts.push_back(token),
+                Timer::Neighbors => self.net.neighbors_timeout(),
+                Timer::Reassembly(index) => self.net.reassembly_timeout(index),
+            }
+        }
+        if count > 0 {
+            self.settle(Ok(()));
+        }
+        count
+    }
+
+    /// Looks at the sockets that hinted; returns how many there were.
+    pub(super) fn follow_hints(&mut self, budget: usize) -> usize {
+        let mut count = 0;
+        while count < budget
+            && let Some(target) = self.shared.pop_hint()
+        {
+            self.look(target);
+            count += 1;
+        }
+        count
+    }
+
+    fn look(&mut self, target: Target) {
+        match target {
+            Target::Tcp(id) => self.tcp.hint(&mut self.net, id),
+            Target::Udp(id) => self.udp.hint(&mut self.net, id),
+        }
+    }
+
+    /// Follows an order, those that concern the application aside.
+    pub(super) fn follow(&mut self, order: Order) {
+        match order {
+            Order::Look(target) => self.look(target),
+            Order::Unlisten(listener) => {
+                self.tcp.unlisten(&listener);
+                while let Some(child) = listener.pop(self.shared.index) {
+                    child.abort();
+                }
+            }
+            Order::ConnectUdp(id, peer) => self.udp.connect(id, peer),
+            Order::Snapshot(answer) => {
+                let _ = answer.try_send(self.snapshot());
+            }
+            Order::Wake | Order::Stop(_) => {}
+        }
+    }
+
+    fn snapshot(&self) -> CoreSnapshot {
+        CoreSnapshot {
+            core: self.shared.index,
+            uptime: self.net.now.since(Instant::ZERO),
+            connections: self.tcp.connections().take(CONNECTIONS_MAX).collect(),
+            connection_count: self.tcp.connection_count(),
+            neighbors: self.net.neighbors().map(NeighborInfo::from).collect(),
+        }
+    }
+
+    pub(crate) fn listen(
+        &mut self,
+        address: SocketAddrV4,
+        backlog: u32,
+    ) -> io::Result<TcpListener> {
+        if address.port() == 0 {
+            return Err(invalid("a listener needs a port other than 0".to_owned()));
+        }
+        let listener = ListenerShared::new(address.into(), backlog, self.cores);
+        self.tcp.listen(&self.net, listener.clone()).map_err(io::Error::from)?;
+        Ok(TcpListener::new(listener, self.shared.clone()))
+    }
+
+    pub(crate) fn connect(&mut self, remote: SocketAddrV4) -> io::Result<TcpStream> {
+        self.tcp.connect(&mut self.net, None, remote).map_err(io::Error::from)
+    }
+
+    pub(crate) fn bind_udp(&mut self, local: SocketAddrV4) -> io::Result<UdpSocket> {
+        self.udp.bind(&mut self.net, &self.shared, &self.pool, local)
+    }
+
+    pub(crate) fn set_timer(&mut self, after: Duration, token: Token) {
+        let at = self.net.now + after;
+        self.net.timers.insert(at, Timer::Application(token));
+    }
+
+    pub(crate) fn ping(
+        &mut self,
+        to: Ipv4Addr,
+        identifier: u16,
+        sequence: u16,
+        len: usize,
+    ) -> io::Result<()> {
+        if len > PING_MAX {
+            return Err(Errno::MSGSIZE.into());
+        }
+        let data = self.ping_data(len).ok_or(io::ErrorKind::WouldBlock)?;
+        self.net.send_echo_request(to, identifier, sequence, data).map_err(|drop| match drop {
+            Drop::IpNoRoute => Errno::NETUNREACH.into(),
+            _ => io::ErrorKind::WouldBlock.into(),
+        })
+    }
+
+    /// Bytes that count up, in as many segments as it takes.
+    fn ping_data(&self, len: usize) -> Option<Frame> {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
+        self.pool.frame_of(&bytes)
+    }
+
+    pub(super) fn pop_timeout(&mut self) -> Option<Token> {
+        self.timeouts.pop_front()
+    }
+
+    pub(super) fn pop_echo_reply(&mut self) -> Option<EchoReply> {
+        self.echo_replies.pop_front()
+    }
+}
+
+/// Longest payload of an echo request: 65,535 bytes less both headers.
+const PING_MAX: usize = 65_507;
+
+/// Answers that wait for the application in one burst; further ones are as good as lost.
+const ECHO_REPLIES_MAX: usize = 1024;

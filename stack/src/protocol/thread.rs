@@ -1,0 +1,108 @@
+//! The thread that drives a [`Protocol`] in real time, pinned to its core.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+use super::Protocol;
+use super::rest::{Rest, Rested};
+use crate::config::Idle;
+use crate::counters::Counter;
+use crate::metrics::Metrics;
+use crate::socket::CoreShared;
+use crate::time::Instant;
+
+/// A running protocol thread.
+pub(crate) struct ProtocolThread {
+    pub(crate) shared: Arc<CoreShared>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) handle: JoinHandle<()>,
+}
+
+/// How a protocol thread runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placement {
+    /// The CPU that it is pinned to; `None`: wherever the kernel puts it.
+    pub(crate) cpu: Option<usize>,
+    pub(crate) idle: Idle,
+    pub(crate) epoch: std::time::Instant,
+}
+
+/// Starts a thread that makes a protocol and runs it until it is stopped. Returns once the application has started.
+///
+/// # Errors
+///
+/// What `make` gave, or that the thread could not be started.
+pub(crate) fn start(
+    shared: Arc<CoreShared>,
+    placement: Placement,
+    make: impl FnOnce(Arc<CoreShared>) -> io::Result<Protocol> + Send + 'static,
+) -> io::Result<ProtocolThread> {
+    let (started, starting) = sync_channel(1);
+    let for_thread = shared.clone();
+    let handle = Builder::new()
+        .name(format!("darner-{}", shared.index))
+        .spawn(move || run(for_thread, placement, make, &started))?;
+    match wait_for_start(&starting) {
+        Ok(metrics) => Ok(ProtocolThread { shared, metrics, handle }),
+        Err(error) => {
+            // The thread has ended, or is about to: it gave its only sender's last word.
+            let _ = handle.join();
+            Err(error)
+        }
+    }
+}
+
+fn wait_for_start(starting: &Receiver<io::Result<Arc<Metrics>>>) -> io::Result<Arc<Metrics>> {
+    starting
+        .recv()
+        .map_err(|_| io::Error::other("the protocol thread panicked while it started"))?
+}
+
+fn run(
+    shared: Arc<CoreShared>,
+    placement: Placement,
+    make: impl FnOnce(Arc<CoreShared>) -> io::Result<Protocol>,
+    started: &SyncSender<io::Result<Arc<Metrics>>>,
+) {
+    if let Some(id) = placement.cpu
+        && !core_affinity::set_for_current(core_affinity::CoreId { id })
+    {
+        let message =
+            format!("cannot run on CPU {id}: this process may not use it (see `taskset -p $$`)");
+        let _ = started.send(Err(io::Error::new(io::ErrorKind::InvalidInput, message)));
+        return;
+    }
+    match make(shared.clone()) {
+        Ok(mut protocol) => {
+            let _ = started.send(Ok(protocol.metrics().clone()));
+            turn_until_finished(&mut protocol, &shared, placement);
+        }
+        Err(error) => {
+            let _ = started.send(Err(error));
+        }
+    }
+}
+
+fn turn_until_finished(protocol: &mut Protocol, shared: &CoreShared, placement: Placement) {
+    let now = || {
+        let nanos = placement.epoch.elapsed().as_nanos();
+        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    };
+    let mut rest = Rest::new(placement.idle);
+    loop {
+        let turn = protocol.turn(now());
+        if turn.finished {
+            return;
+        }
+        if turn.work > 0 {
+            rest.work();
+            continue;
+        }
+        let deadline = protocol.next_deadline();
+        if rest.rest(now(), deadline, &protocol.queues, shared) == Rested::Slept {
+            protocol.metrics().count(Counter::Rests);
+        }
+    }
+}
