@@ -1,0 +1,7 @@
+//! Whole stacks over simulated wires, in virtual time.
+
+mod apps;
+mod bulk;
+mod life;
+mod udp;
+mod world;
