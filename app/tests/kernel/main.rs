@@ -1,0 +1,9 @@
+//! darner over net_tap, with the kernel and its programs as peers: each test in a network namespace of its own.
+//!
+//! They need CAP_SYS_ADMIN and CAP_NET_ADMIN, and fail with that remedy where they do not have them.
+
+mod echo;
+mod get;
+mod serve;
+mod wire;
+mod world;
