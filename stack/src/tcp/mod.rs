@@ -36,6 +36,8 @@ mod window;
 
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod pair;
 
 use std::sync::Arc;
 

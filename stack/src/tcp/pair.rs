@@ -1,0 +1,276 @@
+//! Two TCPs back to back over a wire that loses, repeats and reorders what it likes: whatever it does, both streams arrive
+//! whole, and nothing is left behind.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pmd::{ChecksumStatus, Frame, RxOffload};
+
+use super::harness::{PEER, US, pattern};
+use super::{Tcp, TcpConfig};
+use crate::api::TcpStream;
+use crate::counters::Counter;
+use crate::ip::{Addressed, Datagram, Via};
+use crate::net::{Net, Timer};
+use crate::rng::Rng;
+use crate::socket::words::Target;
+use crate::socket::{CoreShared, ListenerShared};
+use crate::time::Instant;
+use crate::wire::ipv4::protocol;
+
+/// What the wire does to packets, each in parts of 1000.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wire {
+    lost: u32,
+    repeated: u32,
+    /// Held back by up to ten times the usual delay.
+    late: u32,
+}
+
+struct End {
+    tcp: Tcp,
+    net: Net,
+    core: Arc<CoreShared>,
+    stream: Option<TcpStream>,
+    address: Ipv4Addr,
+    to_write: u64,
+    written: u64,
+    read: u64,
+    saw_end: bool,
+    frames: usize,
+}
+
+struct Pair {
+    ends: [End; 2],
+    listener: Arc<ListenerShared>,
+    wire: Wire,
+    rng: Rng,
+    now: Instant,
+    /// By when they arrive, and then by when they were sent.
+    flying: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
+    sent: u64,
+}
+
+impl End {
+    fn new(config: &TcpConfig, address: Ipv4Addr, seed: u8, to_write: u64) -> Self {
+        let core = CoreShared::new(0, 64).unwrap();
+        let mut net = Net::for_test();
+        net.interface.addresses = vec![format!("{address}/24").parse().unwrap()];
+        Self {
+            tcp: Tcp::new(config, core.clone(), &mut Rng::new([seed; 32])),
+            frames: net.pool_available(),
+            net,
+            core,
+            stream: None,
+            address,
+            to_write,
+            written: 0,
+            read: 0,
+            saw_end: false,
+        }
+    }
+
+    fn input(&mut self, bytes: &[u8], from: Ipv4Addr) {
+        // A pool that is empty loses packets, as a device does.
+        let Some(mut frame) = self.net.frame_of(bytes) else { return };
+        let good = ChecksumStatus::Unknown;
+        frame.set_rx_offload(RxOffload { ip: good, l4: good, rss_hash: None });
+        let datagram = Datagram {
+            frame,
+            header_len: 20,
+            source: from,
+            destination: self.address,
+            protocol: protocol::TCP,
+            ttl: 64,
+            tos: 0,
+            to: Addressed::Unicast,
+            via: Via::Device,
+        };
+        let _dropped = self.tcp.input(&mut self.net, datagram);
+    }
+
+    fn run_timers(&mut self) {
+        while let Some((_, timer)) = self.net.timers.pop_due(self.net.now) {
+            if let Timer::Tcp(timer) = timer {
+                self.tcp.timer(&mut self.net, timer);
+            }
+        }
+    }
+
+    /// Writes and reads what it can, `most` bytes at a time, and closes when everything is done.
+    fn run_application(&mut self, most: usize) {
+        let Some(stream) = self.stream.as_mut() else { return };
+        while self.written < self.to_write {
+            let left = usize::try_from(self.to_write - self.written).unwrap();
+            match stream.write(&pattern(self.written, left.min(most))) {
+                Ok(taken) => self.written += taken as u64,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error} after {} bytes", self.written),
+            }
+            if self.written == self.to_write {
+                stream.shutdown(Shutdown::Write);
+            }
+        }
+        let mut bytes = vec![0; most];
+        while !self.saw_end {
+            match stream.read(&mut bytes) {
+                Ok(0) => self.saw_end = true,
+                Ok(taken) => {
+                    assert_eq!(bytes[..taken], pattern(self.read, taken), "at {}", self.read);
+                    self.read += taken as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error} after {} bytes", self.read),
+            }
+        }
+        if self.saw_end && self.written == self.to_write {
+            self.stream = None;
+        }
+        while let Some(Target::Tcp(id)) = self.core.pop_hint() {
+            self.tcp.hint(&mut self.net, id);
+        }
+    }
+}
+
+impl Pair {
+    fn new(config: &TcpConfig, wire: Wire, seed: u8, to_write: [u64; 2]) -> Self {
+        let mut ends = [
+            End::new(config, US, seed, to_write[0]),
+            End::new(config, PEER, seed.wrapping_add(1), to_write[1]),
+        ];
+        let listener = ListenerShared::new((US, 80).into(), 1, 1);
+        let [server, client] = &mut ends;
+        server.tcp.listen(&server.net, listener.clone()).unwrap();
+        let stream = client.tcp.connect(&mut client.net, None, SocketAddrV4::new(US, 80)).unwrap();
+        client.stream = Some(stream);
+        Self {
+            ends,
+            listener,
+            wire,
+            rng: Rng::new([seed ^ 0x55; 32]),
+            now: Instant::ZERO,
+            flying: BTreeMap::new(),
+            sent: 0,
+        }
+    }
+
+    /// Runs until both applications have everything and both connections are gone; returns how long it took.
+    fn run(&mut self, chunk: usize) -> Duration {
+        while self.ends.iter().any(|end| end.stream.is_some() || !end.tcp.is_idle()) {
+            assert!(self.now < Instant::from_millis(3_600_000), "no end in sight");
+            if self.ends[0].stream.is_none() && !self.ends[0].saw_end {
+                self.ends[0].stream = self.listener.pop(0);
+            }
+            for from in 0..2 {
+                let end = &mut self.ends[from];
+                end.net.now = self.now;
+                end.run_timers();
+                end.run_application(chunk);
+                end.tcp.flush(&mut end.net);
+                self.transmit(from);
+            }
+            self.step();
+        }
+        self.now.since(Instant::ZERO)
+    }
+
+    fn transmit(&mut self, from: usize) {
+        while let Some(frame) = self.ends[from].net.outbox.pop_front() {
+            let bytes = bytes_of(&frame);
+            let copies = match () {
+                () if self.chance(self.wire.lost) => 0,
+                () if self.chance(self.wire.repeated) => 2,
+                () => 1,
+            };
+            for _ in 0..copies {
+                let held_back =
+                    if self.chance(self.wire.late) { 1 + self.rng.below(10) } else { 1 };
+                let at = self.now + DELAY * held_back;
+                self.sent += 1;
+                self.flying.insert((at, self.sent), (1 - from, bytes.clone()));
+            }
+        }
+    }
+
+    /// Time goes on to whatever is next; all that arrives at one moment is one burst.
+    fn step(&mut self) {
+        let timers = self.ends.iter().filter_map(|end| end.net.timers.next_deadline());
+        let arrival = self.flying.keys().next().map(|&(at, _)| at);
+        let next = timers.chain(arrival).min().expect("something is due");
+        self.now = self.now.max(next);
+        while let Some(first) = self.flying.first_entry().filter(|first| first.key().0 <= self.now)
+        {
+            let (to, bytes) = first.remove();
+            let from = self.ends[1 - to].address;
+            self.ends[to].net.now = self.now;
+            self.ends[to].input(&bytes, from);
+        }
+    }
+
+    fn chance(&mut self, parts: u32) -> bool {
+        self.rng.below(1000) < parts
+    }
+
+    fn assert_complete(&mut self) {
+        // Answers to what arrived last.
+        self.ends.iter_mut().for_each(|end| end.net.outbox.clear());
+        let [server, client] = &self.ends;
+        assert_eq!((server.read, client.read), (client.to_write, server.to_write));
+        for end in &self.ends {
+            assert_eq!(end.net.pool_available(), end.frames, "frames are left behind");
+        }
+    }
+
+    fn count(&self, counter: Counter) -> u64 {
+        self.ends.iter().map(|end| end.net.metrics.counter(counter)).sum()
+    }
+}
+
+fn bytes_of(frame: &Frame) -> Vec<u8> {
+    frame.segments().flatten().copied().collect()
+}
+
+const DELAY: Duration = Duration::from_micros(500);
+
+fn configs() -> [TcpConfig; 3] {
+    let small = TcpConfig { receive_buffer: 4096, send_buffer: 8192, ..TcpConfig::default() };
+    let plain = TcpConfig { timestamps: false, window_scaling: false, ..TcpConfig::default() };
+    [TcpConfig::default(), small, plain]
+}
+
+#[test]
+fn a_clean_wire_needs_no_timer_and_no_second_copy() {
+    for config in configs() {
+        let mut pair = Pair::new(&config, Wire::default(), 1, [3_000_000, 1_000_000]);
+        let took = pair.run(100_000);
+        pair.assert_complete();
+        assert_eq!(pair.count(Counter::TcpRetransSegs), 0);
+        assert_eq!(pair.count(Counter::TcpTimeouts), 0);
+        assert_eq!(pair.count(Counter::TcpZeroWindowProbes), 0);
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+}
+
+#[test]
+fn streams_arrive_whole_over_any_wire() {
+    let wires = [
+        Wire { lost: 10, ..Wire::default() },
+        Wire { lost: 100, ..Wire::default() },
+        Wire { late: 200, ..Wire::default() },
+        Wire { repeated: 200, ..Wire::default() },
+        Wire { lost: 50, repeated: 50, late: 100 },
+        Wire { lost: 200, repeated: 100, late: 200 },
+    ];
+    for (number, wire) in wires.into_iter().enumerate() {
+        for (seed, config) in (0..).zip(configs().iter().cycle().take(9)) {
+            let seed = seed * 16 + u8::try_from(number).unwrap();
+            let sizes = [u64::from(seed) * 1111, 200_000];
+            let mut pair = Pair::new(config, wire, seed, sizes);
+            pair.run(1 + usize::from(seed) * 37);
+            pair.assert_complete();
+        }
+    }
+}
