@@ -86,7 +86,10 @@ impl Connection {
         if self.is_acceptable(segment) {
             self.remember_timestamp(cx, segment);
             segment.trim_before(nxt);
-            segment.trim_from(edge);
+            if segment.end().follows(edge) {
+                segment.trim_from(edge);
+                self.ack_now();
+            }
             return Continue(());
         }
         if segment.has(Flags::RST) {
@@ -180,3 +183,169 @@ impl Connection {
 
 /// After this long a timestamp of the peer's may have wrapped (RFC 7323, section 5.5).
 const TIMESTAMP_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counter;
+    use crate::tcp::TcpConfig;
+    use crate::tcp::harness::Harness;
+
+    const NOTHING: [&str; 0] = [];
+
+    fn with_timestamps() -> Harness {
+        let mut t =
+            Harness::connecting(&TcpConfig { window_scaling: false, ..TcpConfig::default() });
+        t.sent();
+        t.input("SA 0 ack 1 mss 1000 ts 1000:0").unwrap();
+        t.sent();
+        t.connection(|connection| connection.ack.quick = 0);
+        t
+    }
+
+    #[test]
+    fn only_a_reset_exactly_in_sequence_is_believed() {
+        for (segment, want, answer) in [
+            ("R 1", Ok(()), vec![]),
+            ("RA 1 ack 1", Ok(()), vec![]),
+            ("R 2", Err(Drop::TcpResetUnacceptable), vec!["A 1 ack 1"]),
+            ("R 65535", Err(Drop::TcpResetUnacceptable), vec!["A 1 ack 1"]),
+            ("R 0", Err(Drop::TcpResetUnacceptable), vec![]),
+            ("R 65536", Err(Drop::TcpResetUnacceptable), vec![]),
+        ] {
+            let mut t = Harness::connected();
+            assert_eq!(t.input(segment), want, "{segment}");
+            assert_eq!(t.sent(), answer, "{segment}");
+            assert_eq!(t.state().is_none(), want.is_ok(), "{segment}");
+        }
+    }
+
+    #[test]
+    fn a_reset_is_told_once_and_after_what_came_before_it() {
+        let mut t = Harness::connected();
+        t.input("PA 1+10 ack 1").unwrap();
+        t.input("R 11").unwrap();
+        assert_eq!(t.read(100).unwrap(), 10);
+        assert_eq!(t.read(100).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(t.read(100).unwrap(), 0);
+        assert_eq!(t.count(Counter::TcpEstabResets), 1);
+    }
+
+    #[test]
+    fn a_syn_on_a_connection_is_challenged() {
+        for segment in ["S 0", "S 1", "S 500", "S 70000", "SA 1 ack 1"] {
+            let mut t = Harness::connected();
+            t.input(segment).unwrap_err();
+            assert_eq!(t.sent(), ["A 1 ack 1"], "{segment}");
+            assert_eq!(t.state(), Some(State::Established), "{segment}");
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_window_is_answered_and_dropped() {
+        for (segment, want) in [
+            ("A 0 ack 1", Drop::TcpUnacceptable),
+            ("PA 65536+10 ack 1", Drop::TcpUnacceptable),
+            ("PA -50+10 ack 1", Drop::TcpDuplicate),
+            ("FA -50 ack 1", Drop::TcpDuplicate),
+        ] {
+            let mut t = Harness::connected();
+            assert_eq!(t.input(segment), Err(want), "{segment}");
+            assert_eq!(t.sent(), ["A 1 ack 1"], "{segment}");
+        }
+    }
+
+    #[test]
+    fn only_the_part_within_the_window_is_taken() {
+        let mut t = Harness::connected();
+        t.input("PA 1+100 ack 1").unwrap();
+        t.input("PA 51+100 ack 1").unwrap();
+        assert_eq!(t.read(1000).unwrap(), 150);
+        let config = TcpConfig { receive_buffer: 4096, ..Harness::plain() };
+        let mut t = Harness::connected_with(&config);
+        t.input("FPA 1+4200 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 4097"], "neither the rest nor the FIN behind it");
+        assert_eq!(t.read(9000).unwrap(), 4096);
+    }
+
+    #[test]
+    fn acks_outside_of_what_can_be_are_challenged() {
+        let mut t = Harness::connected();
+        t.write(100);
+        t.sent();
+        for (segment, want) in [
+            ("PA 1+10 ack 102", Err(Drop::TcpAckUnacceptable)),
+            ("PA 1+10 ack -70000", Err(Drop::TcpAckUnacceptable)),
+            ("PA 1+10 ack -65000", Ok(())),
+        ] {
+            assert_eq!(t.input(segment), want, "{segment}");
+            assert_eq!(
+                t.sent(),
+                if want.is_err() { vec!["A 101 ack 1"] } else { vec![] },
+                "{segment}"
+            );
+        }
+        assert_eq!(t.read(100).unwrap(), 10, "an old ACK does not spoil the data with it");
+        assert_eq!(t.input("P 11+10"), Err(Drop::TcpNoAck));
+        assert_eq!(t.sent(), NOTHING);
+    }
+
+    #[test]
+    fn an_old_timestamp_makes_an_old_segment() {
+        let mut t = with_timestamps();
+        t.input("PA 1+10 ack 1 ts 1001:0").unwrap();
+        t.at(40);
+        assert_eq!(t.last().options.timestamps.unwrap().echo, 1001);
+        assert_eq!(t.input("PA 11+10 ack 1 ts 1000:0"), Err(Drop::TcpPaws));
+        assert_eq!(t.sent(), ["A 1 ack 11"]);
+        assert_eq!(t.input("PA 11+10 ack 1"), Err(Drop::TcpTimestampMissing));
+        assert_eq!(t.sent(), NOTHING);
+        // A reset needs none, and an old one does no harm.
+        t.input("R 11 ts 5:0").unwrap();
+        assert_eq!(t.state(), None);
+    }
+
+    #[test]
+    fn a_timestamp_is_forgotten_after_24_days() {
+        let mut t = with_timestamps();
+        let days = |days: u64| days * 24 * 3600 * 1000;
+        t.at(days(23));
+        assert_eq!(t.input("PA 1+10 ack 1 ts 999:0"), Err(Drop::TcpPaws));
+        t.at(days(25));
+        t.input("PA 1+10 ack 1 ts 999:0").unwrap();
+    }
+
+    #[test]
+    fn only_what_spans_the_last_ack_moves_the_timestamp() {
+        let mut t = with_timestamps();
+        t.input("PA 11+10 ack 1 ts 2000:0").unwrap();
+        assert_eq!(t.last().options.timestamps.unwrap().echo, 1000);
+        t.input("PA 1+10 ack 1 ts 1500:0").unwrap();
+        assert_eq!(t.last().options.timestamps.unwrap().echo, 1500);
+    }
+
+    #[test]
+    fn a_closed_window_still_takes_acks_and_resets() {
+        let config = TcpConfig { receive_buffer: 4096, ..Harness::plain() };
+        let mut t = Harness::connected_with(&config);
+        t.write(10);
+        t.sent();
+        for part in 0..4 {
+            t.input(&format!("A {}+1024 ack 1", 1 + part * 1024)).unwrap();
+        }
+        assert_eq!(t.emitted().last().unwrap().window, 0);
+        t.input("A 4097+1 ack 11").unwrap();
+        let answer = t.last();
+        assert_eq!((answer.text.as_str(), answer.window), ("A 11 ack 4097", 0));
+        t.connection(|c| assert!(!c.is_outstanding(), "the ACK on the probe counts"));
+        t.input("R 4097").unwrap();
+        assert_eq!(t.state(), None);
+    }
+
+    #[test]
+    fn urgent_data_is_data() {
+        let mut t = Harness::connected();
+        t.input("UPA 1+10 ack 1").unwrap();
+        assert_eq!(t.read(100).unwrap(), 10);
+    }
+}
