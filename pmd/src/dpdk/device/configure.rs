@@ -239,7 +239,14 @@ fn mac(port: &Port) -> Result<[u8; 6], Error> {
     let mut address = sys::rte_ether_addr::default();
     // SAFETY: the port is open, and `address` a place for the answer.
     let code = unsafe { sys::rte_eth_macaddr_get(port.id, &raw mut address) };
-    done(port, "ask for its address", code).map(|_| address.addr_bytes)
+    done(port, "ask for its address", code)?;
+    let mut mac = address.addr_bytes;
+    if port.driver == TAP {
+        // net_tap tells the address of the kernel's interface. What is on the other side of the wire is another station,
+        // and gets the address next to it: a frame from one's own address is an echo.
+        mac[5] ^= 1;
+    }
+    Ok(mac)
 }
 
 fn done(port: &Port, step: &'static str, code: i32) -> Result<i32, Error> {
