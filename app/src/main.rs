@@ -1,2 +1,54 @@
-//! The darner program.
-fn main() {}
+//! The darner program: `darner serve`, `echo`, `sink`, `get`, `ping`, `stat`.
+//!
+//! [`cli`] says what can be asked for, [`config`] what a file may say of it, [`settings`] what comes of both.
+//! [`device`] opens the device, [`run`] starts a stack over it and stops it again. The programs themselves are
+//! applications on the protocol threads: [`serve`], [`echo`], [`sink`], [`get`], [`ping`].
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod config;
+mod failure;
+mod settings;
+
+mod device;
+mod run;
+mod signals;
+
+mod echo;
+mod get;
+mod http;
+mod listen;
+mod ping;
+mod serve;
+mod service;
+mod sink;
+mod stat;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use settings::Settings;
+
+fn main() -> ExitCode {
+    let outcome =
+        match Cli::parse().command {
+            Command::Serve(options) => Settings::load(&options.stack)
+                .and_then(|settings| serve::run(&settings, options.serve)),
+            Command::Echo(options) => Settings::load(&options.stack)
+                .and_then(|settings| echo::run(&settings, &options.listen)),
+            Command::Sink(options) => Settings::load(&options.stack)
+                .and_then(|settings| sink::run(&settings, &options.listen)),
+            Command::Get(options) => Settings::load(&options.stack)
+                .and_then(|settings| get::run(&settings, &options.get)),
+            Command::Ping(options) => Settings::load(&options.stack)
+                .and_then(|settings| ping::run(&settings, &options.ping)),
+            Command::Stat(options) => stat::run(&options),
+        };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -4,13 +4,13 @@
 //! A chain comes into being when the writer wants to write into an empty ring, grows at the writer's end, is given
 //! back chunk by chunk behind the reader, and is gone when the reader has read everything.
 //!
-//! | word    | writer                                                    | reader     |
-//! |---------|-----------------------------------------------------------|------------|
-//! | `tail`  | writer; flags also by closers                             | reader     |
-//! | `claim` | writer, and the reader in one case (see C)                | both       |
-//! | `first` | writer while the reader knows no chunk; reader at its end | reader     |
-//! | `head`  | reader; flags also by closers                             | writer     |
-//! | `limit` | the protocol thread                                       | writer     |
+//! | word    | writer                                        | reader     |
+//! |---------|-----------------------------------------------|------------|
+//! | `tail`  | writer; flags also by closers                 | reader     |
+//! | `claim` | writer, and the reader in one case (see C)    | both       |
+//! | `first` | writer while the reader knows no chunk        | reader     |
+//! | `head`  | reader; flags also by closers                 | writer     |
+//! | `limit` | whoever decides about memory                  | writer     |
 //!
 //! # Ordering
 //!

@@ -28,13 +28,6 @@ use crate::word::Word;
 /// assert!(consumer.fill_buf().is_empty());
 /// assert_eq!(consumer.end(), ReceiveEnd::Finished);
 /// ```
-///
-/// One thread at a time reads, and one writes, because neither end can be doubled:
-///
-/// ```compile_fail,E0599
-/// let (_producer, consumer, _closer) = darner_ring::receive_ring(64 * 1024);
-/// let second = consumer.clone();
-/// ```
 pub fn receive_ring(limit: usize) -> (ReceiveProducer, ReceiveConsumer, ReceiveCloser) {
     let (writer, reader) = chain(limit);
     let words = writer.words().clone();

@@ -32,13 +32,6 @@ use crate::word::Word;
 /// assert_eq!(&segment, b"ell");
 /// consumer.release(5);
 /// ```
-///
-/// One thread at a time writes, and one reads, because neither end can be doubled:
-///
-/// ```compile_fail,E0599
-/// let (producer, _consumer, _closer) = darner_ring::send_ring(64 * 1024);
-/// let second = producer.clone();
-/// ```
 pub fn send_ring(limit: usize) -> (SendProducer, SendConsumer, SendCloser) {
     let (writer, reader) = chain(limit);
     let words = writer.words().clone();

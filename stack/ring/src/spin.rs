@@ -83,12 +83,6 @@ impl<T> fmt::Debug for SpinLock<T> {
 }
 
 /// Holds the lock until dropped. Not `Send`: who locked unlocks.
-///
-/// ```compile_fail,E0277
-/// let lock = darner_ring::spin::SpinLock::new(0);
-/// let guard = lock.lock();
-/// std::thread::scope(|scope| scope.spawn(move || drop(guard)).join().unwrap());
-/// ```
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct SpinGuard<'a, T> {
     lock: &'a SpinLock<T>,

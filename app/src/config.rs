@@ -1,0 +1,193 @@
+//! The configuration file, `darner.toml`.
+//!
+//! ```toml
+//! device = "tap:dtap0"
+//! address = "10.0.0.2/24"          # or a list
+//! gateway = "10.0.0.1"
+//! cores = "1"                      # CPUs, such as "0,2-3"
+//! idle = "sleep"                   # "spin", "yield"
+//! huge-pages = "auto"              # "always", "never"
+//! mtu = 1500
+//! receive-buffer = "1MiB"
+//! send-buffer = "1MiB"
+//! pcap = "packets.pcap"
+//! stat-socket = "/run/darner.sock"
+//!
+//! [serve]
+//! listen = "0.0.0.0:80"            # or a list
+//! folder = "/srv/www"
+//! max-body = "16GiB"
+//! disk-threads = 2
+//!
+//! [echo]
+//! listen = "0.0.0.0:7"
+//!
+//! [sink]
+//! listen = "0.0.0.0:9"
+//! ```
+
+use std::fmt::Display;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use bytesize::ByteSize;
+use darner::Ipv4Prefix;
+use pmd::dpdk::DeviceSpec;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use crate::failure::Failure;
+use crate::settings::{CpuList, HugePages, Idle};
+
+/// The file as a whole. Everything may be left out; what is not known is an error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ConfigFile {
+    pub(crate) device: Option<Text<DeviceSpec>>,
+    #[serde(default)]
+    pub(crate) address: OneOrMore<Text<Ipv4Prefix>>,
+    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) cores: Option<Text<CpuList>>,
+    pub(crate) idle: Option<Idle>,
+    pub(crate) huge_pages: Option<HugePages>,
+    pub(crate) mtu: Option<u16>,
+    pub(crate) receive_buffer: Option<Text<ByteSize>>,
+    pub(crate) send_buffer: Option<Text<ByteSize>>,
+    pub(crate) pcap: Option<PathBuf>,
+    pub(crate) stat_socket: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) serve: ServeSection,
+    #[serde(default)]
+    pub(crate) echo: ListenSection,
+    #[serde(default)]
+    pub(crate) sink: ListenSection,
+}
+
+/// `[serve]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ServeSection {
+    #[serde(default)]
+    pub(crate) listen: OneOrMore<SocketAddr>,
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) max_body: Option<Text<ByteSize>>,
+    pub(crate) disk_threads: Option<u8>,
+}
+
+/// `[echo]` and `[sink]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ListenSection {
+    #[serde(default)]
+    pub(crate) listen: OneOrMore<SocketAddr>,
+}
+
+impl ConfigFile {
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let file = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format_args!("cannot read the configuration file {file}: {error}"))
+        })?;
+        Self::parse(&text).map_err(|error| Failure::usage(format_args!("{file}: {error}")))
+    }
+
+    fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+}
+
+/// A value written as text, in the words of its own `FromStr`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<T>(pub(crate) T);
+
+impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map(Self)
+            .map_err(|error| D::Error::custom(format_args!("\"{text}\": {error}")))
+    }
+}
+
+/// One value, or a list of them.
+#[derive(Clone, Debug)]
+pub(crate) struct OneOrMore<T>(pub(crate) Vec<T>);
+
+impl<T> Default for OneOrMore<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Visitor(std::marker::PhantomData))
+    }
+}
+
+/// Hands a text on to `T` itself, so that its errors, and their line and column, are told: an untagged enum tells neither.
+struct Visitor<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+    type Value = OneOrMore<T>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        T::deserialize(serde::de::value::StrDeserializer::new(text)).map(|one| OneOrMore(vec![one]))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut values = vec![];
+        while let Some(value) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(OneOrMore(values))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_file_is_read_whole() {
+        let file = include_str!("config.rs")
+            .lines()
+            .skip_while(|line| *line != "//! ```toml")
+            .skip(1)
+            .take_while(|line| *line != "//! ```")
+            .map(|line| line.trim_start_matches("//!"))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let config = ConfigFile::parse(&file).unwrap();
+        assert_eq!(config.device.unwrap().0.to_string(), "tap:dtap0");
+        assert_eq!(config.serve.max_body.unwrap().0, ByteSize::gib(16));
+        assert_eq!(config.sink.listen.0, ["0.0.0.0:9".parse().unwrap()]);
+    }
+
+    #[test]
+    fn errors_say_where_and_what_is_allowed() {
+        for (text, wants) in [
+            (
+                "adress = \"10.0.0.2/24\"",
+                ["line 1, column 1", "unknown field `adress`", "`address`"],
+            ),
+            ("\n[serve]\n  port = 80", ["line 3, column 3", "unknown field `port`", "`listen`"]),
+            ("idle = \"never\"", ["line 1, column 8", "unknown variant `never`", "`spin`"]),
+            ("mtu = \"big\"", ["line 1, column 7", "invalid type", "u16"]),
+            ("\ndevice = \"tup:x\"", ["line 2, column 10", "names no device", "tap:NAME"]),
+            ("address = [\"10.0.0.2\"]", ["line 1, column 1", "10.0.0.2", "/"]),
+            ("address = \"10.0.0.2/33\"", ["line 1, column 11", "10.0.0.2/33", "0 to 32"]),
+            ("cores = \"1-\"", ["line 1, column 9", "1-", "0,2-3"]),
+            ("= 1", ["line 1, column 1", "", ""]),
+        ] {
+            let error = ConfigFile::parse(text).unwrap_err().to_string();
+            for want in wants {
+                assert!(error.contains(want), "{text:?}: {want:?} is missing in: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Opening the device that the settings name.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use pmd::dpdk::{Device, DeviceConfig, Eal, Memory};
+use pmd::{QueuePair, pcap};
+
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// An open device, its queue pairs given away to the stack.
+pub(crate) struct OpenDevice {
+    pub(crate) device: Device,
+    pub(crate) memory: Memory,
+    recordings: Vec<(PathBuf, pcap::Recording)>,
+}
+
+/// One list of queue pairs for each core.
+pub(crate) type Queues = Vec<Vec<Box<dyn QueuePair>>>;
+
+impl OpenDevice {
+    pub(crate) fn open(settings: &Settings) -> Result<(Self, Queues), Failure> {
+        let cores = settings.stack.cores.len().max(1);
+        let queues = u16::try_from(cores).map_err(|_| Failure::usage("too many cores"))?;
+        let eal = Eal::builder()
+            .huge_pages(settings.huge_pages.into())
+            .devices([&settings.device])
+            .start()
+            .map_err(Failure::start)?;
+        let config = DeviceConfig { queues, mtu: settings.stack.mtu, ..DeviceConfig::default() };
+        let (device, pairs) =
+            Device::open(eal, &settings.device, &config).map_err(Failure::start)?;
+        let mut open = Self { device, memory: eal.memory(), recordings: Vec::new() };
+        let mut queues = Queues::new();
+        for (index, pair) in pairs.into_iter().enumerate() {
+            let pair = match &settings.pcap {
+                Some(path) => open.record(pair, &numbered(path, index))?,
+                None => pair,
+            };
+            queues.push(vec![pair]);
+        }
+        Ok((open, queues))
+    }
+
+    /// Finishes the recordings, after the stack has given the queue pairs back, and says what became of them.
+    pub(crate) fn close(self) {
+        for (path, recording) in self.recordings {
+            let path = path.display();
+            match recording.finish() {
+                Ok(pcap::Summary { recorded, unrecorded: 0 }) => {
+                    eprintln!("{path}: {recorded} packets recorded");
+                }
+                Ok(pcap::Summary { recorded, unrecorded }) => eprintln!(
+                    "{path}: {recorded} packets recorded, {unrecorded} came too fast for the disk"
+                ),
+                Err(error) => eprintln!("{path}: the recording is not complete: {error}"),
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        pair: Box<dyn QueuePair>,
+        path: &Path,
+    ) -> Result<Box<dyn QueuePair>, Failure> {
+        let fail =
+            |error| Failure::start(format_args!("cannot record to {}: {error}", path.display()));
+        let file = File::create(path).map_err(fail)?;
+        let clock = || SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let (recorder, recording) =
+            pcap::record(pair, file, pcap::Options::default(), clock).map_err(fail)?;
+        self.recordings.push((path.to_owned(), recording));
+        Ok(Box::new(recorder))
+    }
+}
+
+fn numbered(path: &Path, index: usize) -> PathBuf {
+    if index == 0 {
+        return path.to_owned();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{index}"));
+    name.into()
+}

@@ -1,0 +1,52 @@
+//! `darner echo`: sends back what comes, over TCP and UDP (RFC 862).
+
+use std::io::{self, BufRead, Write};
+use std::net::SocketAddr;
+
+use darner::{TcpStream, UdpSocket};
+
+use crate::failure::Failure;
+use crate::run;
+use crate::service::{self, Server, Service, Used};
+use crate::settings::Settings;
+
+/// Echoes until Ctrl-C.
+pub(crate) fn run(settings: &Settings, listen: &[SocketAddr]) -> Result<(), Failure> {
+    let listen = service::addresses(listen, &settings.file.echo.listen, 7);
+    let what = format!("echoing TCP and UDP at {}", service::shown(&listen));
+    run::serve(settings, &what, |totals| {
+        Box::new(Server::new(Echo, listen.clone(), settings, totals))
+    })
+}
+
+struct Echo;
+
+/// Ports below this belong to servers. An echo between two of them never ends, and one forged datagram starts it.
+const FIRST_CLIENT_PORT: u16 = 1024;
+
+impl Service for Echo {
+    /// What the send ring does not take stays unread, and the peer's window closes.
+    fn bytes(&mut self, stream: &mut TcpStream) -> io::Result<Used> {
+        let input = stream.fill_buf()?;
+        // The rings are two ends of one stream, which cannot be borrowed twice.
+        let mut piece = [0; PIECE];
+        let len = input.len().min(PIECE);
+        piece[..len].copy_from_slice(&input[..len]);
+        if len == 0 {
+            return Ok(Used::default());
+        }
+        let written = stream.write(&piece[..len])?;
+        stream.consume(written);
+        Ok(Used { read: written, written })
+    }
+
+    /// A datagram that does not fit the queue is lost, as any datagram may be.
+    fn datagram(&mut self, socket: &mut UdpSocket, payload: &[u8], from: SocketAddr) -> Used {
+        let answers = from.port() >= FIRST_CLIENT_PORT;
+        let sent = answers.then(|| socket.send_to(payload, from).ok()).flatten();
+        Used { read: payload.len(), written: sent.unwrap_or(0) }
+    }
+}
+
+/// Bytes echoed at once.
+const PIECE: usize = 16 << 10;

@@ -1,0 +1,221 @@
+//! Running a stack: from the settings to the summary.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use darner::Application;
+use darner::counters::Counter;
+use darner::{Ipv4Prefix, Snapshot, Stack};
+use pmd::dpdk::{DeviceSpec, Memory};
+
+use crate::device::OpenDevice;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::{signals, stat};
+
+/// A stack that runs, with all that belongs to it.
+pub(crate) struct Running {
+    stack: Arc<Stack>,
+    device: OpenDevice,
+    stat: Option<stat::Server>,
+    signals: Receiver<()>,
+    started: Instant,
+}
+
+/// How long connections may take to close in good order.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+/// How often a waiting program looks whether its stack still runs.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+impl Running {
+    /// Opens the device, starts the stack with one application per core, and says so.
+    pub(crate) fn start(
+        settings: &Settings,
+        application: impl FnMut(usize) -> Box<dyn Application>,
+    ) -> Result<Self, Failure> {
+        let signals = signals::watch(settings.stat_socket.clone()).map_err(Failure::start)?;
+        let (device, queues) = OpenDevice::open(settings)?;
+        let socket = settings.stat_socket.as_deref().map(stat::Socket::bind).transpose()?;
+        let stack = Stack::start(&settings.stack, queues, application).map_err(Failure::start)?;
+        let stack = Arc::new(stack);
+        let stat = socket
+            .map(|socket| socket.serve(stack.clone(), stat::Identity::of(settings)))
+            .transpose()
+            .map_err(Failure::start)?;
+        Ok(Self { stack, device, stat, signals, started: Instant::now() })
+    }
+
+    pub(crate) fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// Gets a message when the user wants an end.
+    pub(crate) fn signals(&self) -> &Receiver<()> {
+        &self.signals
+    }
+
+    /// Waits until the user or the stack wants an end.
+    pub(crate) fn wait(&self) {
+        while self.signals.recv_timeout(LOOK_EVERY).is_err() {
+            if self.stack.is_finished() {
+                return;
+            }
+        }
+    }
+
+    /// Says on which device we run, and how to get there where that is not plain.
+    pub(crate) fn announce(&self, settings: &Settings) {
+        let addresses: Vec<String> =
+            settings.stack.addresses.iter().map(ToString::to_string).collect();
+        let [a, b, c, d, e, f] = self.device.device.mac();
+        eprintln!(
+            "darner on {} ({}, {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}), address {}, {}",
+            settings.device,
+            self.device.device.driver(),
+            addresses.join(" "),
+            match self.device.memory {
+                Memory::HugePages => "huge pages",
+                Memory::Ordinary => "no huge pages",
+            }
+        );
+        if let (DeviceSpec::Tap { interface, .. }, Some(ours)) =
+            (&settings.device, settings.stack.addresses.first())
+        {
+            let peer = neighbour_of(*ours);
+            eprintln!("the kernel gets here with: ip address add {peer} dev {interface}");
+        }
+    }
+
+    /// Stops in good order, and returns the last state of the counters.
+    pub(crate) fn stop(self) -> Result<Snapshot, Failure> {
+        self.stack.stop(STOP_WITHIN);
+        if let Some(stat) = self.stat {
+            stat.stop();
+        }
+        let stack = Arc::into_inner(self.stack)
+            .ok_or_else(|| Failure::failed("the stack is still in use at its end"))?;
+        let outcome = stack.join();
+        self.device.close();
+        outcome.map_err(Failure::failed)
+    }
+}
+
+/// Runs a server until Ctrl-C.
+pub(crate) fn serve(
+    settings: &Settings,
+    what: &str,
+    mut application: impl FnMut(Sender<Totals>) -> Box<dyn Application>,
+) -> Result<(), Failure> {
+    let (tell, told) = unbounded();
+    let running = Running::start(settings, |_| application(tell.clone()))?;
+    running.announce(settings);
+    eprintln!("{what}; Ctrl-C ends it");
+    running.wait();
+    eprintln!("stopping");
+    let started = running.started;
+    let snapshot = running.stop()?;
+    let totals = told.try_iter().fold(Totals::default(), Totals::plus);
+    eprint!("{}", summarize(&totals, &snapshot, started.elapsed()));
+    Ok(())
+}
+
+/// What the applications of a server have done, payload only.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Totals {
+    pub(crate) connections: u64,
+    pub(crate) requests: Option<u64>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+impl Totals {
+    fn plus(self, other: Self) -> Self {
+        let requests = match (self.requests, other.requests) {
+            (Some(a), Some(b)) => Some(a + b),
+            (one, other) => one.or(other),
+        };
+        Self {
+            connections: self.connections + other.connections,
+            requests,
+            bytes_in: self.bytes_in + other.bytes_in,
+            bytes_out: self.bytes_out + other.bytes_out,
+        }
+    }
+}
+
+fn summarize(totals: &Totals, snapshot: &Snapshot, ran: Duration) -> String {
+    let count = |counter| snapshot.counter(counter);
+    let requests = totals.requests.map_or_else(String::new, |count| format!(", {count} requests"));
+    let mut text = format!(
+        "served {} connections{requests}, {} bytes in, {} bytes out, in {:.1} s\n\
+         {} packets and {} bytes received, {} and {} sent, {} segments sent again\n",
+        totals.connections,
+        totals.bytes_in,
+        totals.bytes_out,
+        ran.as_secs_f64(),
+        count(Counter::FramesReceived),
+        count(Counter::BytesReceived),
+        count(Counter::FramesSent),
+        count(Counter::BytesSent),
+        count(Counter::TcpRetransSegs),
+    );
+    let drops: Vec<String> = snapshot
+        .drops
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(drop, count)| format!("{} {count}", drop.name()))
+        .collect();
+    if drops.is_empty() {
+        text.push_str("dropped nothing\n");
+    } else {
+        text.push_str(&format!("dropped: {}\n", drops.join(", ")));
+    }
+    text
+}
+
+/// Another address of our network, for the kernel's end of a tap.
+fn neighbour_of(ours: Ipv4Prefix) -> String {
+    let address = ours.address().to_bits();
+    let bits = u32::MAX.checked_shl(32 - u32::from(ours.len())).unwrap_or(0);
+    let first = (address & bits) + 1;
+    let other = if first == address { first + 1 } else { first };
+    format!("{}/{}", Ipv4Addr::from_bits(other), ours.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use darner::drops::Drop;
+
+    use super::*;
+
+    #[test]
+    fn the_summary_names_what_was_dropped() {
+        let totals = Totals { connections: 2, requests: Some(3), bytes_in: 4, bytes_out: 5 };
+        let both = totals.plus(Totals { requests: Some(1), ..Totals::default() });
+        let snapshot = Snapshot {
+            counters: vec![(Counter::FramesReceived, 6)],
+            drops: vec![(Drop::PoolEmpty, 7), (Drop::OutboxFull, 0)],
+            ..Snapshot::default()
+        };
+        let text = summarize(&both, &snapshot, Duration::from_millis(8900));
+        assert_eq!(
+            text,
+            "served 2 connections, 4 requests, 4 bytes in, 5 bytes out, in 8.9 s\n\
+             6 packets and 0 bytes received, 0 and 0 sent, 0 segments sent again\n\
+             dropped: pool-empty 7\n"
+        );
+    }
+
+    #[test]
+    fn the_kernel_gets_an_address_beside_ours() {
+        for (ours, want) in [
+            ("10.0.0.2/24", "10.0.0.1/24"),
+            ("10.0.0.1/24", "10.0.0.2/24"),
+            ("192.168.7.9/30", "192.168.7.10/30"),
+        ] {
+            assert_eq!(neighbour_of(ours.parse().unwrap()), want);
+        }
+    }
+}
