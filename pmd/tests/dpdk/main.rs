@@ -7,6 +7,7 @@
 mod errors;
 mod memif;
 mod namespace;
+mod null;
 mod ring;
 mod start;
 mod tap;

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use pmd::dpdk::{Device, DeviceConfig};
-use pmd::{Burst, ChecksumStatus, Frame, L4Checksum, Medium, QueuePair, TxChecksum};
+use pmd::{Burst, ChecksumStatus, Frame, L4Checksum, Medium, Pool, QueuePair, TxChecksum};
 
 use super::namespace::{enter, has, ip};
 use super::{completes, eal, open, small, within};
@@ -29,11 +29,14 @@ fn the_kernel_and_raw_frames_talk_both_ways() {
     let found = datagram.rx_offload();
     assert_eq!((found.ip, found.l4), (ChecksumStatus::Good, ChecksumStatus::Good));
 
-    wire.send(echo(&wire, &datagram));
-    let mut bytes = [0; 64];
-    let (len, from) =
-        socket.recv_from(&mut bytes).expect("the echo arrives, its checksums filled in");
-    assert_eq!((&bytes[..len], from.to_string().as_str()), (&b"hello"[..], "10.9.0.2:7"));
+    // From the device's memory, and from the heap, whose frames are copied with what they ask for.
+    for pool in [wire.device.pool().clone(), Pool::heap(1, 2048)] {
+        wire.send(echo(&pool, &datagram));
+        let mut bytes = [0; 64];
+        let (len, from) =
+            socket.recv_from(&mut bytes).expect("the echo arrives, its checksums filled in");
+        assert_eq!((&bytes[..len], from.to_string().as_str()), (&b"hello"[..], "10.9.0.2:7"));
+    }
 }
 
 /// A fragment's checksum covers what is not there: to call it bad would lose the datagram.
@@ -234,9 +237,9 @@ fn arp_reply(wire: &Wire, request: &Frame) -> Frame {
 }
 
 /// The datagram sent back; both checksums are left to the device.
-fn echo(wire: &Wire, datagram: &Frame) -> Frame {
-    let mut answer = wire.frame(datagram.len());
-    let bytes = answer.head_mut();
+fn echo(pool: &Pool, datagram: &Frame) -> Frame {
+    let mut answer = pool.alloc().unwrap();
+    let bytes = answer.append(datagram.len()).unwrap();
     datagram.copy_to(0, bytes);
     for (at, len) in [(0, 6), (26, 4), (34, 2)] {
         let (front, back) = bytes.split_at_mut(at + len);

@@ -80,7 +80,7 @@ impl Offloads {
         let rss = config.queues > 1
             && port.driver != TAP
             && device.flow_type_rss_offloads & RSS_FLOWS != 0
-            && usize::from(device.hash_key_size) >= Key::LEN
+            && key_len(device) >= Key::LEN
             && device.reta_size.is_power_of_two();
         let (mut rx, mut tx) = (0, u64::from(sys::RTE_ETH_TX_OFFLOAD_MULTI_SEGS));
         if rss {
@@ -117,10 +117,10 @@ fn configure(
     if offloads.rss {
         // Devices that want a longer key never use the bytes behind ours.
         port.rss_key = config.rss_key.bytes().to_vec();
-        port.rss_key.resize(usize::from(device.hash_key_size), 0);
+        port.rss_key.resize(key_len(device), 0);
         let rss = &mut wanted.rx_adv_conf.rss_conf;
         rss.rss_key = port.rss_key.as_mut_ptr();
-        rss.rss_key_len = device.hash_key_size;
+        rss.rss_key_len = u8::try_from(port.rss_key.len()).unwrap_or(u8::MAX);
         rss.rss_hf = RSS_FLOWS & device.flow_type_rss_offloads;
         wanted.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
     }
@@ -132,6 +132,14 @@ fn configure(
         sys::rte_eth_dev_configure(port.id, config.queues, config.queues, &raw const wanted)
     };
     done(port, "configure it", code).map(drop)
+}
+
+/// Bytes of the key that the device wants; the usual length where it does not say.
+fn key_len(device: &sys::rte_eth_dev_info) -> usize {
+    match device.hash_key_size {
+        0 => Key::LEN,
+        len => usize::from(len),
+    }
 }
 
 /// The device's MTU, after setting it if one is asked for.
@@ -169,8 +177,7 @@ fn set_up_queues(
     // SAFETY: the port is configured, and both are places to adjust.
     let code = unsafe { sys::rte_eth_dev_adjust_nb_rx_tx_desc(port.id, &raw mut rx, &raw mut tx) };
     done(port, "choose its descriptors", code)?;
-    // SAFETY: the port is open.
-    let node = unsafe { sys::rte_eth_dev_socket_id(port.id) };
+    let node = port.numa_node();
     let held = match port.driver.as_str() {
         "net_af_xdp" => AF_XDP_HOLDS,
         _ => u32::from(rx) + u32::from(tx),

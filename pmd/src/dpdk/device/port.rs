@@ -76,6 +76,15 @@ impl Port {
         })
     }
 
+    /// Where a NIC sits. A virtual device is nowhere (-1); EAL gives it the node of the thread that happened to attach it.
+    pub(super) fn numa_node(&self) -> i32 {
+        if self.bus == c"vdev" {
+            return -1;
+        }
+        // SAFETY: the port is open.
+        unsafe { sys::rte_eth_dev_socket_id(self.id) }
+    }
+
     pub(super) fn link(&self) -> Link {
         let mut link = sys::rte_eth_link::default();
         // SAFETY: the port is open.

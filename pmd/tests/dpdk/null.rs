@@ -1,0 +1,38 @@
+//! net_null: receives as many frames as one asks for, and has the controls of receive-side scaling.
+
+use pmd::Burst;
+use pmd::dpdk::DeviceConfig;
+use pmd::toeplitz::Key;
+
+use super::{eal, open, small};
+
+#[test]
+fn a_device_with_a_redirection_table_has_it_filled_evenly() {
+    let key = Key::new([7; 40]);
+    let config = DeviceConfig { queues: 3, rss_key: key, ..small() };
+    let (device, queues) = open(eal(), "vdev:net_null0", &config);
+    assert_eq!(queues.len(), 3);
+    let rss = device.rss().expect("three queues");
+    assert!(rss.key == key);
+    let entries = rss.table.entries();
+    assert_eq!(entries.len(), 128);
+    assert_eq!(entries[..4], [0, 1, 2, 0]);
+}
+
+#[test]
+fn one_queue_needs_no_scaling() {
+    let (device, _) = open(eal(), "vdev:net_null0", &small());
+    assert!(device.rss().is_none());
+}
+
+#[test]
+fn a_burst_is_filled_up_and_no_further() {
+    let (device, mut queues) = open(eal(), "vdev:net_null0,size=100", &small());
+    let mut burst = Burst::new();
+    burst.push(device.pool().alloc().unwrap()).unwrap();
+    assert_eq!(queues[0].rx_burst(&mut burst), 63);
+    assert_eq!(queues[0].rx_burst(&mut burst), 0);
+    assert!(burst.iter().skip(1).all(|frame| frame.len() == 100));
+    assert_eq!(queues[0].tx_burst(&mut burst), 64);
+    assert_eq!(device.statistics().tx_frames, 64);
+}
