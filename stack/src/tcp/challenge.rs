@@ -73,3 +73,50 @@ impl Connection {
 const SECOND: u64 = 1_000_000_000;
 const PERIOD: Duration = Duration::from_secs(1);
 const PER_PERIOD: u8 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::TcpConfig;
+    use crate::tcp::harness::Harness;
+
+    #[test]
+    fn one_connection_is_challenged_ten_times_a_second() {
+        let mut t = Harness::connected();
+        for at in 0..3 {
+            t.at(at * 1000 + 1);
+            for _ in 0..1000 {
+                t.input("S 5").unwrap_err();
+            }
+            assert_eq!(t.sent().len(), 10);
+        }
+        assert_eq!(t.count(Counter::TcpChallengeAcks), 30);
+        assert_eq!(t.net.metrics.dropped(Drop::TcpChallengeLimited), 2970);
+    }
+
+    #[test]
+    fn the_limit_of_all_together_cannot_be_counted() {
+        let mut challenges = Challenges::new(100);
+        let mut rng = Rng::new([9; 32]);
+        let per_second: Vec<usize> = (0..50)
+            .map(|second| {
+                let now = Instant::from_millis(second * 1000);
+                (0..1000).filter(|_| challenges.take(now, &mut rng).is_some()).count()
+            })
+            .collect();
+        assert!(per_second.iter().all(|count| (50..150).contains(count)), "{per_second:?}");
+        assert!(per_second.windows(2).any(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn handshakes_and_old_connections_share_the_limit() {
+        let config = TcpConfig { challenge_acks: 4, ..Harness::plain() };
+        let mut t = Harness::listening(&config, 8);
+        t.input("S 0").unwrap();
+        t.sent();
+        for _ in 0..100 {
+            t.input("A 70000 ack 1").unwrap_err();
+        }
+        assert!(t.sent().len() < 6);
+    }
+}

@@ -365,6 +365,11 @@ impl Harness {
         self.tcp.connections.get_mut(id).map(|connection| connection.state)
     }
 
+    /// The number of our last SYN.
+    pub(super) fn our_iss(&self) -> Seq {
+        self.our_iss
+    }
+
     pub(super) fn count(&self, counter: Counter) -> u64 {
         self.net.metrics.counter(counter)
     }

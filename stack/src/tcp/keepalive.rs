@@ -43,3 +43,73 @@ impl Connection {
         self.deadlines.keepalive = cx.now() + cx.config.keepalive_interval;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::harness::Harness;
+
+    const HOUR: u64 = 3_600_000;
+
+    #[test]
+    fn nobody_is_asked_unless_the_application_wants_it() {
+        let mut t = Harness::connected();
+        t.at(100 * HOUR);
+        assert_eq!(t.sent(), [""; 0]);
+    }
+
+    #[test]
+    fn a_silent_peer_is_asked_and_then_given_up() {
+        let mut t = Harness::connected();
+        t.stream().set_keepalive(true);
+        t.application();
+        t.at(2 * HOUR - 1);
+        assert_eq!(t.sent(), [""; 0]);
+        for probe in 0..9 {
+            t.at(2 * HOUR + probe * 75_000 + 1);
+            assert_eq!(t.sent(), ["A 0 ack 1"], "probe {probe}");
+        }
+        t.at(2 * HOUR + 9 * 75_000 + 2);
+        assert_eq!(t.sent(), ["RA 1 ack 1"]);
+        assert_eq!(t.read(1).unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!(t.count(Counter::TcpKeepAliveProbes), 9);
+    }
+
+    #[test]
+    fn a_peer_that_answers_is_left_in_peace() {
+        let mut t = Harness::connected();
+        t.stream().set_keepalive(true);
+        t.application();
+        for round in 1..5 {
+            t.at(round * 2 * HOUR + round * 10);
+            assert_eq!(t.sent(), ["A 0 ack 1"], "round {round}");
+            t.input("A 1 ack 1").unwrap();
+        }
+        t.stream().set_keepalive(false);
+        t.application();
+        t.at(100 * HOUR);
+        assert_eq!(t.sent(), [""; 0]);
+    }
+
+    #[test]
+    fn a_peer_that_talks_is_not_asked() {
+        let mut t = Harness::connected();
+        t.stream().set_keepalive(true);
+        t.application();
+        t.at(HOUR);
+        t.input("PA 1+10 ack 1").unwrap();
+        t.at(3 * HOUR - 1);
+        assert_eq!(t.sent(), ["A 1 ack 11"]);
+        t.at(3 * HOUR + 1);
+        assert_eq!(t.sent(), ["A 0 ack 11"]);
+    }
+
+    #[test]
+    fn a_probe_of_the_peers_is_answered() {
+        for probe in ["A 0 ack 1", "A 0+1 ack 1"] {
+            let mut t = Harness::connected();
+            t.input(probe).unwrap_err();
+            assert_eq!(t.sent(), ["A 1 ack 1"], "{probe}");
+        }
+    }
+}

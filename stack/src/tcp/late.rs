@@ -124,3 +124,106 @@ impl TimeWait {
 
 /// More than a window of the old connection's could still hold.
 const REOPEN_GAP: u32 = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::harness::Harness;
+    use crate::tcp::{TcpConfig, TcpState};
+
+    /// The peer has connected, and we have closed first.
+    fn waiting(config: &TcpConfig, options: &str) -> Harness {
+        let mut t = Harness::listening(config, 8);
+        t.input(&format!("S 0 mss 1000 {options}")).unwrap();
+        t.sent();
+        t.input(&format!("A 1 ack 1 {options}")).unwrap();
+        assert!(t.accept());
+        t.close();
+        t.input(&format!("FA 1 ack 2 {options}")).unwrap();
+        assert_eq!(t.sent(), ["FA 1 ack 1", "A 2 ack 2"]);
+        assert_eq!((t.state(), t.tcp.time_wait.len()), (None, 1));
+        t
+    }
+
+    fn plain() -> Harness {
+        waiting(&Harness::plain(), "")
+    }
+
+    #[test]
+    fn it_lasts_a_minute() {
+        let mut t = plain();
+        assert!(t.tcp.is_idle(), "it holds no connection");
+        t.at(59_999);
+        assert_eq!(t.tcp.time_wait.len(), 1);
+        t.at(60_001);
+        assert_eq!(t.tcp.time_wait.len(), 0);
+        t.input("FA 1 ack 2").unwrap_err();
+        assert_eq!(t.sent(), ["R 2"]);
+    }
+
+    #[test]
+    fn a_repeated_fin_is_acknowledged_and_starts_it_anew() {
+        let mut t = plain();
+        t.at(50_000);
+        t.input("FA 1 ack 2").unwrap_err();
+        assert_eq!(t.sent(), ["A 2 ack 2"]);
+        t.at(109_000);
+        assert_eq!(t.tcp.time_wait.len(), 1);
+        t.at(111_000);
+        assert_eq!(t.tcp.time_wait.len(), 0);
+    }
+
+    #[test]
+    fn no_reset_ends_it() {
+        let mut t = plain();
+        for segment in ["R 2", "RA 2 ack 2", "R 1"] {
+            assert_eq!(t.input(segment), Err(Drop::TcpResetUnacceptable));
+        }
+        assert_eq!((t.sent(), t.tcp.time_wait.len()), (vec![], 1));
+    }
+
+    #[test]
+    fn old_segments_are_told_where_we_are() {
+        let mut t = plain();
+        for segment in ["PA 1+10 ack 1", "A 2 ack 2", "S 0", "S 1", "SA 9 ack 1"] {
+            t.input(segment).unwrap_err();
+            assert_eq!(t.sent(), ["A 2 ack 2"], "{segment}");
+        }
+    }
+
+    #[test]
+    fn a_syn_beyond_the_old_numbers_begins_a_new_connection() {
+        let mut t = plain();
+        let before = t.our_iss();
+        t.input("S 100 mss 1000").unwrap();
+        assert_eq!(t.sent(), ["SA 0 ack 101"]);
+        assert_eq!((t.tcp.time_wait.len(), t.tcp.half_open.len()), (0, 1));
+        assert!(t.our_iss().follows(before + REOPEN_GAP), "the ISS is beyond all that was used");
+        t.input("A 101 ack 1").unwrap();
+        assert_eq!(t.state(), Some(TcpState::Established));
+    }
+
+    #[test]
+    fn with_timestamps_the_clock_decides() {
+        for (syn, reopens) in [
+            ("S -1000 mss 1000 ts 501:0", true),
+            ("S 100 mss 1000 ts 499:0", false),
+            ("S 100 mss 1000 ts 500:0", true),
+        ] {
+            let mut t = waiting(&TcpConfig::default(), "ts 500:0");
+            assert_eq!(t.input(syn).is_ok(), reopens, "{syn}");
+            assert_eq!(t.tcp.half_open.len(), usize::from(reopens), "{syn}");
+        }
+    }
+
+    #[test]
+    fn its_addresses_are_not_taken_for_a_connection_of_ours() {
+        let mut t = Harness::connected();
+        let flow = t.flow();
+        t.close();
+        t.input("FA 1 ack 2").unwrap();
+        assert!(!t.tcp.is_free(&flow));
+        t.at(60_001);
+        assert!(t.tcp.is_free(&flow));
+    }
+}
