@@ -15,21 +15,21 @@ use pmd::mem::{self, MemHandle};
 use pmd::{HEADROOM, Pool};
 
 /// Ours and the peer's.
-pub const STACK: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-pub const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-pub const STACK_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
-pub const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(crate) const STACK: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub(crate) const STACK_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(crate) const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 /// A whole protocol thread between a peer made of bytes and an application that echoes.
-pub struct Driver {
+pub(crate) struct Driver {
     protocol: Protocol,
-    pub far_end: MemHandle,
-    pub pool: Pool,
+    pub(crate) far_end: MemHandle,
+    pub(crate) pool: Pool,
     now: Instant,
     /// The stack's last segment on each of the peer's ports.
     last: [Option<Seen>; PORTS],
     /// Frames that the stack has sent.
-    pub sent: Vec<Vec<u8>>,
+    pub(crate) sent: Vec<Vec<u8>>,
 }
 
 /// What the peer needs of a segment to answer it.
@@ -46,7 +46,7 @@ const PORTS: usize = 8;
 const FIRST_PORT: u16 = 0x8000;
 
 impl Driver {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pool = Pool::heap(512, 2048);
         let (queue, far_end) = mem::ethernet(pool.clone(), 1500, STACK_MAC);
         let config = Config {
@@ -78,7 +78,7 @@ impl Driver {
     }
 
     /// Plays a script of bytes to its end.
-    pub fn play(&mut self, script: &[u8]) {
+    pub(crate) fn play(&mut self, script: &[u8]) {
         let mut script = Script(script);
         for _ in 0..MOST_STEPS {
             let Some(step) = script.byte() else { return };
@@ -137,14 +137,14 @@ impl Driver {
         self.inject(&ip_packet(6, 0x4000, &segment));
     }
 
-    pub fn inject(&mut self, frame: &[u8]) {
+    pub(crate) fn inject(&mut self, frame: &[u8]) {
         // A pool that has run dry is part of the game.
         let _ = self.far_end.inject_bytes(frame);
         self.turn();
     }
 
     /// Lets time pass, with every deadline in it.
-    pub fn pass(&mut self, span: Duration) {
+    pub(crate) fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while let Some(at) = self.protocol.next_deadline().filter(|&at| at <= end) {
             self.now = self.now.max(at);
@@ -181,11 +181,11 @@ impl Driver {
             return;
         };
         let word = |at: usize| u16::from_be_bytes([segment[at], segment[at + 1]]);
-        let long = |at: usize| u32::from(word(at)) << 16 | u32::from(word(at + 2));
+        let long = |at: usize| (u32::from(word(at)) << 16) | u32::from(word(at + 2));
         let header_len = usize::from(segment[12] >> 4) * 4;
         let len = (segment.len() - header_len) as u32
             + u32::from(segment[13] & 1)
-            + u32::from(segment[13] >> 1 & 1);
+            + u32::from((segment[13] >> 1) & 1);
         let Some(index) =
             word(2).checked_sub(FIRST_PORT).map(usize::from).filter(|&index| index < PORTS)
         else {
@@ -204,16 +204,16 @@ impl Driver {
     }
 
     /// Frames of the pool that are in use.
-    pub fn frames_in_use(&self) -> usize {
+    pub(crate) fn frames_in_use(&self) -> usize {
         self.pool.capacity() - self.pool.available()
     }
 
-    pub fn protocol(&mut self) -> &mut Protocol {
+    pub(crate) fn protocol(&mut self) -> &mut Protocol {
         &mut self.protocol
     }
 
     /// Stops the stack and asserts that it holds no frame any more.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.protocol.stop(self.now + Duration::from_secs(1));
         self.pass(Duration::from_secs(2));
         let pool = self.pool.clone();
@@ -244,7 +244,7 @@ impl<'a> Script<'a> {
         match self.byte().unwrap_or(0) {
             0..0xc0 => 0,
             small @ 0xc0..0xf0 => i32::from(small) - 0xd8,
-            _ => i32::from(self.word()) << 16 | i32::from(self.word()),
+            _ => (i32::from(self.word()) << 16) | i32::from(self.word()),
         }
     }
 
@@ -269,7 +269,7 @@ fn timestamps(now: Instant, echo: u32) -> Vec<u8> {
 }
 
 /// An IPv4 packet from the peer in an Ethernet frame, with right checksums.
-pub fn ip_packet(protocol: u8, fragment: u16, body: &[u8]) -> Vec<u8> {
+pub(crate) fn ip_packet(protocol: u8, fragment: u16, body: &[u8]) -> Vec<u8> {
     let mut frame = [&STACK_MAC[..], &PEER_MAC[..], &[8, 0]].concat();
     let mut header = [0x45, 0, 0, 0, 0, 7, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     header[2..4].copy_from_slice(&((20 + body.len()) as u16).to_be_bytes());
@@ -301,8 +301,9 @@ pub fn ip_packet(protocol: u8, fragment: u16, body: &[u8]) -> Vec<u8> {
 }
 
 fn checksum(bytes: &[u8], start: u32) -> u16 {
-    let words =
-        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let words = bytes
+        .chunks(2)
+        .map(|pair| (u32::from(pair[0]) << 8) | u32::from(*pair.get(1).unwrap_or(&0)));
     let sum = words.fold(start, |sum, word| sum + word);
     let folded = (sum & 0xffff) + (sum >> 16);
     !((folded & 0xffff) + (folded >> 16)) as u16

@@ -31,7 +31,7 @@ fn datagrams_of_every_size_come_back() {
     let mut world = World::new(1, wire, asker, echo);
     world.run(Duration::from_secs(60), |_| answers.lock().unwrap().len() == sizes.len());
     let got: Vec<_> = answers.lock().unwrap().drain(..).map(Result::unwrap).collect();
-    assert!(got == Vec::from(questions), "{:?}", got.iter().map(Vec::len).collect::<Vec<_>>());
+    assert!(questions == got, "{:?}", got.iter().map(Vec::len).collect::<Vec<_>>());
     world.finish();
 }
 
