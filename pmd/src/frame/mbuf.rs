@@ -15,17 +15,9 @@ impl Frame {
     /// Whether every segment's memory is a device's.
     #[inline]
     pub(crate) fn is_all_mbuf(&self) -> bool {
-        let mut segment = self.segment();
-        loop {
-            if segment.pool.is_null() {
-                return false;
-            }
-            // SAFETY: `next` is null or a segment that this frame owns.
-            match unsafe { segment.next.as_ref() } {
-                Some(next) => segment = next,
-                None => return true,
-            }
-        }
+        let first = self.segment();
+        // `next` is in the second cache line, which a frame of one segment need not touch.
+        !first.pool.is_null() && (first.nb_segs == 1 || first.is_followed_by_mbufs())
     }
 
     /// Takes over what `other` asks of the device.
@@ -34,6 +26,15 @@ impl Frame {
         let segment = self.segment_mut();
         segment.ol_flags = segment.ol_flags & !flag::TX_ALL | flags & flag::TX_ALL;
         segment.tx_offload = lengths;
+    }
+}
+
+impl Segment {
+    fn is_followed_by_mbufs(&self) -> bool {
+        // SAFETY: `next` is null or a segment of the same chain.
+        let follow = |segment: &Self| unsafe { segment.next.as_ref() };
+        std::iter::successors(follow(self), |segment| follow(segment))
+            .all(|segment| !segment.pool.is_null())
     }
 }
 
