@@ -12,7 +12,7 @@ use super::rtt::{Rtt, Stopwatch};
 use super::seq::Seq;
 use super::state::{Event, State};
 use crate::demux::FlowKey4;
-use crate::net::Net;
+use crate::net::{self, Net};
 use crate::socket::{Failure, SocketId, TcpSocket};
 use crate::time::Instant;
 use crate::timer::TimerKey;
@@ -205,7 +205,7 @@ impl Deadlines {
     }
 }
 
-/// The connection's one entry in the timer wheel. It may fire early, because it is not moved when the earliest
+/// One entry in the timer wheel for several deadlines: a connection's, or a table's. It may fire early, because it is not moved when the earliest
 /// deadline moves later; it is then armed again.
 pub(super) struct WheelEntry {
     pub(super) key: Option<TimerKey>,
@@ -214,6 +214,18 @@ pub(super) struct WheelEntry {
 
 impl WheelEntry {
     pub(super) const NONE: Self = Self { key: None, at: Instant::FAR_FUTURE };
+
+    /// Sees to it that the wheel fires at `at`, or before.
+    pub(super) fn arm(&mut self, net: &mut Net, at: Instant, timer: super::Timer) {
+        if at >= self.at {
+            return;
+        }
+        let moved = self.key.is_some_and(|key| net.timers.reschedule(key, at).is_ok());
+        if !moved {
+            self.key = Some(net.timers.insert(at, net::Timer::Tcp(timer)));
+        }
+        self.at = at;
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -21,10 +21,10 @@ impl Tcp {
                 self.with_connection(net, id, |connection, cx| connection.arrive(cx, segment));
             return arrived.unwrap_or(Err(Drop::TcpNoSocket));
         }
-        if let Some(entry) = self.half_open.get(&flow) {
+        if let Some(&entry) = self.half_open.get(&flow) {
             return self.arrive_half_open(net, flow, &entry, segment);
         }
-        if let Some(entry) = self.time_wait.get(&flow) {
+        if let Some(&entry) = self.time_wait.get(&flow) {
             return self.arrive_in_time_wait(net, &flow, entry, &segment);
         }
         if let Some(arrived) = self.arrive_in_listen(net, &flow, &segment, None) {

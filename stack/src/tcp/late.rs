@@ -1,42 +1,32 @@
 //! TIME-WAIT (RFC 9293, section 3.10.7.4): what is left of a connection while old segments of it may be on their way.
 
 use super::Tcp;
-use super::connection::Connection;
+use super::connection::{Connection, WheelEntry};
 use super::emit::send_segment;
 use super::isn::timestamp;
 use super::segment::Segment;
-use super::seq::Seq;
+use super::time_wait::TimeWait;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::net::Net;
-use crate::timer::TimerKey;
+use crate::time::Instant;
 use crate::wire::tcp::{Flags, TcpHeader};
 use crate::wire::tcp_options::{TcpOptions, Timestamps};
-
-/// What must be remembered to answer a late segment, and to know a new connection from an old one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TimeWait {
-    snd_nxt: Seq,
-    rcv_nxt: Seq,
-    /// TS.Recent, if timestamps were in use.
-    timestamp: Option<u32>,
-    window: u16,
-    timer: TimerKey,
-}
 
 impl Tcp {
     /// The connection is over on both sides.
     pub(super) fn wait_out(&mut self, net: &mut Net, connection: &Connection) {
-        let timer = self.arm_time_wait(net, connection.flow);
         let entry = TimeWait {
             snd_nxt: connection.snd.max,
             rcv_nxt: connection.rcv.nxt,
             timestamp: connection.timestamps.enabled.then_some(connection.timestamps.recent),
             window: connection.window_field(connection.rcv.edge, Flags::ACK),
-            timer,
         };
-        self.time_wait.insert(connection.flow, entry);
+        if self.time_wait.insert(net.now, connection.flow, entry).is_some() {
+            net.metrics.count(Counter::TcpTimeWaitRecycled);
+        }
+        self.arm_time_wait(net);
     }
 
     pub(super) fn arrive_in_time_wait(
@@ -52,7 +42,7 @@ impl Tcp {
         }
         if entry.is_reopened_by(segment) {
             // Its numbers lie beyond all that the old connection used (RFC 1122, section 4.2.2.13).
-            self.forget_time_wait(net, flow);
+            self.time_wait.remove(flow);
             let begun = self.arrive_in_listen(net, flow, segment, Some(entry.snd_nxt + REOPEN_GAP));
             if let Some(begun) = begun {
                 return begun;
@@ -61,9 +51,7 @@ impl Tcp {
         let fin = segment.has(Flags::FIN);
         if fin {
             // Our last ACK was lost: the wait begins again.
-            let timer = self.arm_time_wait(net, *flow);
-            net.timers.cancel(entry.timer);
-            self.time_wait.insert(*flow, TimeWait { timer, ..entry });
+            self.time_wait.restart(net.now, flow);
         }
         if fin || self.challenges.take(net.now, &mut net.rng).is_some() {
             self.acknowledge_time_wait(net, flow, &entry);
@@ -71,19 +59,15 @@ impl Tcp {
         Err(Drop::TcpUnacceptable)
     }
 
-    pub(super) fn time_wait_due(&mut self, flow: &FlowKey4) {
-        self.time_wait.remove(flow);
+    pub(super) fn time_wait_due(&mut self, net: &mut Net) {
+        self.time_wait_timer = WheelEntry::NONE;
+        while self.time_wait.pop_expired(net.now).is_some() {}
+        self.arm_time_wait(net);
     }
 
-    fn forget_time_wait(&mut self, net: &mut Net, flow: &FlowKey4) {
-        if let Some(entry) = self.time_wait.remove(flow) {
-            net.timers.cancel(entry.timer);
-        }
-    }
-
-    fn arm_time_wait(&self, net: &mut Net, flow: FlowKey4) -> TimerKey {
-        let timer = crate::net::Timer::Tcp(super::Timer::TimeWait(flow));
-        net.timers.insert(net.now + self.config.time_wait, timer)
+    fn arm_time_wait(&mut self, net: &mut Net) {
+        let at = self.time_wait.next_expiry().unwrap_or(Instant::FAR_FUTURE);
+        self.time_wait_timer.arm(net, at, super::Timer::TimeWait);
     }
 
     fn acknowledge_time_wait(&self, net: &mut Net, flow: &FlowKey4, entry: &TimeWait) {

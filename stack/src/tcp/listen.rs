@@ -9,8 +9,9 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use super::Tcp;
-use super::connection::Connection;
+use super::connection::{Connection, Context, WheelEntry};
 use super::emit::{max_segment_size, send_segment};
+use super::half_open::{Due, HalfOpen, Offers, TableFull};
 use super::isn::timestamp;
 use super::reset::reset_segment;
 use super::segment::Segment;
@@ -23,7 +24,6 @@ use crate::net::Net;
 use crate::socket::ListenerShared;
 use crate::socket::words::Birth;
 use crate::time::Instant;
-use crate::timer::TimerKey;
 use crate::wire::tcp::{Flags, TcpHeader};
 use crate::wire::tcp_options::{TcpOptions, Timestamps};
 
@@ -49,21 +49,6 @@ impl From<ListenError> for io::Error {
             ListenError::AddressNotAvailable => io::ErrorKind::AddrNotAvailable.into(),
         }
     }
-}
-
-/// A connection whose handshake the peer has begun.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HalfOpen {
-    iss: Seq,
-    irs: Seq,
-    /// TS.Recent, if the SYN had timestamps and we want them.
-    timestamp: Option<u32>,
-    max_segment_size: Option<u16>,
-    window_scale: Option<u8>,
-    /// How often the SYN-ACK was sent again.
-    retries: u8,
-    sent_at: Instant,
-    timer: TimerKey,
 }
 
 impl Listeners {
@@ -135,24 +120,21 @@ impl Tcp {
         syn: &Segment,
         at_least: Option<Seq>,
     ) -> Result<(), Drop> {
-        if self.half_open.len() >= self.config.max_half_open {
-            return Err(Drop::TcpHalfOpenLimit);
-        }
-        net.metrics.count(Counter::TcpPassiveOpens);
         let iss = self.isn.first(flow, net.now);
-        let iss = at_least.map_or(iss, |least| iss.later(least));
         let options = &syn.options;
+        let timestamps = options.timestamps.filter(|_| self.config.timestamps);
+        let window_scale = options.window_scale.filter(|_| self.config.window_scaling);
         let entry = HalfOpen {
-            iss,
             irs: syn.seq,
-            timestamp: options.timestamps.filter(|_| self.config.timestamps).map(|ts| ts.value),
-            max_segment_size: options.max_segment_size,
-            window_scale: options.window_scale.filter(|_| self.config.window_scaling),
-            retries: 0,
-            sent_at: net.now,
-            timer: self.arm_half_open(net, *flow, 0),
+            iss: at_least.map_or(iss, |least| iss.later(least)),
+            ts_recent: timestamps.map_or(0, |timestamps| timestamps.value),
+            mss: options.max_segment_size.unwrap_or(0),
+            offers: Offers::new(window_scale, timestamps.is_some(), options.sack_permitted),
+            resent: 0,
         };
-        self.half_open.insert(*flow, entry);
+        self.half_open.insert(net.now, *flow, entry).map_err(|TableFull| Drop::TcpHalfOpenLimit)?;
+        net.metrics.count(Counter::TcpPassiveOpens);
+        self.arm_half_open(net);
         self.send_syn_ack(net, flow, &entry);
         Ok(())
     }
@@ -180,13 +162,13 @@ impl Tcp {
                 self.acknowledge_half_open(net, &flow, entry);
                 return Err(Drop::TcpResetUnacceptable);
             }
-            self.forget_half_open(net, &flow);
+            self.half_open.remove(&flow);
             net.metrics.count(Counter::TcpAttemptFails);
             return Ok(());
         }
         if segment.has(Flags::SYN) {
             // The peer begins anew; so does the listener, with its next SYN.
-            self.forget_half_open(net, &flow);
+            self.half_open.remove(&flow);
             net.metrics.count(Counter::TcpAttemptFails);
             return Err(Drop::TcpSynUnexpected);
         }
@@ -209,10 +191,9 @@ impl Tcp {
         segment: &Segment,
     ) -> Result<(), Drop> {
         let (expected, window) = (entry.irs + 1, self.first_window());
-        let old = entry
-            .timestamp
-            .zip(segment.timestamps())
-            .is_some_and(|(recent, theirs)| theirs.value.wrapping_sub(recent).cast_signed() < 0);
+        let theirs = segment.timestamps().filter(|_| entry.offers.timestamps());
+        let old = theirs
+            .is_some_and(|theirs| theirs.value.wrapping_sub(entry.ts_recent).cast_signed() < 0);
         let reset = segment.has(Flags::RST);
         let within = segment.seq.is_within(expected, window);
         let wrong = match () {
@@ -236,7 +217,7 @@ impl Tcp {
         segment: Segment,
     ) -> Result<(), Drop> {
         let Some(listener) = self.listeners.find(&flow).cloned() else {
-            self.forget_half_open(net, &flow);
+            self.half_open.remove(&flow);
             reset_segment(net, &flow, &segment);
             return Err(Drop::TcpNoSocket);
         };
@@ -247,43 +228,42 @@ impl Tcp {
             listener.release();
             return Err(Drop::TcpConnectionLimit);
         };
-        self.forget_half_open(net, &flow);
+        let sent_at = self.half_open.sent_at(&flow);
+        self.half_open.remove(&flow);
         let window = self.first_window();
         let arrived = self.with_connection(net, id, |connection, cx| {
-            connection.take_half_open(entry, window);
-            connection.agree_on(cx, &entry.options());
+            connection.take_half_open(cx, entry, window);
+            if let Some(sent_at) = sent_at {
+                connection.stopwatch.start(connection.snd.max, sent_at);
+            }
             connection.arrive(cx, segment)
         });
         listener.push(self.core.index, child, &mut net.mailboxes);
         arrived.unwrap_or(Ok(()))
     }
 
-    /// The SYN-ACK was not answered in time.
-    pub(super) fn half_open_due(&mut self, net: &mut Net, flow: FlowKey4) {
-        let Some(mut entry) = self.half_open.get(&flow) else { return };
-        if entry.retries >= self.config.syn_ack_retries || self.listeners.find(&flow).is_none() {
-            self.half_open.remove(&flow);
-            net.metrics.count(Counter::TcpAttemptFails);
-            return;
+    /// SYN-ACKs were not answered in time.
+    pub(super) fn half_open_due(&mut self, net: &mut Net) {
+        self.half_open_timer = WheelEntry::NONE;
+        while let Some(due) = self.half_open.pop_due(net.now) {
+            match due {
+                Due::Resend(flow, entry) if self.listeners.find(&flow).is_some() => {
+                    net.metrics.count(Counter::TcpRetransSegs);
+                    self.send_syn_ack(net, &flow, &entry);
+                }
+                Due::Resend(flow, _) => {
+                    self.half_open.remove(&flow);
+                    net.metrics.count(Counter::TcpAttemptFails);
+                }
+                Due::GivenUp(..) => net.metrics.count(Counter::TcpAttemptFails),
+            }
         }
-        entry.retries += 1;
-        entry.timer = self.arm_half_open(net, flow, entry.retries);
-        self.half_open.insert(flow, entry);
-        net.metrics.count(Counter::TcpRetransSegs);
-        self.send_syn_ack(net, &flow, &entry);
+        self.arm_half_open(net);
     }
 
-    fn arm_half_open(&self, net: &mut Net, flow: FlowKey4, retries: u8) -> TimerKey {
-        let factor = 2_u32.saturating_pow(retries.into());
-        let wait = self.config.initial_rto.saturating_mul(factor).min(self.config.max_rto);
-        let timer = crate::net::Timer::Tcp(super::Timer::HalfOpen(flow));
-        net.timers.insert(net.now + wait, timer)
-    }
-
-    fn forget_half_open(&mut self, net: &mut Net, flow: &FlowKey4) {
-        if let Some(entry) = self.half_open.remove(flow) {
-            net.timers.cancel(entry.timer);
-        }
+    fn arm_half_open(&mut self, net: &mut Net) {
+        let at = self.half_open.next_deadline().unwrap_or(Instant::FAR_FUTURE);
+        self.half_open_timer.arm(net, at, super::Timer::HalfOpen);
     }
 
     /// The window that our SYN-ACK offers: not scaled.
@@ -294,7 +274,7 @@ impl Tcp {
     fn send_syn_ack(&self, net: &mut Net, flow: &FlowKey4, entry: &HalfOpen) {
         let options = TcpOptions {
             max_segment_size: Some(max_segment_size(net)),
-            window_scale: entry.window_scale.map(|_| self.config.window_shift()),
+            window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),
             ..TcpOptions::default()
         };
         self.send_half_open(net, flow, entry, (entry.iss, Flags::SYN | Flags::ACK, options));
@@ -320,8 +300,10 @@ impl Tcp {
         (seq, flags, options): (Seq, Flags, TcpOptions),
     ) {
         let offset = self.isn.timestamp_offset(flow);
-        let timestamps =
-            entry.timestamp.map(|echo| Timestamps { value: timestamp(net.now, offset), echo });
+        let timestamps = entry
+            .offers
+            .timestamps()
+            .then(|| Timestamps { value: timestamp(net.now, offset), echo: entry.ts_recent });
         let header = TcpHeader {
             source_port: flow.local_port,
             destination_port: flow.remote_port,
@@ -338,31 +320,24 @@ impl Tcp {
     }
 }
 
-impl HalfOpen {
-    /// The options of the peer's SYN.
-    fn options(&self) -> TcpOptions {
-        TcpOptions {
-            max_segment_size: self.max_segment_size,
-            window_scale: self.window_scale,
-            timestamps: self.timestamp.map(|value| Timestamps { value, echo: 0 }),
-            ..TcpOptions::default()
-        }
-    }
-}
-
 impl Connection {
     /// Goes on from where the half-open table has come to: both SYNs are sent.
-    fn take_half_open(&mut self, entry: &HalfOpen, window: u32) {
+    fn take_half_open(&mut self, cx: &Context<'_>, entry: &HalfOpen, window: u32) {
         self.snd.max = entry.iss + 1;
         self.snd.nxt = self.snd.max;
         self.rcv.irs = entry.irs;
         self.rcv.nxt = entry.irs + 1;
         self.rcv.acked = self.rcv.nxt;
         self.rcv.edge = self.rcv.nxt + window;
-        self.retries = entry.retries;
-        if entry.retries == 0 {
-            self.stopwatch.start(self.snd.max, entry.sent_at);
-        }
+        self.retries = entry.resent;
+        let timestamps = Timestamps { value: entry.ts_recent, echo: 0 };
+        let options = TcpOptions {
+            max_segment_size: Some(entry.mss).filter(|&size| size > 0),
+            window_scale: entry.offers.window_scale(),
+            timestamps: entry.offers.timestamps().then_some(timestamps),
+            ..TcpOptions::default()
+        };
+        self.agree_on(cx, &options);
     }
 }
 

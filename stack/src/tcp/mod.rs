@@ -8,11 +8,13 @@ mod ack;
 mod arrive;
 mod challenge;
 mod close;
+mod compact;
 mod config;
 pub(crate) mod congestion;
 mod connect;
 mod connection;
 mod emit;
+mod half_open;
 mod icmp;
 mod info;
 mod input;
@@ -29,7 +31,7 @@ mod rtt;
 mod segment;
 pub(crate) mod seq;
 mod state;
-
+mod time_wait;
 mod transmit;
 mod user_timeout;
 mod window;
@@ -48,10 +50,11 @@ use crate::socket::{CoreShared, SocketId};
 use crate::table::Table;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
+use half_open::HalfOpenTable;
 use isn::Isn;
-use late::TimeWait;
-use listen::{HalfOpen, Listeners};
+use listen::Listeners;
 use state::State;
+use time_wait::TimeWaitTable;
 
 pub(crate) use listen::ListenError;
 pub(crate) use open::ConnectError;
@@ -67,8 +70,10 @@ pub(crate) struct Tcp {
     connections: Table<Connection>,
     flows: FlowTable<FlowKey4, SocketId>,
     listeners: Listeners,
-    half_open: FlowTable<FlowKey4, HalfOpen>,
-    time_wait: FlowTable<FlowKey4, TimeWait>,
+    half_open: HalfOpenTable<FlowKey4>,
+    half_open_timer: WheelEntry,
+    time_wait: TimeWaitTable<FlowKey4>,
+    time_wait_timer: WheelEntry,
     isn: Isn,
     challenges: Challenges,
     /// Connections that something has happened to in this turn.
@@ -80,24 +85,32 @@ pub(crate) struct Tcp {
 pub(crate) enum Timer {
     /// The earliest deadline of a connection.
     Connection(SocketId),
-    /// A SYN-ACK that was not answered.
-    HalfOpen(FlowKey4),
-    /// The end of TIME-WAIT.
-    TimeWait(FlowKey4),
+    /// The next SYN-ACK to be sent again.
+    HalfOpen,
+    /// The next end of a TIME-WAIT.
+    TimeWait,
 }
 
 impl Tcp {
     pub(crate) fn new(config: &TcpConfig, core: Arc<CoreShared>, rng: &mut Rng) -> Self {
         let mut secret = || [rng.next_u64(), rng.next_u64()];
-        let (flows, [a, b], [c, d]) = (secret(), secret(), secret());
+        let (hash, [a, b], [c, d]) = (FlowHash::new(secret()), secret(), secret());
         Self {
             config: config.clone(),
             core,
             connections: Table::new(config.max_connections),
-            flows: FlowTable::new(FlowHash::new(flows)),
+            flows: FlowTable::new(hash),
             listeners: Listeners::default(),
-            half_open: FlowTable::new(FlowHash::new(flows)),
-            time_wait: FlowTable::new(FlowHash::new(flows)),
+            half_open: HalfOpenTable::new(
+                hash,
+                config.max_half_open,
+                config.syn_ack_retries,
+                config.initial_rto,
+                config.max_rto,
+            ),
+            half_open_timer: WheelEntry::NONE,
+            time_wait: TimeWaitTable::new(hash, config.max_time_wait, config.time_wait),
+            time_wait_timer: WheelEntry::NONE,
             isn: Isn::new([a, b, c, d]),
             challenges: Challenges::new(config.challenge_acks),
             dirty: Vec::new(),
@@ -113,8 +126,8 @@ impl Tcp {
                     connection.deadlines_due(cx);
                 });
             }
-            Timer::HalfOpen(flow) => self.half_open_due(net, flow),
-            Timer::TimeWait(flow) => self.time_wait_due(&flow),
+            Timer::HalfOpen => self.half_open_due(net),
+            Timer::TimeWait => self.time_wait_due(net),
         }
     }
 
@@ -130,7 +143,8 @@ impl Tcp {
             let Some((connection, mut cx)) = self.borrow(net, id) else { continue };
             connection.listed = false;
             connection.transmit(&mut cx);
-            connection.arm(cx.net);
+            let earliest = connection.deadlines.earliest();
+            connection.wheel.arm(cx.net, earliest, Timer::Connection(id));
         }
         self.dirty = dirty;
     }
@@ -233,19 +247,5 @@ impl Connection {
         if self.state != State::Closed && Deadlines::take(&mut self.deadlines.retransmit, now) {
             self.retransmission_timeout(cx);
         }
-    }
-
-    /// Sees to it that the wheel fires at the earliest deadline, or before.
-    fn arm(&mut self, net: &mut Net) {
-        let at = self.deadlines.earliest();
-        if at >= self.wheel.at {
-            return;
-        }
-        let moved = self.wheel.key.is_some_and(|key| net.timers.reschedule(key, at).is_ok());
-        if !moved {
-            let timer = crate::net::Timer::Tcp(Timer::Connection(self.id));
-            self.wheel.key = Some(net.timers.insert(at, timer));
-        }
-        self.wheel.at = at;
     }
 }

@@ -1,0 +1,333 @@
+//! Connections in SYN-RECEIVED that a peer has opened (RFC 9293, section 3.10.7.2): they wait for the third segment of
+//! the handshake, and most of them may be a flood's. So they get a table entry each and nothing else.
+
+use std::time::Duration;
+
+use super::compact::{Compact, Entry, bytes_per_flow};
+use super::seq::Seq;
+use crate::demux::{FlowHash, FlowKey, FlowKey4, FlowKey6};
+use crate::linked::List;
+use crate::time::Instant;
+
+/// The half-open connections of one core.
+///
+/// SYN-ACKs are sent again after 1, 2, 4 and so on times the initial timeout (RFC 6298, rule 5.5). Connections that have been
+/// sent equally many wait equally long, and form a queue each: no timers.
+///
+/// The limit is the core's. One per listener is for the listener to keep: every entry that leaves is handed out.
+pub(super) struct HalfOpenTable<K> {
+    entries: Compact<Waiting<K>>,
+    /// By how often the SYN-ACK was sent again.
+    rounds: Box<[Round]>,
+    limit: usize,
+}
+
+/// What must be remembered of a SYN to make a connection of its ACK.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct HalfOpen {
+    /// The number of the peer's SYN.
+    pub(super) irs: Seq,
+    /// The number of our SYN.
+    pub(super) iss: Seq,
+    /// The SYN's timestamp, which our SYN-ACKs echo; of no meaning if none was offered.
+    pub(super) ts_recent: u32,
+    /// The largest segment that the peer takes; zero if it has not said.
+    pub(super) mss: u16,
+    pub(super) offers: Offers,
+    /// How often the SYN-ACK was sent again; the table counts.
+    pub(super) resent: u8,
+}
+
+/// The options that the SYN offered: window scale with its shift, timestamps, and selective acknowledgements.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Offers(u8);
+
+/// What time has brought about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Due<K> {
+    /// The SYN-ACK is to be sent again.
+    Resend(K, HalfOpen),
+    /// The last SYN-ACK has not been answered either; the entry is gone.
+    GivenUp(K, HalfOpen),
+}
+
+/// The core has as many half-open connections as it may have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct TableFull;
+
+impl<K: FlowKey> HalfOpenTable<K> {
+    /// An empty table. A SYN-ACK is sent again up to `retries` times, `first_wait` after the first one was sent, then after
+    /// twice as long, up to `longest_wait`.
+    pub(super) fn new(
+        hash: FlowHash,
+        limit: usize,
+        retries: u8,
+        first_wait: Duration,
+        longest_wait: Duration,
+    ) -> Self {
+        let round = |times| {
+            let doubled = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
+            let wait = first_wait.saturating_mul(doubled).min(longest_wait);
+            Round { queue: List::EMPTY, wait }
+        };
+        let rounds = (0..=u32::from(retries)).map(round).collect();
+        Self { entries: Compact::new(hash), rounds, limit }
+    }
+
+    /// A SYN-ACK is about to be sent for the first time, to a flow that is not in the table.
+    pub(super) fn insert(
+        &mut self,
+        now: Instant,
+        flow: K,
+        state: HalfOpen,
+    ) -> Result<(), TableFull> {
+        if self.entries.len() >= self.limit {
+            return Err(TableFull);
+        }
+        let state = HalfOpen { resent: 0, ..state };
+        let Round { queue, wait } = &mut self.rounds[0];
+        self.entries.insert(queue, Waiting { flow, state, until: now + *wait });
+        Ok(())
+    }
+
+    pub(super) fn get(&self, flow: &K) -> Option<&HalfOpen> {
+        Some(&self.entries.get(self.entries.find(flow)?).state)
+    }
+
+    /// When the SYN-ACK was sent, if it was sent once: what is sent twice measures no round trip (Karn's algorithm).
+    pub(super) fn sent_at(&self, flow: &K) -> Option<Instant> {
+        let entry = self.entries.get(self.entries.find(flow)?);
+        (entry.state.resent == 0).then(|| entry.until - self.rounds[0].wait)
+    }
+
+    /// The handshake is finished, or has failed.
+    pub(super) fn remove(&mut self, flow: &K) -> Option<HalfOpen> {
+        let number = self.entries.find(flow)?;
+        let round = usize::from(self.entries.get(number).state.resent);
+        Some(self.entries.remove(&mut self.rounds[round].queue, number).state)
+    }
+
+    /// Takes the next step for one entry whose time has come. To be called until it says `None`.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Due<K>> {
+        let is_due = |round: &Round| {
+            round.queue.first().is_some_and(|first| self.entries.get(first).until <= now)
+        };
+        let round = self.rounds.iter().position(is_due)?;
+        let number = self.rounds[round].queue.first()?;
+        let Some([this, next]) =
+            self.rounds.get_mut(round..).and_then(|rest| rest.first_chunk_mut())
+        else {
+            let Waiting { flow, state, .. } =
+                self.entries.remove(&mut self.rounds[round].queue, number);
+            return Some(Due::GivenUp(flow, state));
+        };
+        self.entries.take_off(&mut this.queue, number);
+        self.entries.append(&mut next.queue, number);
+        let entry = self.entries.get_mut(number);
+        entry.state.resent += 1;
+        entry.until = now + next.wait;
+        Some(Due::Resend(entry.flow, entry.state))
+    }
+
+    /// When the next step is due.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let first = |round: &Round| Some(self.entries.get(round.queue.first()?).until);
+        self.rounds.iter().filter_map(first).min()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+impl Offers {
+    /// A shift above 14 counts as 14 (RFC 7323, section 2.3).
+    pub(super) fn new(window_scale: Option<u8>, timestamps: bool, sack: bool) -> Self {
+        let shift = window_scale.map_or(NO_SCALE, |shift| shift.min(14));
+        Self(shift | u8::from(timestamps) << 4 | u8::from(sack) << 5)
+    }
+
+    pub(super) fn window_scale(self) -> Option<u8> {
+        Some(self.0 & NO_SCALE).filter(|&shift| shift != NO_SCALE)
+    }
+
+    pub(super) fn timestamps(self) -> bool {
+        self.0 & 1 << 4 != 0
+    }
+
+    pub(super) fn sack(self) -> bool {
+        self.0 & 1 << 5 != 0
+    }
+}
+
+struct Round {
+    queue: List,
+    wait: Duration,
+}
+
+#[derive(Clone, Copy)]
+struct Waiting<K> {
+    flow: K,
+    state: HalfOpen,
+    until: Instant,
+}
+
+impl<K: FlowKey> Entry for Waiting<K> {
+    type Key = K;
+
+    fn flow(&self) -> &K {
+        &self.flow
+    }
+}
+
+const NO_SCALE: u8 = 15;
+
+const _: () = assert!(bytes_per_flow::<Waiting<FlowKey4>>() <= 64);
+const _: () = assert!(bytes_per_flow::<Waiting<FlowKey6>>() <= 96);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn flow(port: u16) -> FlowKey4 {
+        FlowKey4 {
+            remote: [10, 0, 0, 1].into(),
+            local: [10, 0, 0, 2].into(),
+            remote_port: port,
+            local_port: 80,
+        }
+    }
+
+    fn state(number: u32) -> HalfOpen {
+        HalfOpen {
+            irs: Seq(number),
+            iss: Seq(number),
+            ts_recent: 0,
+            mss: 536,
+            offers: Offers::new(None, false, false),
+            resent: 0,
+        }
+    }
+
+    fn resent(number: u32, resent: u8) -> HalfOpen {
+        HalfOpen { resent, ..state(number) }
+    }
+
+    fn table(limit: usize, retries: u8) -> HalfOpenTable<FlowKey4> {
+        HalfOpenTable::new(FlowHash::new([1, 2]), limit, retries, SECOND, 5 * SECOND)
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn the_syn_ack_is_sent_again_with_doubled_waits() {
+        let mut table = table(10, 4);
+        table.insert(at(0), flow(1), state(1)).unwrap();
+        for (second, times) in [(1, 1), (3, 2), (7, 3), (12, 4)] {
+            assert_eq!(table.pop_due(at(second) - Duration::from_nanos(1)), None);
+            assert_eq!(table.next_deadline(), Some(at(second)));
+            assert_eq!(table.pop_due(at(second)), Some(Due::Resend(flow(1), resent(1, times))));
+            assert_eq!(table.pop_due(at(second)), None);
+        }
+        assert_eq!(table.pop_due(at(17)), Some(Due::GivenUp(flow(1), resent(1, 4))));
+        assert_eq!((table.get(&flow(1)), table.next_deadline(), table.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn no_retries_means_one_wait() {
+        let mut table = table(1, 0);
+        table.insert(at(0), flow(1), state(1)).unwrap();
+        assert_eq!(table.pop_due(at(1)), Some(Due::GivenUp(flow(1), state(1))));
+    }
+
+    #[test]
+    fn an_answer_ends_the_wait() {
+        let mut table = table(10, 3);
+        table.insert(at(7), flow(1), state(1)).unwrap();
+        table.insert(at(7), flow(2), state(2)).unwrap();
+        assert_eq!(table.sent_at(&flow(1)), Some(at(7)));
+        assert_eq!(table.remove(&flow(1)), Some(state(1)));
+        assert_eq!((table.remove(&flow(1)), table.sent_at(&flow(1))), (None, None));
+        assert_eq!(table.pop_due(at(8)), Some(Due::Resend(flow(2), resent(2, 1))));
+        assert_eq!(table.sent_at(&flow(2)), None, "which of the two was answered?");
+        assert_eq!(table.remove(&flow(2)), Some(resent(2, 1)));
+        assert_eq!(table.pop_due(at(100)), None);
+    }
+
+    #[test]
+    fn a_full_table_refuses() {
+        let mut table = table(1, 3);
+        assert_eq!(table.insert(at(0), flow(1), resent(1, 200)), Ok(()));
+        assert_eq!(table.insert(at(0), flow(2), state(2)), Err(TableFull));
+        assert_eq!(table.remove(&flow(1)), Some(state(1)));
+        assert_eq!(table.insert(at(0), flow(2), state(2)), Ok(()));
+    }
+
+    #[test]
+    fn offers_are_what_was_offered() {
+        for scale in [None, Some(0), Some(7), Some(14)] {
+            for (timestamps, sack) in [(false, false), (true, false), (false, true), (true, true)] {
+                let offers = Offers::new(scale, timestamps, sack);
+                assert_eq!(
+                    (offers.window_scale(), offers.timestamps(), offers.sack()),
+                    (scale, timestamps, sack)
+                );
+            }
+        }
+        assert_eq!(Offers::new(Some(15), false, false).window_scale(), Some(14));
+        assert_eq!(Offers::new(Some(255), false, false), Offers::new(Some(14), false, false));
+    }
+
+    proptest! {
+        /// The oracle is a list of flows, searched for the one that is due. Which of several comes first is open.
+        #[test]
+        fn every_entry_takes_its_steps_in_time(
+            limit in 0_usize..12, retries in 0_u8..5,
+            ops in prop::collection::vec((0_u8..6, 0_u16..16, 0_u64..4), 1..200),
+        ) {
+            let mut table = table(limit, retries);
+            let mut model: Vec<(Instant, u16, HalfOpen)> = vec![];
+            let mut now = Instant::ZERO;
+            for ((op, port, seconds), number) in ops.into_iter().zip(0..) {
+                now = now + Duration::from_secs(seconds);
+                let held = model.iter().position(|&(_, other, _)| other == port);
+                match (op, held) {
+                    (0..3, None) => {
+                        let became = table.insert(now, flow(port), state(number));
+                        prop_assert_eq!(became.is_ok(), model.len() < limit);
+                        if became.is_ok() {
+                            model.push((now + SECOND, port, state(number)));
+                        }
+                    }
+                    (3, _) => {
+                        let removed = held.map(|held| model.swap_remove(held).2);
+                        prop_assert_eq!(table.remove(&flow(port)), removed);
+                    }
+                    _ => while let Some(due) = table.pop_due(now) {
+                        let (Due::Resend(flow, state) | Due::GivenUp(flow, state)) = due;
+                        let held = model.iter().position(|&(_, port, _)| port == flow.remote_port).unwrap();
+                        let (until, port, before) = model.swap_remove(held);
+                        prop_assert!(until <= now, "early");
+                        let last = before.resent == retries;
+                        prop_assert_eq!(last, matches!(due, Due::GivenUp(..)));
+                        if !last {
+                            prop_assert_eq!(state, HalfOpen { resent: before.resent + 1, ..before });
+                            let wait = (SECOND * (1 << state.resent)).min(5 * SECOND);
+                            model.push((now + wait, port, state));
+                        }
+                    },
+                }
+                prop_assert_eq!(table.len(), model.len());
+                prop_assert_eq!(table.next_deadline(), model.iter().map(|&(until, ..)| until).min());
+                let held = model.iter().find(|&&(_, other, _)| other == port).map(|(.., state)| state);
+                prop_assert_eq!(table.get(&flow(port)), held);
+            }
+        }
+    }
+}
