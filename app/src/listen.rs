@@ -97,6 +97,10 @@ fn explain(
                 ours.join(", ")
             )
         }
+        _ if address.is_ipv6() => {
+            "IPv6 is not spoken here: give an IPv4 address, such as 0.0.0.0".to_owned()
+        }
+        ErrorKind::InvalidInput => "name a port from 1 to 65535".to_owned(),
         _ => error.to_string(),
     };
     io::Error::new(error.kind(), format!("cannot listen on {address} ({protocol}): {remedy}"))

@@ -90,7 +90,8 @@ impl Plan {
     }
 
     fn urls(&self) -> String {
-        let urls: Vec<String> = self.listen.iter().map(|address| self.url(address)).collect();
+        let mut urls: Vec<String> = self.listen.iter().map(|address| self.url(address)).collect();
+        urls.dedup();
         urls.join(" ")
     }
 

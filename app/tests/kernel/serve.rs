@@ -76,8 +76,8 @@ fn sixty_four_at_once_are_all_served() {
     fs::write(world.folder.join("file"), vec![1; 300_000]).expect("ours");
     let darner = world.darner(&format!("serve {}", world.folder.display()));
     let sizes = world.shell(&format!(
-        "seq 64 | xargs -P 64 -I_ curl --silent --fail --max-time 60 --output /dev/null \
-         --write-out '%{{size_download}}\\n' http://{DARNER}/file?_"
+        "seq 64 | xargs -P 64 -I@ curl --silent --fail --max-time 60 --output /dev/null \
+         --write-out '%{{size_download}}\\n' http://{DARNER}/file?@"
     ));
     let sizes: Vec<&str> = sizes.lines().collect();
     assert_eq!(sizes, ["300000"; 64]);
@@ -97,7 +97,8 @@ fn wrk_with_keep_alive_sees_no_error() {
 fn wrk_with_a_connection_per_request_sees_no_error() {
     let world = World::new("churn");
     let darner = world.darner("serve");
-    let printed = world.kernel(&format!("wrk -t1 -c16 -d4s -H Connection:close http://{DARNER}/"));
+    let printed =
+        world.shell(&format!("wrk -t1 -c16 -d4s -H 'Connection: close' http://{DARNER}/"));
     assert_no_errors(&printed);
     let stat = world.stat();
     assert!(stat["counters"]["tcpPassiveOpens"].as_u64() > Some(500), "{stat}");

@@ -123,3 +123,40 @@ fn darner_pings_the_kernel() {
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains("10 sent"), "{}", ended.stdout);
 }
+
+#[test]
+fn a_second_darner_on_the_same_tap_is_told() {
+    let world = World::new("second");
+    let first = world.darner("echo");
+    first.wait_for_line("Ctrl-C ends it");
+    let second = world.darner_unconfigured("echo").wait();
+    assert_eq!(second.status.code(), Some(3));
+    assert!(second.stderr.contains("exists already"), "{}", second.stderr);
+    assert!(first.stop().status.success());
+}
+
+#[test]
+fn a_second_interrupt_ends_darner_at_once() {
+    let world = World::new("interrupts");
+    let darner = world.darner("sink");
+    darner.wait_for_line("Ctrl-C ends it");
+    // A peer that reads nothing and closes nothing keeps the first interrupt waiting for its deadline.
+    let mut peer = world
+        .command("python3")
+        .args(["-c", &format!(
+            "import socket, time\ns = socket.create_connection(('{DARNER}', 9))\ns.send(b'x')\ntime.sleep(60)"
+        )])
+        .spawn()
+        .expect("python3");
+    assert!(eventually(Duration::from_secs(5), || world.stat()["counters"]["tcpPassiveOpens"] == 1));
+    let interrupt = || world.kernel(&format!("kill -INT {}", darner.id()));
+    interrupt();
+    std::thread::sleep(Duration::from_millis(300));
+    interrupt();
+    let ended = darner.wait();
+    assert_eq!(ended.status.code(), Some(130));
+    let sockets = std::fs::read_dir(&world.folder).expect("ours").count();
+    assert_eq!(sockets, 0, "the socket file is gone, too");
+    let _ = peer.kill();
+    let _ = peer.wait();
+}

@@ -130,14 +130,19 @@ impl World {
         self.kernel(&format!("ip link set {TAP} up"));
     }
 
-    /// What `darner stat --json` says of the darner that runs here.
+    /// What `darner stat --json` says of the darner that runs here; waits for one that is still starting.
     pub(crate) fn stat(&self) -> serde_json::Value {
-        let mut stat = self.command(env!("CARGO_BIN_EXE_darner"));
-        stat.args(["stat", "--json", "--device", &format!("tap:{TAP}")])
-            .env("XDG_RUNTIME_DIR", &self.folder);
-        let output = stat.output().expect("darner");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
+        let (mut answer, mut errors) = (None, String::new());
+        eventually(Duration::from_secs(5), || {
+            let mut stat = self.command(env!("CARGO_BIN_EXE_darner"));
+            stat.args(["stat", "--json", "--device", &format!("tap:{TAP}")])
+                .env("XDG_RUNTIME_DIR", &self.folder);
+            let output = stat.output().expect("darner");
+            errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            answer = serde_json::from_slice(&output.stdout).ok();
+            answer.is_some()
+        });
+        answer.unwrap_or_else(|| panic!("no answer: {errors}"))
     }
 
     /// Takes the kernel's end of the tap up or down.
