@@ -68,24 +68,28 @@ impl Connection {
         // The SYN is no data: it says nothing about the congestion window.
         let acked = ack.offset_from(self.snd.una.later(self.snd.iss + 1));
         let flight = self.flight();
-        self.release_up_to(ack);
+        self.release_up_to(cx, ack);
         self.snd.una = ack;
         self.snd.nxt = self.snd.nxt.later(ack);
         self.recover(cx, acked, flight);
         self.retries = 0;
         self.soft_error = None;
         self.rewind_timers(cx);
-        if self.socket.send.released() > 0 {
-            self.socket.raise(&mut cx.net.mailboxes, Readiness::WRITABLE);
-        }
     }
 
-    /// Gives what was acknowledged back to the application: the SYN and the FIN are not in the ring.
-    fn release_up_to(&mut self, ack: Seq) {
-        let first = self.seq_at(self.socket.send.released());
-        if ack.follows(first) {
-            let position = self.position_of(ack);
-            self.socket.send.release(position);
+    /// Gives what was acknowledged back to the application: the SYN and the FIN are not in the ring. An application that
+    /// found the ring full is told once half of it is free, not at every ACK.
+    fn release_up_to(&mut self, cx: &mut Context<'_>, ack: Seq) {
+        let first = self.socket.send.released();
+        if !ack.follows(self.seq_at(first)) {
+            return;
+        }
+        let position = self.position_of(ack);
+        let tail = self.socket.send.tail().position;
+        let half = self.socket.send.limit() as u64 / 2;
+        self.socket.send.release(position);
+        if tail - first > half && tail.saturating_sub(position) <= half {
+            self.socket.raise(&mut cx.net.mailboxes, Readiness::WRITABLE);
         }
     }
 
@@ -178,3 +182,87 @@ impl Connection {
 
 /// An echo older than this is no round trip.
 const ECHO_MAX_MS: u32 = 300_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::TcpConfig;
+    use crate::tcp::harness::Harness;
+
+    #[test]
+    fn an_application_is_told_when_half_of_the_ring_is_free() {
+        let config = TcpConfig { send_buffer: 8000, ..Harness::plain() };
+        let mut t = Harness::connected_with(&config);
+        let took = |t: &mut Harness| t.stream().words().take_events();
+        assert!(took(&mut t).contains(Readiness::WRITABLE));
+        assert_eq!(t.write(9000), 8000);
+        t.sent();
+        t.input("A 1 ack 3001").unwrap();
+        assert_eq!(took(&mut t), Readiness::empty());
+        t.input("A 1 ack 4001").unwrap();
+        assert_eq!(took(&mut t), Readiness::WRITABLE);
+        t.input("A 1 ack 8001").unwrap();
+        assert_eq!(took(&mut t), Readiness::empty());
+    }
+
+    #[test]
+    fn a_round_trip_is_measured_by_what_was_sent_once() {
+        let mut t = Harness::connected();
+        t.write(100);
+        t.at(50);
+        t.input("A 1 ack 101").unwrap();
+        let measured = t.connection(|c| c.rtt.srtt()).unwrap();
+        assert!((6..8).contains(&measured.as_millis()), "1/8 of 50 ms: {measured:?}");
+        t.write(100);
+        t.at(1000);
+        assert_ne!(t.sent(), [""; 0]);
+        t.input("A 1 ack 201").unwrap();
+        assert_eq!(
+            t.connection(|c| c.rtt.srtt()),
+            Some(measured),
+            "which of the two is acknowledged?"
+        );
+    }
+
+    #[test]
+    fn a_timestamp_tells_which_of_two_was_acknowledged() {
+        let mut t = Harness::connecting(&TcpConfig::default());
+        t.sent();
+        t.input("SA 0 ack 1 mss 1000 ts 1:0").unwrap();
+        t.sent();
+        t.write(100);
+        let first = t.last().options.timestamps.unwrap().value;
+        t.at(1000);
+        t.sent();
+        t.input(&format!("A 1 ack 101 ts 2:{}", first.wrapping_add(920))).unwrap();
+        let measured = t.connection(|c| c.rtt.srtt()).unwrap();
+        assert!((9..12).contains(&measured.as_millis()), "1/8 of 80 ms: {measured:?}");
+    }
+
+    #[test]
+    fn an_older_segment_does_not_change_the_window() {
+        let mut t = Harness::connected();
+        t.input("PA 1+10 ack 1 win 5000").unwrap();
+        t.input("A 11 ack 1 win 4000").unwrap();
+        t.connection(|c| assert_eq!(c.snd.wnd, 4000));
+        t.write(100);
+        t.input("A 11 ack 101 win 3000").unwrap();
+        t.connection(|c| assert_eq!(c.snd.wnd, 3000));
+        // From before: an older acknowledgement with another window.
+        t.input("A 11 ack 1 win 9000").unwrap();
+        t.connection(|c| assert_eq!(c.snd.wnd, 3000));
+    }
+
+    #[test]
+    fn a_window_that_shrinks_is_survived() {
+        let mut t = Harness::connected();
+        t.write(5000);
+        assert_eq!(t.sent().len(), 5);
+        t.input("A 1 ack 1001 win 500").unwrap();
+        t.at(300);
+        assert_eq!(t.sent(), ["A 1001+1000 ack 1"]);
+        t.input("A 1 ack 5001 win 500").unwrap();
+        t.write(100);
+        assert_eq!(t.sent(), ["PA 5001+100 ack 1"]);
+    }
+}

@@ -52,6 +52,8 @@ pub(super) struct Connection {
     pub(super) reassembly: Option<Box<Reassembly>>,
     /// When the peer was last heard.
     pub(super) heard_at: Instant,
+    /// When we last sent something new.
+    pub(super) sent_at: Instant,
     pub(super) wheel: WheelEntry,
     pub(super) totals: Totals,
 }
@@ -290,6 +292,7 @@ impl Connection {
             deadlines: Deadlines::NONE,
             reassembly: None,
             heard_at: cx.now(),
+            sent_at: cx.now(),
             wheel: WheelEntry::NONE,
             totals: Totals::default(),
         };

@@ -42,10 +42,11 @@ impl Tcp {
         }
         if entry.is_reopened_by(segment) {
             // Its numbers lie beyond all that the old connection used (RFC 1122, section 4.2.2.13).
-            self.time_wait.remove(flow);
-            let begun = self.arrive_in_listen(net, flow, segment, Some(entry.snd_nxt + REOPEN_GAP));
-            if let Some(begun) = begun {
-                return begun;
+            let at_least = Some(entry.snd_nxt + REOPEN_GAP);
+            if let Some(begun) = self.arrive_in_listen(net, flow, segment, at_least) {
+                begun?;
+                self.time_wait.remove(flow);
+                return Ok(());
             }
         }
         let fin = segment.has(Flags::FIN);

@@ -61,6 +61,9 @@ impl Connection {
                 self.deliver_with(queue, payload);
             }
         }
+        if self.socket.receive.is_shut() {
+            cx.net.metrics.count_drop(Drop::TcpReceiveShut);
+        }
         self.socket.receive.publish();
         if self.rcv.nxt != before {
             self.schedule_ack(cx, filled_a_gap);

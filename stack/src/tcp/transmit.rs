@@ -1,5 +1,6 @@
 //! What is sent when: new data within the windows, the FIN behind it, and the ACK that nothing else has carried.
 
+use super::congestion::Congestion;
 use super::connection::{Connection, Context, Owed};
 use super::emit::NotSent;
 use crate::time::Instant;
@@ -37,6 +38,11 @@ impl Connection {
     }
 
     fn transmit_data(&mut self, cx: &mut Context<'_>) -> Result<(), NotSent> {
+        if !self.is_outstanding() && self.has_unsent() {
+            // What the window has grown to says little about the path after a pause.
+            let idle = cx.now().since(self.sent_at);
+            self.congestion.on_idle(idle, self.rtt.rto());
+        }
         while let Some(next) = self.next_segment() {
             if cx.net.outbox_room() < OUTBOX_RESERVE {
                 return Err(NotSent);
@@ -55,6 +61,7 @@ impl Connection {
             self.deadlines.retransmit = Instant::FAR_FUTURE;
             self.probe_backoff = 0;
         }
+        self.sent_at = cx.now();
         let end = seq + next.len + u32::from(next.flags.contains(Flags::FIN));
         if next.len < u32::from(self.snd.mss) {
             self.snd.small = end;
@@ -186,6 +193,21 @@ mod tests {
             4,
             "two for what left the network, two because the window opens"
         );
+    }
+
+    #[test]
+    fn after_a_pause_the_window_is_small_again() {
+        let mut t = Harness::connected();
+        for round in 0..20 {
+            t.write(20_000);
+            t.input(&format!("A 1 ack {}", 20_000 * round + 10_001)).unwrap();
+            t.input(&format!("A 1 ack {}", 20_000 * (round + 1) + 1)).unwrap();
+        }
+        t.sent();
+        assert!(t.connection(|c| c.congestion_window()) > 20_000);
+        t.at(100_000);
+        t.write(30_000);
+        assert_eq!(t.sent().len(), 10);
     }
 
     #[test]

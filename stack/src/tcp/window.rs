@@ -86,3 +86,74 @@ impl Connection {
         i32::try_from(step).unwrap_or(i32::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::tcp::TcpConfig;
+    use crate::tcp::harness::Harness;
+
+    const BUFFER: usize = 8000;
+
+    fn full() -> Harness {
+        let config = TcpConfig { receive_buffer: BUFFER, ..Harness::plain() };
+        let mut t = Harness::connected_with(&config);
+        for part in 0..8 {
+            t.input(&format!("A {}+1000 ack 1", 1 + part * 1000)).unwrap();
+        }
+        assert_eq!(t.emitted().last().unwrap().window, 0);
+        t
+    }
+
+    #[test]
+    fn the_window_is_the_room_that_is_left() {
+        let config = TcpConfig { receive_buffer: BUFFER, ..Harness::plain() };
+        let mut t = Harness::connected_with(&config);
+        t.input("A 1+1000 ack 1").unwrap();
+        t.input("A 1001+1000 ack 1").unwrap();
+        assert_eq!(t.last().window, 6000);
+    }
+
+    #[test]
+    fn a_closed_window_opens_by_a_full_segment_and_not_before() {
+        let mut t = full();
+        t.read(999).unwrap();
+        t.application();
+        assert_eq!(t.sent(), [""; 0]);
+        t.read(1).unwrap();
+        let update = t.last();
+        assert_eq!((update.text.as_str(), update.window), ("A 1 ack 8001", 1000));
+    }
+
+    #[test]
+    fn an_open_window_is_updated_by_two_segments() {
+        let mut t = full();
+        t.read(2000).unwrap();
+        assert_eq!(t.last().window, 2000);
+        t.read(1999).unwrap();
+        assert_eq!(t.sent(), [""; 0]);
+        t.read(1000).unwrap();
+        assert_eq!(t.last().window, 4999);
+    }
+
+    #[test]
+    fn a_probe_of_a_window_that_has_opened_a_little_is_not_invited_to_more() {
+        let mut t = full();
+        t.read(999).unwrap();
+        t.input("A 8001+1 ack 1").unwrap();
+        let answer = t.last();
+        assert_eq!((answer.text.as_str(), answer.window), ("A 1 ack 8001", 0));
+    }
+
+    #[test]
+    fn windows_are_scaled_as_agreed() {
+        let config =
+            TcpConfig { receive_buffer: 1 << 20, timestamps: false, ..TcpConfig::default() };
+        let mut t = Harness::connecting(&config);
+        assert_eq!(t.last().window, u16::MAX, "not on the SYN");
+        t.input("SA 0 ack 1 mss 1000 wscale 7 win 1000").unwrap();
+        assert_eq!(t.last().window, 1 << 15);
+        t.connection(|c| assert_eq!(c.snd.wnd, 1000));
+        t.input("A 1 ack 1 win 1000").unwrap();
+        t.connection(|c| assert_eq!(c.snd.wnd, 128_000));
+    }
+}
