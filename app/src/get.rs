@@ -26,14 +26,13 @@ use output::Output;
 pub(crate) fn run(settings: &Settings, options: &GetOptions) -> Result<(), Failure> {
     let url = parse(&options.url)?;
     let (ask, asked) = unbounded();
-    let (tell, told) = bounded(EVENTS);
     // The first core fetches; others have nothing to do.
     let running = Running::start(settings, |index| {
-        Box::new(Fetcher::new((index == 0).then(|| (asked.clone(), tell.clone()))))
+        Box::new(Fetcher::new((index == 0).then(|| asked.clone())))
     })?;
     let outcome = running.stack().waker(0).map_or_else(
         || Err(Failure::failed("the stack has no core")),
-        |waker| Download { options, running: &running, ask, told, waker }.follow(url),
+        |waker| Download { options, running: &running, ask, waker }.follow(url),
     );
     running.stop()?;
     outcome
@@ -47,17 +46,18 @@ struct Download<'a> {
     options: &'a GetOptions,
     running: &'a Running,
     ask: Sender<Request>,
-    told: Receiver<Event>,
     waker: Waker,
 }
 
 impl Download<'_> {
     fn follow(&self, mut url: Url) -> Result<(), Failure> {
         for _ in 0..=self.options.max_redirects {
-            let head = self.request(&url)?;
+            let (head, events) = self.request(&url)?;
             match redirect(&url, &head)? {
                 Some(next) => url = next,
-                None if (200..300).contains(&head.status) => return self.save(&url, &head),
+                None if (200..300).contains(&head.status) => {
+                    return self.save(&url, &head, &events);
+                }
                 None => {
                     let ResponseHead { status, reason, .. } = head;
                     return Err(Failure::failed(format_args!(
@@ -73,14 +73,15 @@ impl Download<'_> {
     }
 
     /// Asks each address of the server until one answers.
-    fn request(&self, url: &Url) -> Result<ResponseHead, Failure> {
+    fn request(&self, url: &Url) -> Result<(ResponseHead, Receiver<Event>), Failure> {
         let mut last = None;
         for address in resolve(url)? {
-            let request = Request { address, head: head_of(url).into_bytes() };
+            let (tell, told) = bounded(EVENTS);
+            let request = Request { address, head: head_of(url).into_bytes(), events: tell };
             self.ask.send(request).map_err(|_| stopped())?;
             self.waker.wake();
-            match self.next_event(url)? {
-                Event::Head(head) => return Ok(head),
+            match self.next_event(url, &told)? {
+                Event::Head(head) => return Ok((head, told)),
                 Event::Failed(error) => last = Some((address, error)),
                 Event::Content(_) | Event::End => return Err(stopped()),
             }
@@ -93,10 +94,15 @@ impl Download<'_> {
         })
     }
 
-    fn save(&self, url: &Url, head: &ResponseHead) -> Result<(), Failure> {
+    fn save(
+        &self,
+        url: &Url,
+        head: &ResponseHead,
+        events: &Receiver<Event>,
+    ) -> Result<(), Failure> {
         let mut output = Output::open(self.options, head.length)?;
         loop {
-            match self.next_event(url)? {
+            match self.next_event(url, events)? {
                 Event::Content(bytes) => output.write(&bytes)?,
                 Event::End => return output.finish(),
                 Event::Failed(error) => {
@@ -110,10 +116,10 @@ impl Download<'_> {
         }
     }
 
-    fn next_event(&self, url: &Url) -> Result<Event, Failure> {
+    fn next_event(&self, url: &Url, events: &Receiver<Event>) -> Result<Event, Failure> {
         let patience = Duration::from_secs(self.options.timeout);
         let event = select! {
-            recv(self.told) -> event => event.map_err(|_| stopped())?,
+            recv(events) -> event => event.map_err(|_| stopped())?,
             recv(self.running.signals()) -> _ => return Err(Failure::failed("interrupted")),
             default(patience) => return Err(Failure::failed(format_args!(
                 "{url}: nothing has arrived for {} s; --timeout waits longer",

@@ -8,10 +8,11 @@ use darner::{Application, Core, Readiness, TcpStream, Token};
 
 use crate::http::client::{Piece, ResponseHead, ResponseReader};
 
-/// What to fetch: from whom, and the request's head.
+/// What to fetch: from whom, the request's head, and whom to tell. A new request ends the one before.
 pub(crate) struct Request {
     pub(crate) address: SocketAddr,
     pub(crate) head: Vec<u8>,
+    pub(crate) events: Sender<Event>,
 }
 
 /// What happened, in this order: a head, content, the end; or a failure at any time, which is the last.
@@ -24,7 +25,9 @@ pub(crate) enum Event {
 
 /// Fetches what it is asked for. Waits with reading while the channel of events is full.
 pub(crate) struct Fetcher {
-    channels: Option<(Receiver<Request>, Sender<Event>)>,
+    requests: Option<Receiver<Request>>,
+    /// Whom the last request wants to be told.
+    events: Option<Sender<Event>>,
     fetch: Option<Fetch>,
     /// What the channel had no room for.
     held: Option<Event>,
@@ -43,12 +46,14 @@ const CONNECTION: Token = Token(0);
 const STEPS_AT_ONCE: usize = 64;
 
 impl Fetcher {
-    pub(crate) fn new(channels: Option<(Receiver<Request>, Sender<Event>)>) -> Self {
-        Self { channels, fetch: None, held: None }
+    /// A core without a channel of requests fetches nothing.
+    pub(crate) fn new(requests: Option<Receiver<Request>>) -> Self {
+        Self { requests, events: None, fetch: None, held: None }
     }
 
     fn begin(&mut self, core: &mut Core<'_>, request: Request) {
         self.held = None;
+        self.events = Some(request.events);
         match core.connect(request.address, CONNECTION) {
             Ok(stream) => {
                 let reader = ResponseReader::new();
@@ -82,13 +87,13 @@ impl Fetcher {
 
     /// Whether the channel had room; else the event is held.
     fn tell(&mut self, event: Event) -> bool {
-        let Some((_, events)) = &self.channels else { return true };
+        let Some(events) = &self.events else { return true };
         match events.try_send(event) {
             Err(TrySendError::Full(event)) => {
                 self.held = Some(event);
                 false
             }
-            // The main thread has lost interest; there will be no further request.
+            // The main thread has lost interest in this request.
             Ok(()) | Err(TrySendError::Disconnected(_)) => true,
         }
     }
@@ -137,7 +142,7 @@ impl Application for Fetcher {
 
     /// There is a request, or room for events.
     fn woken(&mut self, core: &mut Core<'_>) {
-        let request = self.channels.as_ref().and_then(|(requests, _)| requests.try_recv().ok());
+        let request = self.requests.as_ref().and_then(|requests| requests.try_recv().ok());
         if let Some(request) = request {
             self.begin(core, request);
         }

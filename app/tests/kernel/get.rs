@@ -29,7 +29,8 @@ fn get_fetches_from_nginx() {
         .expect("nginx");
     let darner = world.darner(&format!("get http://{KERNEL}/file --output {folder}/got"));
     let ended = darner.wait();
-    let _ = nginx.kill();
+    // Asked to, it takes its workers along.
+    world.kernel(&format!("kill -TERM {}", nginx.id()));
     let _ = nginx.wait();
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
     assert!(fs::read(world.folder.join("got")).expect("get wrote it") == bytes);
