@@ -40,6 +40,8 @@ mod window;
 mod harness;
 #[cfg(test)]
 mod pair;
+#[cfg(test)]
+mod states;
 
 use std::sync::Arc;
 
