@@ -106,6 +106,8 @@ impl Connection {
     pub(super) fn recover(&mut self, cx: &mut Context<'_>, acked: u32, flight: u32) {
         self.recovery.duplicates = 0;
         if !self.recovery.active {
+            // Once passed, the point follows closely: half the circle further on it would seem to lie ahead.
+            self.recovery.point = self.recovery.point.later(self.snd.una - 1);
             self.congestion.on_ack(acked, flight);
         } else if self.snd.una.at_or_after(self.recovery.point) {
             self.recovery.active = false;
@@ -285,6 +287,20 @@ mod tests {
         t.input("A 1 ack 1").unwrap();
         t.input("A 1 ack 1").unwrap();
         assert_eq!(t.sent(), ["A 10001+1000 ack 1", "PA 11001+1000 ack 1"]);
+    }
+
+    /// RFC 6582's `recover` must not stay so far behind that it seems to lie ahead.
+    #[test]
+    fn a_loss_is_repaired_after_two_gigabytes_without_one() {
+        let mut t = Harness::connected();
+        t.connection(|c| c.recovery.point = c.snd.una - ((1 << 31) - 1500));
+        t.write(2000);
+        t.input("A 1 ack 1001").unwrap();
+        t.input("A 1 ack 2001").unwrap();
+        t.write(10_000);
+        t.sent();
+        t.burst(&["A 1 ack 2001"; 3]);
+        assert_eq!(t.sent(), ["A 2001+1000 ack 1"]);
     }
 
     #[test]
