@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::arrive::{Step, done, dropped};
 use super::connection::{Connection, Context};
 use super::isn::timestamp;
+use super::rtt::samples_per_round;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::{Event, State};
@@ -116,7 +117,9 @@ impl Connection {
         if let Some(timestamps) = segment.timestamps().filter(|_| enabled) {
             let elapsed = timestamp(cx.now(), self.timestamps.offset).wrapping_sub(timestamps.echo);
             if elapsed < ECHO_MAX_MS {
-                self.rtt.sample(&limits, Duration::from_millis(elapsed.max(1).into()), 1);
+                let round_trip = Duration::from_millis(elapsed.max(1).into());
+                let per_round = samples_per_round(self.flight(), self.snd.mss.into());
+                self.rtt.sample(&limits, round_trip, per_round);
             }
         }
     }

@@ -303,6 +303,22 @@ mod tests {
         assert_eq!(t.sent(), ["A 2001+1000 ack 1"]);
     }
 
+    /// RFC 7323, appendix G: ten segments in flight give five samples per round trip, which weigh a fifth each.
+    #[test]
+    fn samples_by_timestamp_weigh_by_how_many_there_are() {
+        let mut t =
+            Harness::connecting(&TcpConfig { window_scaling: false, ..TcpConfig::default() });
+        let clock = t.last().options.timestamps.unwrap().value;
+        t.at(100).input(&format!("SA 0 ack 1 mss 1012 ts 1:{clock}")).unwrap();
+        assert_eq!(t.connection(|c| c.rtt.srtt()).unwrap().as_millis(), 100);
+        t.write(10_000);
+        let dup = format!("A 1 ack 1 ts 2:{}", clock + 100);
+        t.burst(&[dup.as_str(); 3]);
+        t.at(300).input(&format!("A 1 ack 3001 ts 3:{}", clock + 100)).unwrap();
+        let srtt = t.connection(|c| c.rtt.srtt()).unwrap();
+        assert_eq!(srtt.as_micros() / 100, 1025, "100 ms, and a fortieth of the way to 200 ms");
+    }
+
     #[test]
     fn duplicates_of_what_was_sent_again_repair_nothing() {
         let mut t = Harness::connected();
