@@ -38,10 +38,12 @@ impl Connection {
     }
 
     fn transmit_data(&mut self, cx: &mut Context<'_>) -> Result<(), NotSent> {
-        if !self.is_outstanding() && self.has_unsent() {
-            // What the window has grown to says little about the path after a pause.
-            let idle = cx.now().since(self.sent_at);
+        let idle = cx.now().since(self.sent_at);
+        if idle >= self.rtt.rto() && !self.is_outstanding() && self.has_unsent() {
+            // What the window has grown to says little about the path after a pause. A pause counts once, even if
+            // the peer's window is still closed.
             self.congestion.on_idle(idle, self.rtt.rto());
+            self.sent_at = cx.now();
         }
         while let Some(next) = self.next_segment() {
             if cx.net.outbox_room() < OUTBOX_RESERVE {
@@ -193,6 +195,21 @@ mod tests {
             4,
             "two for what left the network, two because the window opens"
         );
+    }
+
+    #[test]
+    fn a_pause_counts_once() {
+        let mut t = Harness::connected();
+        t.write(30_000);
+        (2..30).step_by(2).for_each(|n| t.input(&format!("A 1 ack {n}001")).unwrap());
+        t.input("A 1 ack 30001 win 0").unwrap();
+        assert_eq!(t.sent().len(), 30);
+        t.at(250).write(60_000);
+        for _ in 0..5 {
+            t.input("A 1 ack 30001 win 0").unwrap();
+        }
+        t.input("A 1 ack 30001").unwrap();
+        assert_eq!(t.sent().len(), 20, "half of forty");
     }
 
     #[test]
