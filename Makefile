@@ -29,7 +29,7 @@ lint: deps
 	$(HIDDEN) $(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
-	shellcheck hugepages.sh scripts/* .ci/run
+	shellcheck hugepages.sh scripts/* .ci/run app/tests/hugepages/fake/*
 
 # The protocol without DPDK: it must build and pass where libdpdk was never heard of.
 test-hidden: deps
