@@ -211,7 +211,7 @@ Examples:
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Device and stack")]
 pub(crate) struct StackOptions {
-    /// A configuration file.
+    /// A configuration file; darner.toml in the sources shows all that it can say.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// tap:NAME, memif:server, memif:client, af_packet:IF, af_xdp:IF, pci:ADDRESS, or vdev:DEVARGS in DPDK's words;

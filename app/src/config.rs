@@ -1,30 +1,4 @@
-//! The configuration file, `darner.toml`.
-//!
-//! ```toml
-//! device = "tap:dtap0"
-//! address = "10.0.0.2/24"          # or a list
-//! gateway = "10.0.0.1"
-//! cores = "1"                      # CPUs, such as "0,2-3"
-//! idle = "sleep"                   # "spin", "yield"
-//! huge-pages = "auto"              # "always", "never"
-//! mtu = 1500
-//! receive-buffer = "1MiB"
-//! send-buffer = "1MiB"
-//! pcap = "packets.pcap"
-//! stat-socket = "/run/darner.sock"
-//!
-//! [serve]
-//! listen = "0.0.0.0:80"            # or a list
-//! folder = "/srv/www"
-//! max-body = "16GiB"
-//! disk-threads = 2
-//!
-//! [echo]
-//! listen = "0.0.0.0:7"
-//!
-//! [sink]
-//! listen = "0.0.0.0:9"
-//! ```
+//! The configuration file, `darner.toml`. `app/darner.toml` shows all of it.
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -154,18 +128,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documented_file_is_read_whole() {
-        let file = include_str!("config.rs")
-            .lines()
-            .skip_while(|line| *line != "//! ```toml")
-            .skip(1)
-            .take_while(|line| *line != "//! ```")
-            .map(|line| line.trim_start_matches("//!"))
-            .fold(String::new(), |text, line| text + line + "\n");
-        let config = ConfigFile::parse(&file).unwrap();
+    fn the_example_says_the_defaults() {
+        let example = include_str!("../darner.toml");
+        let config = ConfigFile::parse(example).unwrap();
         assert_eq!(config.device.unwrap().0.to_string(), "tap:dtap0");
         assert_eq!(config.serve.max_body.unwrap().0, ByteSize::gib(16));
         assert_eq!(config.sink.listen.0, ["0.0.0.0:9".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_the_example_leaves_out_can_be_said() {
+        let example = include_str!("../darner.toml");
+        let settings = example.lines().map(|line| match line.strip_prefix("# ") {
+            Some(setting) if setting.contains(" = ") => setting,
+            _ => line,
+        });
+        let config = ConfigFile::parse(&settings.collect::<Vec<_>>().join("\n")).unwrap();
+        assert_eq!(config.cores.unwrap().0, CpuList(vec![1]));
+        assert_eq!(config.serve.folder.unwrap(), Path::new("/srv/www"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use pmd::dpdk::{Device, DeviceConfig, Eal, Memory};
+use pmd::dpdk::{Device, DeviceConfig, Eal, Error, Memory};
 use pmd::{QueuePair, pcap};
 
 use crate::failure::Failure;
@@ -28,10 +28,10 @@ impl OpenDevice {
             .huge_pages(settings.huge_pages.into())
             .devices([&settings.device])
             .start()
-            .map_err(Failure::start)?;
+            .map_err(|error| explain(&error))?;
         let config = DeviceConfig { queues, mtu: settings.stack.mtu, ..DeviceConfig::default() };
         let (device, pairs) =
-            Device::open(eal, &settings.device, &config).map_err(Failure::start)?;
+            Device::open(eal, &settings.device, &config).map_err(|error| explain(&error))?;
         let mut open = Self { device, memory: eal.memory(), recordings: Vec::new() };
         let mut queues = Queues::new();
         for (index, pair) in pairs.into_iter().enumerate() {
@@ -76,6 +76,17 @@ impl OpenDevice {
     }
 }
 
+/// The error with its remedy in this program's words, where its own are those of the library.
+fn explain(error: &Error) -> Failure {
+    match error {
+        Error::NoHugePages { needed_mib, free_mib } => Failure::start(format_args!(
+            "huge pages: {needed_mib} MiB are needed and {free_mib} MiB are free: reserve them with `./hugepages.sh \
+             reserve {needed_mib}M`, or leave out --huge"
+        )),
+        other => Failure::start(other),
+    }
+}
+
 fn numbered(path: &Path, index: usize) -> PathBuf {
     if index == 0 {
         return path.to_owned();
@@ -83,4 +94,25 @@ fn numbered(path: &Path, index: usize) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{index}"));
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_huge_pages_have_a_remedy() {
+        let failure =
+            format!("{:?}", explain(&Error::NoHugePages { needed_mib: 256, free_mib: 4 }));
+        assert!(
+            failure.contains("hugepages.sh reserve 256M") && failure.contains("--huge"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn every_core_has_a_recording_of_its_own() {
+        assert_eq!(numbered(Path::new("a.pcap"), 0), Path::new("a.pcap"));
+        assert_eq!(numbered(Path::new("a.pcap"), 2), Path::new("a.pcap.2"));
+    }
 }

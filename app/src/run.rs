@@ -28,6 +28,8 @@ pub(crate) struct Running {
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// How often a waiting program looks whether its stack still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often it looks whether somebody else uses our addresses.
+const LOOKS_PER_SNAPSHOT: u64 = 10;
 
 impl Running {
     /// Opens the device, starts the stack with one application per core, and says so.
@@ -58,9 +60,15 @@ impl Running {
 
     /// Waits until the user or the stack wants an end.
     pub(crate) fn wait(&self) {
-        while self.signals.recv_timeout(LOOK_EVERY).is_err() {
-            if self.stack.is_finished() {
+        let mut conflicts = Conflicts::default();
+        for look in 1_u64.. {
+            if self.signals.recv_timeout(LOOK_EVERY).is_ok() || self.stack.is_finished() {
                 return;
+            }
+            if look.is_multiple_of(LOOKS_PER_SNAPSHOT)
+                && let Some(warning) = conflicts.news(&self.stack.snapshot())
+            {
+                eprintln!("{warning}");
             }
         }
     }
@@ -99,6 +107,24 @@ impl Running {
         let outcome = stack.join();
         self.device.close();
         outcome.map_err(Failure::failed)
+    }
+}
+
+/// What we know of others who use our addresses.
+#[derive(Default)]
+struct Conflicts {
+    told: u64,
+}
+
+impl Conflicts {
+    /// A warning, if there were more since the last.
+    fn news(&mut self, snapshot: &Snapshot) -> Option<String> {
+        let count = snapshot.counter(Counter::ArpConflicts);
+        let is_news = count > self.told;
+        self.told = count;
+        is_news.then(|| {
+            format!("warning: another station uses an address of ours ({count} ARP packets so far): give one of the two another")
+        })
     }
 }
 

@@ -142,9 +142,7 @@ impl Session {
             self.sent += len;
             moved += self.count_out(len, site)?;
         }
-        // An idle connection holds no buffer.
-        self.unsent = Vec::new();
-        self.sent = 0;
+        self.give_buffer_back(site);
         while moved < TURN && !self.connection.content().is_empty() {
             let len = stream.write(self.connection.content())?;
             self.connection.content_sent(len);
@@ -152,6 +150,17 @@ impl Session {
         }
         self.watch(site.now());
         Ok(moved)
+    }
+
+    /// An idle connection holds no buffer: the core keeps one for whoever writes next.
+    fn give_buffer_back(&mut self, site: &mut Site) {
+        self.sent = 0;
+        self.unsent.clear();
+        if self.unsent.capacity() > site.buffer.capacity() {
+            site.buffer = std::mem::take(&mut self.unsent);
+        } else {
+            self.unsent = Vec::new();
+        }
     }
 
     fn count_out(&mut self, len: usize, site: &mut Site) -> io::Result<usize> {
@@ -169,6 +178,9 @@ impl Session {
             self.ending = Ending::PeerFinished;
             self.connection.input_ended();
             return Ok(0);
+        }
+        if self.unsent.capacity() == 0 {
+            self.unsent = std::mem::take(&mut site.buffer);
         }
         let used = self.connection.receive(input, site, &mut self.unsent);
         stream.consume(used);

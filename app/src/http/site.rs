@@ -11,6 +11,8 @@ pub(crate) struct Site {
     pub(crate) content: Content,
     pub(crate) limits: Limits,
     pub(crate) tally: Tally,
+    /// An empty buffer with room for a response, between two connections.
+    pub(crate) buffer: Vec<u8>,
     page: Page,
     clock: Clock,
 }
@@ -73,7 +75,14 @@ impl Site {
         now: Instant,
         wall: SystemTime,
     ) -> Self {
-        Self { content, limits, tally: Tally::default(), page, clock: Clock::new(now, wall) }
+        Self {
+            content,
+            limits,
+            tally: Tally::default(),
+            buffer: Vec::new(),
+            page,
+            clock: Clock::new(now, wall),
+        }
     }
 
     /// Tells the site what time it is.

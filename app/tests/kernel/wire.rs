@@ -63,6 +63,7 @@ fn an_address_in_use_is_noticed_and_named() {
         stat["counters"]["arpConflicts"].as_u64().is_some_and(|count| count > 0)
     });
     assert!(noticed, "{}", world.stat());
+    darner.wait_for_line("another station uses an address of ours");
     darner.stop();
 }
 
@@ -159,4 +160,34 @@ fn a_second_interrupt_ends_darner_at_once() {
     assert_eq!(sockets, 0, "the socket file is gone, too");
     let _ = peer.kill();
     let _ = peer.wait();
+}
+
+#[test]
+fn a_download_under_way_does_not_hold_up_the_end() {
+    let world = World::new("end");
+    std::fs::write(world.folder.join("big"), vec![7; 50_000_000]).expect("disk space");
+    let darner = world.darner(&format!("serve {}", world.folder.display()));
+    darner.wait_for_line("Ctrl-C ends it");
+    let mut curl = world
+        .command("curl")
+        .args([
+            "--silent",
+            "--limit-rate",
+            "1M",
+            "--output",
+            "/dev/null",
+            &format!("http://{DARNER}/big"),
+        ])
+        .spawn()
+        .expect("curl");
+    assert!(eventually(Duration::from_secs(5), || world.stat()["counters"]["tcpPassiveOpens"] == 1));
+    let before = std::time::Instant::now();
+    let ended = darner.stop();
+    assert!(
+        ended.status.success() && before.elapsed() < Duration::from_secs(6),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("served 1 connections, 1 requests"), "{}", ended.stderr);
+    assert!(!curl.wait().expect("curl runs").success(), "curl is told that the file is not whole");
 }
