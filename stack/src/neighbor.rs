@@ -225,7 +225,7 @@ pub(crate) enum Action {
     /// Send an IP packet that waited.
     Send(MacAddr, Frame),
     /// The next hop of a packet that waited does not answer: tell who sent it.
-    Unreachable(Ipv4Addr, Frame),
+    Unreachable(Frame),
 }
 
 /// A neighbour, as `darner stat` shows it.

@@ -34,7 +34,6 @@ pub(crate) struct Wheel<T> {
     tick: u64,
     /// A slot above level 0 that begins at `tick` and still holds timers that must be moved down.
     cascading: Option<Place>,
-    len: usize,
 }
 
 /// Names one armed timer. Once the timer has fired or was cancelled the key is stale: it names
@@ -53,13 +52,7 @@ impl<T: Copy> Wheel<T> {
     /// An empty wheel that stands at the epoch.
     pub(crate) fn new() -> Self {
         const EMPTY: Level = Level { occupied: 0, slots: [List::EMPTY; SLOTS] };
-        Self {
-            nodes: Nodes::new(),
-            levels: Box::new([EMPTY; LEVELS]),
-            tick: 0,
-            cascading: None,
-            len: 0,
-        }
+        Self { nodes: Nodes::new(), levels: Box::new([EMPTY; LEVELS]), tick: 0, cascading: None }
     }
 
     /// Arms a timer. A deadline that has passed means: at the next call of [`Wheel::pop_due`].
@@ -73,7 +66,6 @@ impl<T: Copy> Wheel<T> {
             Entry { deadline, generation, place: Place::default(), value }
         });
         self.link(index);
-        self.len += 1;
         TimerKey { index, generation }
     }
 
@@ -113,11 +105,6 @@ impl<T: Copy> Wheel<T> {
             None => self.start_of(self.earliest()?),
         };
         Some(Instant::from_nanos(tick << TICK_SHIFT))
-    }
-
-    /// How many timers are armed.
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 
     fn pop_due_after_moving(&mut self, now: Instant, mut moves: usize) -> Option<(Instant, T)> {
@@ -185,7 +172,6 @@ impl<T: Copy> Wheel<T> {
         self.unlink(index);
         let entry = &mut self.nodes[index];
         entry.generation = entry.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        self.len -= 1;
         let Entry { deadline, value, .. } = self.nodes.release(index);
         (deadline, value)
     }

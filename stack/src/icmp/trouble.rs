@@ -103,11 +103,6 @@ impl IcmpError {
         })
     }
 
-    /// Whether the destination itself says that it will never work (RFC 1122, section 4.2.3.9): other troubles pass.
-    pub(crate) fn is_hard(self) -> bool {
-        matches!(self, Self::ProtocolUnreachable | Self::PortUnreachable)
-    }
-
     /// What an application is told.
     pub(crate) fn failure(self) -> Failure {
         match self {

@@ -146,6 +146,7 @@ impl Reassembly {
     }
 
     /// Buffers held just now.
+    #[cfg(test)]
     pub(crate) fn buffers(&self) -> usize {
         self.buffers
     }

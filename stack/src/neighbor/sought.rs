@@ -112,7 +112,7 @@ impl SoughtNeighbors {
 
     fn give_up(&mut self, address: Ipv4Addr, actions: &mut Actions) {
         let queue = self.found(address).unwrap_or_default();
-        actions.extend(queue.into_iter().map(|frame| Action::Unreachable(address, frame)));
+        actions.extend(queue.into_iter().map(Action::Unreachable));
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

@@ -52,7 +52,7 @@ impl Net {
         }
         self.carry_out(actions);
         match resolution {
-            Resolution::Refused(_, drop) => Err(drop),
+            Resolution::Refused(_packet, drop) => Err(drop),
             _ => Ok(()),
         }
     }
@@ -85,8 +85,8 @@ impl Net {
                 Action::Send(station, frame) => {
                     self.send_to_station(station, EtherType::IPV4, frame)
                 }
-                Action::Discard(_, drop) => Err(drop),
-                Action::Unreachable(_, packet) => {
+                Action::Discard(_packet, drop) => Err(drop),
+                Action::Unreachable(packet) => {
                     let quoted = Quoted::parse(packet.head()).map_err(Drop::from);
                     let error = IcmpError::HostUnreachable;
                     self.troubles.extend(quoted.and_then(|quoted| Trouble::with(&quoted, error)));

@@ -131,6 +131,7 @@ impl Udp {
     }
 
     /// How many sockets are open.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.sockets.len()
     }

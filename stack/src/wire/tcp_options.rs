@@ -177,11 +177,6 @@ impl SackBlocks {
         &self.blocks[..usize::from(self.count)]
     }
 
-    /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Adds a block behind the others, or hands it back where four are there.
     pub(crate) fn push(&mut self, block: SackBlock) -> Result<(), SackBlock> {
         let free = self.blocks.get_mut(usize::from(self.count)).ok_or(block)?;

@@ -101,7 +101,7 @@ fn a_flood_of_syns_leaves_memory_bounded() {
 fn fragments_without_end_leave_memory_bounded() {
     let mut driver = Driver::new();
     for number in 0..20_000_u16 {
-        let mut frame = ip_packet(17, 0x2000 | number % 64, &[7; 64]);
+        let mut frame = ip_packet(17, 0x2000 | (number % 64), &[7; 64]);
         // Another identification: another datagram that will never be whole.
         frame[18..20].copy_from_slice(&number.to_be_bytes());
         fix_header(&mut frame);

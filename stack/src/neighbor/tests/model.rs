@@ -36,7 +36,7 @@ proptest! {
                 }
             }
             for done in link.done() {
-                let may = ["ask", "answer", "send packet to", "packet cannot reach", "drop packet"];
+                let may = ["ask", "answer", "send packet to", "packet goes nowhere", "drop packet"];
                 prop_assert!(may.iter().any(|start| done.starts_with(start)), "{}", done);
             }
             prop_assert!(link.neighbors.next_deadline().is_none_or(|at| at > link.now));
