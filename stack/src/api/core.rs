@@ -44,7 +44,7 @@ impl<'a> Core<'a> {
         token: Token,
     ) -> io::Result<TcpListener> {
         let listener = self.layers.listen(ipv4(address)?, backlog)?;
-        listener.shared().set_token(token);
+        listener.shared().events().set_token(token);
         Ok(listener)
     }
 
@@ -76,7 +76,7 @@ impl<'a> Core<'a> {
     /// Tells `token` of `stream` from now on, beginning with what it is ready for already.
     pub fn register(&mut self, stream: &mut TcpStream, token: Token) {
         // What was raised for nobody is taken first: raising it again must find nothing pending, or it is not told.
-        stream.words().take_events();
+        stream.words().events().take();
         stream.set_token(token);
         let level = stream.level();
         if !level.is_empty() {

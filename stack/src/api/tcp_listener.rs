@@ -30,7 +30,6 @@ impl TcpListener {
     /// A connection that was reset while it waited is passed over.
     pub fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         while let Some(stream) = self.shared.pop(self.core.index) {
-            stream.words().accepted();
             if stream.words().phase() != Phase::Dead {
                 let peer = stream.peer_addr();
                 return Ok((stream, peer));
@@ -46,7 +45,6 @@ impl TcpListener {
 
 impl Drop for TcpListener {
     fn drop(&mut self) {
-        self.shared.close();
         self.core.order(Order::Unlisten(self.shared.clone()));
     }
 }

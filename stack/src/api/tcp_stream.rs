@@ -137,7 +137,7 @@ impl TcpStream {
     }
 
     pub(crate) fn set_token(&self, token: Token) {
-        self.words.set_token(token);
+        self.words.events().set_token(token);
     }
 
     /// What could be done without waiting, as it is now.

@@ -111,12 +111,8 @@ impl UdpSocket {
         Err(ErrorKind::WouldBlock.into())
     }
 
-    pub(crate) fn words(&self) -> &Arc<Words> {
-        &self.words
-    }
-
     pub(crate) fn set_token(&self, token: Token) {
-        self.words.set_token(token);
+        self.words.events().set_token(token);
     }
 
     /// The payload in as many segments as it takes.

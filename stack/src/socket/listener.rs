@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use darner_ring::spin::SpinLock;
 
+use super::events::Events;
 use super::mailbox::{Mailboxes, Source};
-use crate::api::{Readiness, TcpStream, Token};
+use crate::api::{Readiness, TcpStream};
 
 /// A listener as both sides see it.
 pub(crate) struct ListenerShared {
@@ -16,9 +17,7 @@ pub(crate) struct ListenerShared {
     backlog: u32,
     /// Connections that wait, and places reserved for ones about to.
     waiting: AtomicU32,
-    closed: AtomicBool,
-    events: AtomicU32,
-    token: AtomicU64,
+    events: Events,
     shards: Box<[Shard]>,
 }
 
@@ -39,9 +38,7 @@ impl ListenerShared {
             address,
             backlog: backlog.max(1),
             waiting: AtomicU32::new(0),
-            closed: AtomicBool::new(false),
-            events: AtomicU32::new(0),
-            token: AtomicU64::new(Token::NONE.0),
+            events: Events::new(),
             shards: std::iter::repeat_with(shard).take(cores.max(1)).collect(),
         })
     }
@@ -70,14 +67,7 @@ impl ListenerShared {
         if let Some(shard) = self.shards.get(core) {
             shard.queue.lock().push_back(child);
         }
-        self.raise(mailboxes);
-    }
-
-    fn raise(self: &Arc<Self>, mailboxes: &mut Mailboxes) {
-        let before = self.events.fetch_or(Readiness::READABLE.bits(), Ordering::AcqRel);
-        if before == 0 && self.token() != Token::NONE {
-            mailboxes.push(Source::Listener(self.clone()));
-        }
+        self.events.raise(mailboxes, Readiness::READABLE, || Source::Listener(self.clone()));
     }
 
     /// The oldest child of the first shard that has one, beginning with `home`.
@@ -90,23 +80,7 @@ impl ListenerShared {
         })
     }
 
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn take_events(&self) -> Readiness {
-        Readiness::from_bits_truncate(self.events.swap(0, Ordering::AcqRel))
-    }
-
-    pub(crate) fn token(&self) -> Token {
-        Token(self.token.load(Ordering::Acquire))
-    }
-
-    pub(crate) fn set_token(&self, token: Token) {
-        self.token.store(token.0, Ordering::Release);
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
     }
 }

@@ -100,8 +100,7 @@ pub(crate) struct Mailboxes {
 
 /// A socket with readiness to tell.
 pub(crate) enum Source {
-    Tcp(Arc<Words>),
-    Udp(Arc<Words>),
+    Socket(Arc<Words>),
     Listener(Arc<ListenerShared>),
     /// The application asked for another turn.
     Again(Token, Readiness),
@@ -116,8 +115,8 @@ impl Mailboxes {
     pub(crate) fn pop(&mut self) -> Option<(Token, Readiness)> {
         loop {
             let (token, readiness) = match self.ready.pop_front()? {
-                Source::Tcp(words) | Source::Udp(words) => (words.token(), words.take_events()),
-                Source::Listener(listener) => (listener.token(), listener.take_events()),
+                Source::Socket(words) => words.events().take(),
+                Source::Listener(listener) => listener.events().take(),
                 Source::Again(token, readiness) => (token, readiness),
             };
             if !readiness.is_empty() && token != Token::NONE {

@@ -13,10 +13,11 @@
 //! | `token` | application | protocol thread | under which name readiness is told |
 //! | `options`, `user_timeout_ms` | application | protocol thread | socket options |
 //! | `hints` | application adds, protocol thread takes all | | what to look at again |
-//! | `owners` | both, by read-modify-write that only clears | both | who still holds the socket |
+//! | `closed` | application, once | protocol thread | no handle is left |
 //!
 //! A hint or an event never carries state: it says where to look. So they may be told twice or late, and coalesce.
 
+mod events;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 pub(crate) mod tcp;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use darner_ring::{ReceiveProducer, SendConsumer, receive_ring, send_ring};
 
 use super::mailbox::{CoreShared, Mailboxes};
-use super::words::{Birth, Failure, Hints, Kind, Phase, SocketId, SocketOptions, Target, Words};
+use super::words::{Birth, Failure, Hints, Phase, SocketId, SocketOptions, Target, Words};
 use crate::api::{Readiness, TcpStream};
 
 /// The protocol thread's end.
@@ -37,7 +37,7 @@ pub(crate) fn tcp_pair(
         Birth::Application => Phase::Connecting,
         Birth::Queue => Phase::Connected,
     };
-    let words = Words::new(core.clone(), Target::Tcp(id), phase, birth);
+    let words = Words::new(core.clone(), Target::Tcp(id), phase);
     let stream = TcpStream::new(
         (reader, read_closer),
         (writer, write_closer),
@@ -53,17 +53,13 @@ impl TcpSocket {
         self.words.set_phase(phase);
     }
 
-    pub(crate) fn phase(&self) -> Phase {
-        self.words.phase()
-    }
-
     /// Takes the hints; what they are about is read afterwards.
     pub(crate) fn take_hints(&self) -> Hints {
         self.words.take_hints()
     }
 
     pub(crate) fn raise(&self, mailboxes: &mut Mailboxes, readiness: Readiness) {
-        self.words.raise(mailboxes, readiness, Kind::Stream);
+        self.words.raise(mailboxes, readiness);
     }
 
     /// Asks for a hint as soon as the application reads anything, because the peer was told of no room. Look at the
@@ -99,10 +95,5 @@ impl TcpSocket {
     /// Whether the application holds no handle any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.words.is_closed()
-    }
-
-    /// Whether the socket waits in a listener's queue.
-    pub(crate) fn is_queued(&self) -> bool {
-        self.words.is_queued()
     }
 }

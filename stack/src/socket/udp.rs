@@ -1,19 +1,18 @@
 //! The two ends of a UDP socket: a queue of datagrams each way.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use darner_ring::spsc::{self, Consumer, Producer};
 use pmd::{Frame, Pool};
 
 use super::mailbox::{CoreShared, Mailboxes};
-use super::words::{Birth, Failure, Hints, Kind, Phase, SocketId, Target, Words};
+use super::words::{Failure, Hints, Phase, SocketId, Target, Words};
 use crate::api::{Readiness, UdpSocket};
 
 /// A datagram on its way to the application.
 pub(crate) struct Received {
     pub(crate) from: SocketAddrV4,
-    pub(crate) to: Ipv4Addr,
     /// The payload alone.
     pub(crate) frame: Frame,
 }
@@ -42,7 +41,7 @@ pub(crate) fn udp_pair(
 ) -> (UdpEndpoint, UdpSocket) {
     let (receive, reader) = spsc::queue(queue);
     let (writer, send) = spsc::queue(queue);
-    let words = Words::new(core.clone(), Target::Udp(id), Phase::Connected, Birth::Application);
+    let words = Words::new(core.clone(), Target::Udp(id), Phase::Connected);
     let socket = UdpSocket::new(reader, writer, words.clone(), pool.clone(), local);
     (UdpEndpoint { receive, send, words }, socket)
 }
@@ -54,7 +53,7 @@ impl UdpEndpoint {
     }
 
     pub(crate) fn raise(&self, mailboxes: &mut Mailboxes, readiness: Readiness) {
-        self.words.raise(mailboxes, readiness, Kind::Datagram);
+        self.words.raise(mailboxes, readiness);
     }
 
     /// Hints at itself: more is to be done than one turn allows.
@@ -66,10 +65,5 @@ impl UdpEndpoint {
     pub(crate) fn report(&self, mailboxes: &mut Mailboxes, failure: Failure) {
         self.words.set_error(failure);
         self.raise(mailboxes, Readiness::ERROR | Readiness::READABLE);
-    }
-
-    /// Whether the application holds no handle any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.words.is_closed()
     }
 }

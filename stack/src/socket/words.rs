@@ -2,14 +2,15 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering, fence};
 use std::time::Duration;
 
 use bitflags::bitflags;
 use rustix::io::Errno;
 
+use super::events::Events;
 use super::mailbox::{CoreShared, Mailboxes, Source};
-use crate::api::{Readiness, Token};
+use crate::api::Readiness;
 
 /// State of one socket beside its rings.
 pub(crate) struct Words {
@@ -18,12 +19,11 @@ pub(crate) struct Words {
     phase: AtomicU32,
     error: AtomicI32,
     window_closed: AtomicBool,
-    events: AtomicU32,
-    token: AtomicU64,
+    events: Events,
     options: AtomicU32,
     user_timeout_ms: AtomicU32,
     hints: AtomicU32,
-    owners: AtomicU32,
+    closed: AtomicBool,
 }
 
 /// Which socket of a core a hint is about.
@@ -82,15 +82,6 @@ bitflags! {
 
 bitflags! {
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-    struct Owners: u32 {
-        const APPLICATION = 1;
-        /// Waits in a listener's queue.
-        const QUEUED = 1 << 1;
-    }
-}
-
-bitflags! {
-    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
     struct OptionBits: u32 {
         const NODELAY = 1;
         const KEEPALIVE = 1 << 1;
@@ -108,28 +99,18 @@ pub(crate) struct SocketOptions {
 }
 
 impl Words {
-    pub(crate) fn new(
-        core: Arc<CoreShared>,
-        target: Target,
-        phase: Phase,
-        birth: Birth,
-    ) -> Arc<Self> {
-        let owners = match birth {
-            Birth::Application => Owners::APPLICATION,
-            Birth::Queue => Owners::APPLICATION | Owners::QUEUED,
-        };
+    pub(crate) fn new(core: Arc<CoreShared>, target: Target, phase: Phase) -> Arc<Self> {
         Arc::new(Self {
             core,
             target,
             phase: AtomicU32::new(phase as u32),
             error: AtomicI32::new(0),
             window_closed: AtomicBool::new(false),
-            events: AtomicU32::new(0),
-            token: AtomicU64::new(Token::NONE.0),
+            events: Events::new(),
             options: AtomicU32::new(0),
             user_timeout_ms: AtomicU32::new(0),
             hints: AtomicU32::new(0),
-            owners: AtomicU32::new(owners.bits()),
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -176,20 +157,9 @@ impl Words {
         fence(Ordering::SeqCst);
     }
 
-    /// Tells the application, unless it has been told the same and not looked yet.
-    pub(crate) fn raise(
-        self: &Arc<Self>,
-        mailboxes: &mut Mailboxes,
-        readiness: Readiness,
-        source: Kind,
-    ) {
-        let before = self.events.fetch_or(readiness.bits(), Ordering::AcqRel);
-        if before == 0 && self.token.load(Ordering::Acquire) != Token::NONE.0 {
-            mailboxes.push(match source {
-                Kind::Stream => Source::Tcp(self.clone()),
-                Kind::Datagram => Source::Udp(self.clone()),
-            });
-        }
+    /// Tells the application.
+    pub(crate) fn raise(self: &Arc<Self>, mailboxes: &mut Mailboxes, readiness: Readiness) {
+        self.events.raise(mailboxes, readiness, || Source::Socket(self.clone()));
     }
 
     pub(crate) fn options(&self) -> SocketOptions {
@@ -204,16 +174,7 @@ impl Words {
 
     /// Whether the application holds no handle any more.
     pub(crate) fn is_closed(&self) -> bool {
-        !self.owners().contains(Owners::APPLICATION)
-    }
-
-    /// Whether the socket waits to be accepted.
-    pub(crate) fn is_queued(&self) -> bool {
-        self.owners().contains(Owners::QUEUED)
-    }
-
-    fn owners(&self) -> Owners {
-        Owners::from_bits_truncate(self.owners.load(Ordering::Acquire))
+        self.closed.load(Ordering::Acquire)
     }
 }
 
@@ -247,17 +208,8 @@ impl Words {
         (errno != 0).then(|| io::Error::from_raw_os_error(errno))
     }
 
-    /// Readiness that was raised since the last call.
-    pub(crate) fn take_events(&self) -> Readiness {
-        Readiness::from_bits_truncate(self.events.swap(0, Ordering::AcqRel))
-    }
-
-    pub(crate) fn token(&self) -> Token {
-        Token(self.token.load(Ordering::Acquire))
-    }
-
-    pub(crate) fn set_token(&self, token: Token) {
-        self.token.store(token.0, Ordering::Release);
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
     }
 
     pub(crate) fn set_nodelay(&self, on: bool) {
@@ -283,23 +235,11 @@ impl Words {
         self.hint(Hints::OPTIONS);
     }
 
-    /// The application has accepted the socket.
-    pub(crate) fn accepted(&self) {
-        self.owners.fetch_and(!Owners::QUEUED.bits(), Ordering::AcqRel);
-    }
-
     /// The last handle is gone.
     pub(crate) fn close(&self) {
-        self.owners.fetch_and(!(Owners::APPLICATION | Owners::QUEUED).bits(), Ordering::AcqRel);
+        self.closed.store(true, Ordering::Release);
         self.hint(Hints::CLOSE);
     }
-}
-
-/// Which queue of sources a socket's readiness goes to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
-    Stream,
-    Datagram,
 }
 
 impl Failure {

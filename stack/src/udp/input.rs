@@ -33,7 +33,7 @@ impl Udp {
             Ok(socket) => {
                 admitted?;
                 datagram.frame.trim_front(datagram.header_len + HEADER_LEN);
-                let received = Received { from, to: *local.ip(), frame: datagram.frame };
+                let received = Received { from, frame: datagram.frame };
                 socket.endpoint.receive.push(received).map_err(|_| Drop::UdpQueueFull)?;
                 socket.endpoint.raise(&mut net.mailboxes, Readiness::READABLE);
                 net.metrics.count(Counter::UdpInDatagrams);
