@@ -5,6 +5,8 @@ CARGO ?= cargo
 NEXTEST = $(CARGO) nextest run --no-tests fail
 # Where libdpdk cannot be found, however it is installed.
 HIDDEN = PKG_CONFIG=false
+# How long `make fuzz` goes on.
+SECONDS = 60
 
 .PHONY: help demo test lint loom fuzz test-hidden test-doc test-dpdk deps clean
 
@@ -13,7 +15,7 @@ help:
 	@echo 'make test    everything that can be proved on this machine'
 	@echo 'make lint    formatting, clippy with and without DPDK, documentation'
 	@echo 'make loom    the models of shared memory'
-	@echo 'make fuzz    hostile input for SECONDS=60'
+	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
 
 demo:
 	@scripts/deps demo
@@ -39,7 +41,7 @@ test-doc: deps
 	$(HIDDEN) $(CARGO) test --doc
 
 loom: deps
-	RUSTFLAGS='--cfg loom' $(CARGO) nextest run --release --target-dir target/loom -p darner-ring loom
+	RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -p darner-ring --lib loom
 
 fuzz: deps
 	@scripts/fuzz $(SECONDS)
