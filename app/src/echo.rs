@@ -15,11 +15,15 @@ pub(crate) fn run(settings: &Settings, listen: &[SocketAddr]) -> Result<(), Fail
     let listen = service::addresses(listen, &settings.file.echo.listen, 7);
     let what = format!("echoing TCP and UDP at {}", service::shown(&listen));
     run::serve(settings, &what, |totals| {
-        Box::new(Server::new(Echo, listen.clone(), settings, totals))
+        let echo = Echo { piece: vec![0; PIECE].into_boxed_slice() };
+        Box::new(Server::new(echo, listen.clone(), settings, totals))
     })
 }
 
-struct Echo;
+struct Echo {
+    /// What is on its way from one ring to the other: two ends of one stream cannot be borrowed at once.
+    piece: Box<[u8]>,
+}
 
 /// Ports below this belong to servers. An echo between two of them never ends, and one forged datagram starts it.
 const FIRST_CLIENT_PORT: u16 = 1024;
@@ -28,14 +32,12 @@ impl Service for Echo {
     /// What the send ring does not take stays unread, and the peer's window closes.
     fn bytes(&mut self, stream: &mut TcpStream) -> io::Result<Used> {
         let input = stream.fill_buf()?;
-        // The rings are two ends of one stream, which cannot be borrowed twice.
-        let mut piece = [0; PIECE];
         let len = input.len().min(PIECE);
-        piece[..len].copy_from_slice(&input[..len]);
+        self.piece[..len].copy_from_slice(&input[..len]);
         if len == 0 {
             return Ok(Used::default());
         }
-        let written = stream.write(&piece[..len])?;
+        let written = stream.write(&self.piece[..len])?;
         stream.consume(written);
         Ok(Used { read: written, written })
     }

@@ -3,18 +3,18 @@
 //! A connection is in one [`Phase`] at a time. Pipelined requests wait in the socket, not here: input is only taken
 //! while the phase can use it, so what a client can make us hold is one head and two chunks of a file.
 
+mod answer;
+
 use sha2::{Digest as _, Sha256};
 
 use super::body::{Decoder, Framing};
-use super::condition::{OwnedConditions, Verdict};
 use super::disk::{Answer, Task};
-use super::folder::{Found, NotServed, Opened};
-use super::path::{BadPath, SitePath};
-use super::range::Selection;
+use super::folder::NotServed;
 use super::request::{MAX_HEAD, Method, Persistence, Refusal, Request, Version};
-use super::response::{CONTINUE, Context, Head, Status};
-use super::site::{Content, Site};
+use super::response::{CONTINUE, Context, Status};
+use super::site::Site;
 use super::transfer::Transfer;
+use answer::{ALLOWED, TEXT};
 
 pub(crate) struct Connection {
     phase: Phase,
@@ -296,106 +296,6 @@ impl Connection {
         }
     }
 
-    fn answer_get(&mut self, request: &Request<'_>, site: &mut Site, out: &mut Vec<u8>) {
-        match (&site.content, SitePath::parse(request.target)) {
-            (_, Err(BadPath::Malformed)) => {
-                self.answer_status(Status::BadRequest, "This is not a path.", site, out);
-            }
-            (_, Err(BadPath::Forbidden)) => {
-                self.answer_status(
-                    Status::Forbidden,
-                    "This path leads out of the folder.",
-                    site,
-                    out,
-                );
-            }
-            (Content::Folder, Ok(path)) => {
-                let conditions = OwnedConditions::from(request.conditions);
-                self.phase = Phase::Find(Some(Box::new(Task::Find { path, conditions })));
-            }
-            (Content::Page, Ok(path)) if path.relative().as_os_str().is_empty() => {
-                self.answer_page(site, out);
-            }
-            (Content::Page, Ok(_)) => {
-                self.answer_status(Status::NotFound, "There is only the page at /.", site, out);
-            }
-        }
-    }
-
-    fn answer_page(&mut self, site: &mut Site, out: &mut Vec<u8>) {
-        let (page, date) = site.page_and_date();
-        Head::begin(out, Status::Ok, self.exchange.context(date))
-            .text("Content-Type", HTML)
-            .text("Cache-Control", "no-store")
-            .field("Content-Length", page.len())
-            .end();
-        if self.exchange.extent == Extent::Content {
-            out.extend_from_slice(page);
-        }
-        self.end_exchange();
-    }
-
-    fn answer_found(&mut self, found: Found, site: &mut Site, out: &mut Vec<u8>) {
-        match found {
-            Found::File(opened) => self.answer_file(opened, site, out),
-            Found::Listing(html) => {
-                self.answer_with(Status::Ok, HTML, html.as_bytes(), site, out, |head| head);
-            }
-            Found::Moved(location) => {
-                self.answer(Status::MovedPermanently, site, out, |head| {
-                    head.text("Location", &location)
-                });
-            }
-        }
-    }
-
-    fn answer_file(&mut self, file: Opened, site: &mut Site, out: &mut Vec<u8>) {
-        let length = file.length;
-        let (start, end) = match file.verdict {
-            Verdict::Send(Selection::Whole) => (0, length),
-            Verdict::Send(Selection::Part { start, end }) => (start, end),
-            Verdict::Send(Selection::Unsatisfiable) => {
-                let all = format!("bytes */{length}");
-                return self.answer(Status::RangeNotSatisfiable, site, out, |head| {
-                    head.text("Content-Range", &all)
-                });
-            }
-            Verdict::Failed => {
-                return self.answer_status(
-                    Status::PreconditionFailed,
-                    "It has changed.",
-                    site,
-                    out,
-                );
-            }
-            Verdict::NotModified => return self.answer_not_modified(&file, site, out),
-        };
-        let is_part = file.verdict != Verdict::Send(Selection::Whole);
-        let status = if is_part { Status::PartialContent } else { Status::Ok };
-        let mut head = Head::begin(out, status, self.exchange.context(site.date()))
-            .text("Content-Type", &file.media_type)
-            .field("Content-Length", end - start)
-            .text("Accept-Ranges", "bytes")
-            .text("ETag", &file.validator.etag)
-            .field("Last-Modified", httpdate::HttpDate::from(file.validator.modified));
-        if is_part {
-            head = head.field("Content-Range", format_args!("bytes {start}-{}/{length}", end - 1));
-        }
-        head.end();
-        if self.exchange.extent == Extent::HeadOnly || start == end {
-            return self.end_exchange();
-        }
-        self.phase = Phase::Send(Box::new(Transfer::new(file.file, file.first, start, end)));
-    }
-
-    fn answer_not_modified(&mut self, file: &Opened, site: &Site, out: &mut Vec<u8>) {
-        Head::begin(out, Status::NotModified, self.exchange.context(site.date()))
-            .text("ETag", &file.validator.etag)
-            .field("Last-Modified", httpdate::HttpDate::from(file.validator.modified))
-            .end();
-        self.end_exchange();
-    }
-
     fn begin_digest(&mut self, request: &Request<'_>, site: &mut Site, out: &mut Vec<u8>) {
         if matches!(request.framing, Framing::Length(length) if length > site.limits.max_body) {
             return self.refuse(Status::ContentTooLarge, "The body is too long.", site, out);
@@ -479,42 +379,6 @@ impl Connection {
         self.answer_status(status, reason, site, out);
     }
 
-    fn answer_status(&mut self, status: Status, reason: &str, site: &mut Site, out: &mut Vec<u8>) {
-        let text = format!("{}\n{reason}\n", status.line());
-        self.answer_with(status, TEXT, text.as_bytes(), site, out, |head| head);
-    }
-
-    /// A status with more fields and its own line as content.
-    fn answer(
-        &mut self,
-        status: Status,
-        site: &mut Site,
-        out: &mut Vec<u8>,
-        fields: impl FnOnce(Head<'_>) -> Head<'_>,
-    ) {
-        let text = format!("{}\n", status.line());
-        self.answer_with(status, TEXT, text.as_bytes(), site, out, fields);
-    }
-
-    fn answer_with(
-        &mut self,
-        status: Status,
-        media_type: &str,
-        content: &[u8],
-        site: &mut Site,
-        out: &mut Vec<u8>,
-        fields: impl FnOnce(Head<'_>) -> Head<'_>,
-    ) {
-        let head = Head::begin(out, status, self.exchange.context(site.date()))
-            .text("Content-Type", media_type)
-            .field("Content-Length", content.len());
-        fields(head).end();
-        if self.exchange.extent == Extent::Content {
-            out.extend_from_slice(content);
-        }
-        self.end_exchange();
-    }
-
     fn end_exchange(&mut self) {
         self.phase = match (self.exchange.persistence, self.exchange.unread.take()) {
             (Persistence::Close, _) => Phase::Finished,
@@ -529,7 +393,3 @@ impl Exchange {
         Context { version: self.version, persistence: self.persistence, date }
     }
 }
-
-const ALLOWED: &str = "GET, HEAD, PUT, POST";
-const HTML: &str = "text/html; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
