@@ -5,9 +5,7 @@ use std::net::Ipv4Addr;
 use pmd::Frame;
 
 use super::limit::Permission;
-use crate::counters::Counter;
 use crate::drops::Drop;
-use crate::ip::{DEFAULT_TTL, Fragment, Outgoing, Transport};
 use crate::net::Net;
 use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{HEADER_LEN, IcmpHeader, IcmpView};
@@ -32,16 +30,7 @@ impl Net {
         let (head, body) = out.split_first_chunk_mut().ok_or(Drop::PoolEmpty)?;
         packet.copy_to(0, body);
         header.emit(Sum::of(body), head);
-        self.metrics.count(Counter::IcmpOutMsgs);
-        let outgoing = Outgoing {
-            source,
-            destination,
-            transport: Transport::Icmp,
-            ttl: DEFAULT_TTL,
-            tos: 0,
-            fragment: Fragment::MayFragment,
-        };
-        self.send_ipv4(outgoing, message)
+        self.send_icmp(source, destination, 0, message)
     }
 
     /// Our address and the sender's, if RFC 1122, section 3.2.2, allows an error about this packet: it came for us

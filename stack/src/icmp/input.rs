@@ -7,7 +7,7 @@ use pmd::Frame;
 use super::trouble::{IcmpError, Trouble};
 use crate::counters::Counter;
 use crate::drops::Drop;
-use crate::ip::{Addressed, DEFAULT_TTL, Datagram, Fragment, Outgoing, Transport};
+use crate::ip::{Addressed, Datagram};
 use crate::net::Net;
 use crate::wire::checksum::{self, Sum};
 use crate::wire::icmpv4::{HEADER_LEN, IcmpHeader, IcmpView};
@@ -86,16 +86,7 @@ impl Net {
             let ([kind, code], [c0, c1]) = (ECHO_REPLY.to_be_bytes(), checksum.to_be_bytes());
             *start = [kind, code, c0, c1];
         }
-        self.metrics.count(Counter::IcmpOutMsgs);
-        let outgoing = Outgoing {
-            source: datagram.destination,
-            destination: datagram.source,
-            transport: Transport::Icmp,
-            ttl: DEFAULT_TTL,
-            tos: datagram.tos,
-            fragment: Fragment::MayFragment,
-        };
-        self.send_ipv4(outgoing, frame)
+        self.send_icmp(datagram.destination, datagram.source, datagram.tos, frame)
     }
 
     /// Asks `destination` to send `data` back.
@@ -113,16 +104,7 @@ impl Net {
         let out = frame.prepend(HEADER_LEN).and_then(<[u8]>::first_chunk_mut);
         let header = IcmpHeader::EchoRequest { identifier, sequence };
         header.emit(body, out.ok_or(Drop::FrameHeadroom)?);
-        self.metrics.count(Counter::IcmpOutMsgs);
-        let outgoing = Outgoing {
-            source,
-            destination,
-            transport: Transport::Icmp,
-            ttl: DEFAULT_TTL,
-            tos: 0,
-            fragment: Fragment::MayFragment,
-        };
-        self.send_ipv4(outgoing, frame)
+        self.send_icmp(source, destination, 0, frame)
     }
 }
 

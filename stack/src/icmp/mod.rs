@@ -3,6 +3,7 @@
 mod error;
 mod input;
 mod limit;
+mod output;
 mod trouble;
 
 pub(crate) use input::{EchoReply, Message};

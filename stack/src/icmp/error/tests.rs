@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::ip::Via;
+use crate::ip::{Fragment, Outgoing, Transport, Via};
 use crate::time::Instant;
 use crate::wire::icmpv4::{Exceeded, Unreachable};
 use crate::wire::ipv4::{FragmentField, Ipv4Header, Position};
