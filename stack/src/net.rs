@@ -53,8 +53,9 @@ pub(crate) struct Net {
     neighbor_timer: Option<(Instant, TimerKey)>,
     /// Packets of ours that could not be sent on: the protocol loop tells the sockets.
     pub(crate) troubles: VecDeque<Trouble>,
-    /// Stations that use an address of ours: the protocol loop warns.
-    pub(crate) conflicts: Vec<(Ipv4Addr, MacAddr)>,
+    /// What became of the claims to our addresses: the protocol loop tells the application. Claims are slow, so that a
+    /// turn adds no more than one or two for each address.
+    pub(crate) claims: VecDeque<ClaimNews>,
     pool: Pool,
 }
 
@@ -69,6 +70,15 @@ pub(crate) enum Timer {
     Tcp(tcp::Timer),
     /// The application asked to be called.
     Application(Token),
+}
+
+/// What became of a claim to an address of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ClaimNews {
+    /// Nobody objected: it is ours.
+    Held(Ipv4Addr),
+    /// This station uses it as well.
+    Contested(Ipv4Addr, MacAddr),
 }
 
 /// The device's end of the link, and the addresses that we have on it.
@@ -121,7 +131,7 @@ impl Net {
             neighbors,
             neighbor_timer: None,
             troubles: VecDeque::new(),
-            conflicts: Vec::new(),
+            claims: VecDeque::new(),
             icmp_limit: RateLimit::default(),
             identification: Identification::new(&mut rng),
             rng,

@@ -42,6 +42,19 @@ pub trait Application: Send {
         let _ = (core, reply);
     }
 
+    /// Nobody on the link objected: `address`, which is one of ours, is used from now on. Packets from it wait until then.
+    /// Told again when a [conflict](Self::address_conflict) is over; never where the device has no link headers.
+    fn address_claimed(&mut self, core: &mut Core<'_>, address: Ipv4Addr) {
+        let _ = (core, address);
+    }
+
+    /// The station with the link address `station` uses `address` too, which is one of ours (RFC 5227). An address that
+    /// was claimed already is defended and kept; one that was not is left to the other, and claimed again a minute later.
+    /// Told at most every ten seconds for an address.
+    fn address_conflict(&mut self, core: &mut Core<'_>, address: Ipv4Addr, station: [u8; 6]) {
+        let _ = (core, address, station);
+    }
+
     /// The stack is about to stop: the last chance to write. The application is dropped next, and with it its sockets,
     /// which then close in good order until the deadline.
     fn stop(&mut self, core: &mut Core<'_>) {

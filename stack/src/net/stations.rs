@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use pmd::{Frame, Medium};
 
-use super::{Net, NetConfig, Timer};
+use super::{ClaimNews, Net, NetConfig, Timer};
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::icmp::{IcmpError, Trouble};
@@ -92,10 +92,13 @@ impl Net {
                     self.troubles.extend(quoted.and_then(|quoted| Trouble::with(&quoted, error)));
                     Err(Drop::NeighborUnreachable)
                 }
-                Action::Claimed(_) => Ok(()),
+                Action::Claimed(address) => {
+                    self.claims.push_back(ClaimNews::Held(address));
+                    Ok(())
+                }
                 Action::Conflict(address, station) => {
                     self.metrics.count(Counter::ArpConflicts);
-                    self.conflicts.push((address, station));
+                    self.claims.push_back(ClaimNews::Contested(address, station));
                     Ok(())
                 }
             };

@@ -18,8 +18,10 @@ use crate::api::{Application, Core};
 use crate::config::Config;
 use crate::counters::Counter;
 use crate::metrics::Metrics;
+use crate::net::ClaimNews;
 use crate::socket::CoreShared;
 use crate::time::Instant;
+use crate::wire::ethernet::MacAddr;
 
 pub(crate) use layers::Layers;
 pub(crate) use order::Order;
@@ -206,7 +208,7 @@ impl Protocol {
     }
 
     fn run_application(&mut self) -> usize {
-        let mut count = 0;
+        let mut count = self.tell_claims();
         while let Some(token) = self.layers.pop_timeout() {
             self.with_application(|application, core| application.timeout(core, token));
             count += 1;
@@ -216,6 +218,20 @@ impl Protocol {
         for _ in 0..ready {
             let Some((token, readiness)) = self.layers.net.mailboxes.pop() else { break };
             self.with_application(|application, core| application.ready(core, token, readiness));
+            count += 1;
+        }
+        count
+    }
+
+    fn tell_claims(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(news) = self.layers.net.claims.pop_front() {
+            self.with_application(|application, core| match news {
+                ClaimNews::Held(address) => application.address_claimed(core, address),
+                ClaimNews::Contested(address, MacAddr(station)) => {
+                    application.address_conflict(core, address, station);
+                }
+            });
             count += 1;
         }
         count

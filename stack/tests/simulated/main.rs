@@ -8,6 +8,7 @@
 
 mod apps;
 mod bulk;
+mod claims;
 mod life;
 mod udp;
 mod world;

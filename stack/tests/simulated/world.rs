@@ -47,9 +47,10 @@ impl World {
             (End::new(1).with_pool(left_pool.clone()), End::new(2).with_pool(right_pool.clone()));
         let (left_queue, right_queue) = sim.link(ends.0, ends.1, wire);
         let (left_end, right_end) = (left_queue.id(), right_queue.id());
-        let side = |queue, config: Config, address: &str, application, end, pool, tag: u8| {
-            let addresses = vec![format!("{address}/24").parse().unwrap()];
-            let config = Config { addresses, ..config };
+        let side = |queue, mut config: Config, address: &str, application, end, pool, tag: u8| {
+            if config.addresses.is_empty() {
+                config.addresses = vec![format!("{address}/24").parse().unwrap()];
+            }
             let mut bytes = [tag; 32];
             bytes[..8].copy_from_slice(&seed.to_ne_bytes());
             let protocol =

@@ -134,7 +134,7 @@ fn an_address_is_ours_once_it_was_claimed() {
 fn a_rival_is_reported() {
     let mut net = net(Detection::OFF);
     assert_eq!(hear(&mut net, reply(US)), Err(Drop::ArpConflict));
-    assert_eq!(net.conflicts, [(US, THEIR_STATION)]);
+    assert_eq!(net.claims, [ClaimNews::Held(US), ClaimNews::Contested(US, THEIR_STATION)]);
     assert_eq!(net.metrics.counter(Counter::ArpConflicts), 1);
 }
 
