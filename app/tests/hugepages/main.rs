@@ -11,6 +11,8 @@ mod real;
 
 use std::process::{Command, Output};
 
+use crate::machine::Machine;
+
 /// What a run of the script gave.
 #[derive(Debug)]
 struct Outcome {
@@ -57,6 +59,8 @@ fn script(line: &str) -> Command {
 
 #[test]
 fn wrong_use_is_told_and_has_status_2() {
+    // Not this machine: a script that forgot to refuse would go on to act.
+    let machine = Machine::new();
     for (line, says) in [
         ("", "what to do is missing"),
         ("reserv 8", "there is no command reserv"),
@@ -78,7 +82,7 @@ fn wrong_use_is_told_and_has_status_2() {
         ("unbind 0000:03:00.0 --force", "unbind has no option --force"),
         ("show --quiet", "there is no option --quiet"),
     ] {
-        let outcome = Outcome::of(script(line).output().expect("bash runs"));
+        let outcome = machine.run(line);
         assert_eq!(outcome.status, Some(2), "{line}: {outcome:?}");
         assert!(outcome.err.contains(says), "{line}: {outcome:?}");
         assert!(outcome.err.contains("see hugepages.sh --help"), "{line}: {outcome:?}");
@@ -88,7 +92,7 @@ fn wrong_use_is_told_and_has_status_2() {
 #[test]
 fn help_names_every_command_and_what_tests_may_replace() {
     for line in ["--help", "reserve --help", "-h"] {
-        Outcome::of(script(line).output().expect("bash runs")).succeeds_saying(&[
+        Machine::new().run(line).succeeds_saying(&[
             "reserve N",
             "show",
             "release",
