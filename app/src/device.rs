@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use pmd::dpdk::{Device, DeviceConfig, Eal, Error, Memory};
 use pmd::{QueuePair, pcap};
 
+use crate::console;
 use crate::failure::Failure;
 use crate::settings::Settings;
 
@@ -50,12 +51,14 @@ impl OpenDevice {
             let path = path.display();
             match recording.finish() {
                 Ok(pcap::Summary { recorded, unrecorded: 0 }) => {
-                    eprintln!("{path}: {recorded} packets recorded");
+                    console::tell(format_args!("{path}: {recorded} packets recorded"));
                 }
-                Ok(pcap::Summary { recorded, unrecorded }) => eprintln!(
+                Ok(pcap::Summary { recorded, unrecorded }) => console::tell(format_args!(
                     "{path}: {recorded} packets recorded, {unrecorded} came too fast for the disk"
-                ),
-                Err(error) => eprintln!("{path}: the recording is not complete: {error}"),
+                )),
+                Err(error) => {
+                    console::tell(format_args!("{path}: the recording is not complete: {error}"));
+                }
             }
         }
     }

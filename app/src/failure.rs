@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use crate::console;
+
 /// Why the program gives up: one message that says what to do, and the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -39,7 +41,7 @@ impl Failure {
 
     /// Tells the user, and gives the code to end with.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("darner: {}", self.message.trim_end());
+        console::tell(format_args!("darner: {}", self.message.trim_end()));
         ExitCode::from(self.kind as u8)
     }
 }

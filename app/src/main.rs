@@ -8,6 +8,7 @@
 
 mod cli;
 mod config;
+mod console;
 mod failure;
 mod settings;
 

@@ -9,6 +9,7 @@ use darner::time::Instant;
 use darner::{Application, Core, EchoReply, Readiness, Token};
 
 use crate::cli::PingOptions;
+use crate::console;
 use crate::failure::Failure;
 use crate::run::Running;
 use crate::settings::Settings;
@@ -22,38 +23,17 @@ pub(crate) fn run(settings: &Settings, options: &PingOptions) -> Result<(), Fail
         let plan = (index == 0).then(|| Plan { target, options: options.into() });
         Box::new(Pinger { plan, tell: tell.clone(), sent: 0, sent_at: Vec::new() })
     })?;
-    println!("PING {} ({target}): {} bytes of payload", options.host, options.size);
-    let statistics = watch(&running, options, &told);
+    let title = format!("PING {} ({target}): {} bytes of payload", options.host, options.size);
+    let mut statistics = Statistics::default();
+    let shown = console::print(title).and_then(|()| statistics.watch(&running, options, &told));
     running.stop()?;
-    print!("{}", statistics.render(&options.host));
+    shown
+        .and_then(|()| console::print(statistics.render(&options.host).trim_end()))
+        .map_err(Failure::failed)?;
     if statistics.round_trips.is_empty() {
         return Err(Failure::failed(format_args!("{target} did not answer")));
     }
     Ok(())
-}
-
-/// Prints answers until the last has come, or the wait for it is over.
-fn watch(running: &Running, options: &PingOptions, told: &Receiver<Event>) -> Statistics {
-    let mut statistics = Statistics::default();
-    let mut deadline = never();
-    loop {
-        select! {
-            recv(running.signals()) -> _ => return statistics,
-            recv(deadline) -> _ => return statistics,
-            recv(told) -> event => match event {
-                Ok(event) => statistics.take(&event),
-                Err(_) => return statistics,
-            },
-        }
-        let all_sent = options.count.is_some_and(|count| statistics.sent >= count);
-        if all_sent && statistics.round_trips.len() as u64 >= statistics.sent {
-            return statistics;
-        }
-        if all_sent && !statistics.all_sent {
-            statistics.all_sent = true;
-            deadline = after(options.wait);
-        }
-    }
 }
 
 fn resolve(host: &str) -> Result<Ipv4Addr, Failure> {
@@ -163,23 +143,54 @@ struct Statistics {
 }
 
 impl Statistics {
-    fn take(&mut self, event: &Event) {
+    /// Prints answers until the last has come, or the wait for it is over.
+    fn watch(
+        &mut self,
+        running: &Running,
+        options: &PingOptions,
+        told: &Receiver<Event>,
+    ) -> io::Result<()> {
+        let mut deadline = never();
+        loop {
+            select! {
+                recv(running.signals()) -> _ => return Ok(()),
+                recv(deadline) -> _ => return Ok(()),
+                recv(told) -> event => match event {
+                    Ok(event) => self.take(&event)?,
+                    Err(_) => return Ok(()),
+                },
+            }
+            let all_sent = options.count.is_some_and(|count| self.sent >= count);
+            if all_sent && self.round_trips.len() as u64 >= self.sent {
+                return Ok(());
+            }
+            if all_sent && !self.all_sent {
+                self.all_sent = true;
+                deadline = after(options.wait);
+            }
+        }
+    }
+
+    fn take(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::Sent => self.sent += 1,
+            Event::Sent => {
+                self.sent += 1;
+                Ok(())
+            }
             Event::NotSent(error) => {
                 self.sent += 1;
-                println!("not sent: {error}");
+                console::print(format_args!("not sent: {error}"))
             }
             Event::Answered { reply, after } => {
                 self.round_trips.push(*after);
-                println!(
+                console::print(format_args!(
                     "{} bytes from {}: seq={} ttl={} time={:.3} ms",
                     reply.len,
                     reply.from,
                     reply.sequence,
                     reply.ttl,
                     millis(*after)
-                );
+                ))
             }
         }
     }

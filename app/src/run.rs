@@ -13,7 +13,7 @@ use pmd::dpdk::{DeviceSpec, Memory};
 use crate::device::OpenDevice;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::{signals, stat};
+use crate::{console, signals, stat};
 
 /// A stack that runs, with all that belongs to it.
 pub(crate) struct Running {
@@ -68,7 +68,7 @@ impl Running {
             if look.is_multiple_of(LOOKS_PER_SNAPSHOT)
                 && let Some(warning) = conflicts.news(&self.stack.snapshot())
             {
-                eprintln!("{warning}");
+                console::tell(warning);
             }
         }
     }
@@ -78,7 +78,7 @@ impl Running {
         let addresses: Vec<String> =
             settings.stack.addresses.iter().map(ToString::to_string).collect();
         let [a, b, c, d, e, f] = self.device.device.mac();
-        eprintln!(
+        console::tell(format_args!(
             "darner on {} ({}, {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}), address {}, {}",
             settings.device,
             self.device.device.driver(),
@@ -87,12 +87,14 @@ impl Running {
                 Memory::HugePages => "huge pages",
                 Memory::Ordinary => "no huge pages",
             }
-        );
+        ));
         if let (DeviceSpec::Tap { interface, .. }, Some(ours)) =
             (&settings.device, settings.stack.addresses.first())
         {
             let peer = neighbour_of(*ours);
-            eprintln!("the kernel gets here with: ip address add {peer} dev {interface}");
+            console::tell(format_args!(
+                "the kernel gets here with: ip address add {peer} dev {interface}"
+            ));
         }
     }
 
@@ -137,13 +139,13 @@ pub(crate) fn serve(
     let (tell, told) = unbounded();
     let running = Running::start(settings, |_| application(tell.clone()))?;
     running.announce(settings);
-    eprintln!("{what}; Ctrl-C ends it");
+    console::tell(format_args!("{what}; Ctrl-C ends it"));
     running.wait();
-    eprintln!("stopping");
+    console::tell("stopping");
     let started = running.started;
     let snapshot = running.stop()?;
     let totals = told.try_iter().fold(Totals::default(), Totals::plus);
-    eprint!("{}", summarize(&totals, &snapshot, started.elapsed()));
+    console::tell(summarize(&totals, &snapshot, started.elapsed()).trim_end());
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crossbeam_channel::Sender;
 use darner::Ipv4Prefix;
 use darner::time::Instant;
 use darner::{Application, Core, Readiness, TcpStream, Token};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slotmap::{DefaultKey, Key, KeyData, SlotMap};
 
 use crate::cli::ServeOptions;
@@ -33,6 +34,13 @@ pub(crate) fn run(settings: &Settings, options: ServeOptions) -> Result<(), Fail
         None => format!("serving a page over HTTP at {}", plan.urls()),
     };
     run::serve(settings, &what, |totals| Box::new(Server::new(plan.clone(), totals)))
+}
+
+/// Every download holds its file open, and the usual limit of 1024 is for programs that wait with `select`. Where the limit
+/// cannot be raised, it stays.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// What all cores serve alike.
@@ -68,6 +76,7 @@ impl Plan {
                         "cannot serve the folder {shown}: {error}; name one that exists and can be read"
                     ))
                 })?);
+                allow_many_files();
                 let disk = Disk::start(&folder, threads.into()).map_err(Failure::start)?;
                 (Content::Folder, Some(disk), Some(shown))
             }
