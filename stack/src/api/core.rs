@@ -84,18 +84,19 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Calls [`Application::ready`] once more in the next turn, after other sockets had theirs.
+    /// Calls [`Application::ready`](super::Application::ready) once more in the next turn, after other sockets had theirs.
     pub fn again(&mut self, token: Token, readiness: Readiness) {
         self.layers.net.mailboxes.push(Source::Again(token, readiness));
     }
 
-    /// Calls [`Application::timeout`] with `token` in `after`. Timers cannot be cancelled: ignore the ones that have lost
-    /// their meaning.
+    /// Calls [`Application::timeout`](super::Application::timeout) with `token` in `after`. Timers cannot be cancelled:
+    /// ignore the ones that have lost their meaning.
     pub fn set_timer(&mut self, after: Duration, token: Token) {
         self.layers.set_timer(after, token);
     }
 
-    /// Sends an ICMP echo request with `len` bytes of payload. The answer comes to [`Application::echo_reply`].
+    /// Sends an ICMP echo request with `len` bytes of payload. The answer comes to
+    /// [`Application::echo_reply`](super::Application::echo_reply).
     ///
     /// # Errors
     ///
@@ -111,7 +112,7 @@ impl<'a> Core<'a> {
         self.layers.ping(to, identifier, sequence, len)
     }
 
-    /// A handle with which another thread calls [`Application::woken`].
+    /// A handle with which another thread calls [`Application::woken`](super::Application::woken).
     pub fn waker(&self) -> Waker {
         Waker::new(self.layers.shared.clone())
     }
