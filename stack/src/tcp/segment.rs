@@ -160,10 +160,6 @@ fn verify_checksum(
         ChecksumStatus::Unknown => {}
     }
     let mut sum = pseudo_header();
-    let mut skip = header_len;
-    for bytes in frame.segments() {
-        sum.add_bytes(bytes.get(skip..).unwrap_or_default());
-        skip = skip.saturating_sub(bytes.len());
-    }
+    sum.add_frame(frame, header_len);
     if sum.is_valid() { Ok(()) } else { Err(Drop::TcpChecksum) }
 }
