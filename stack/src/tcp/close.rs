@@ -77,6 +77,7 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
     use std::net::Shutdown;
 
     use super::*;
@@ -167,6 +168,16 @@ mod tests {
         assert_eq!(t.sent(), ["RA 10001 ack 1"]);
         assert_eq!(t.state(), None);
         assert_eq!(t.frames_held(), 0);
+    }
+
+    #[test]
+    fn who_outlives_the_stack_is_told() {
+        let mut t = Harness::connected();
+        t.write(10);
+        t.sent();
+        t.tcp.abort_all(&mut t.net);
+        assert_eq!(t.sent(), ["RA 11 ack 1"]);
+        assert_eq!(t.read(1).unwrap_err().kind(), ErrorKind::NetworkDown);
     }
 
     #[test]

@@ -48,7 +48,7 @@ use std::sync::Arc;
 use crate::demux::{FlowHash, FlowKey4, FlowTable};
 use crate::net::Net;
 use crate::rng::Rng;
-use crate::socket::{CoreShared, SocketId};
+use crate::socket::{CoreShared, Failure, SocketId};
 use crate::table::Table;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
@@ -57,9 +57,6 @@ use isn::Isn;
 use listen::Listeners;
 use state::State;
 use time_wait::TimeWaitTable;
-
-pub(crate) use listen::ListenError;
-pub(crate) use open::ConnectError;
 
 pub use config::TcpConfig;
 pub use info::ConnectionInfo;
@@ -151,11 +148,13 @@ impl Tcp {
         self.dirty = dirty;
     }
 
-    /// Resets everything.
+    /// Resets everything: the stack stops.
     pub(crate) fn abort_all(&mut self, net: &mut Net) {
         let ids: Vec<SocketId> = self.connections.iter().map(|connection| connection.id).collect();
         for id in ids {
-            self.with_connection(net, id, Connection::abort);
+            self.with_connection(net, id, |connection, cx| {
+                connection.abort_for(cx, Failure::StackStopped);
+            });
         }
     }
 

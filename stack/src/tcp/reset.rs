@@ -52,8 +52,13 @@ impl Connection {
 
     /// ABORT (section 3.10.5): the peer is reset, if it knows of the connection, and everything is forgotten.
     pub(super) fn abort(&mut self, cx: &mut Context<'_>) {
+        self.abort_for(cx, Failure::Aborted);
+    }
+
+    /// The same, for another cause.
+    pub(super) fn abort_for(&mut self, cx: &mut Context<'_>, cause: Failure) {
         self.reset_peer(cx);
-        self.fail(cx, Failure::Aborted);
+        self.fail(cx, cause);
     }
 
     /// The connection is over, and the application is told why.
