@@ -241,7 +241,7 @@ mod tests {
                 connections: vec![Connection {
                     local: "10.0.0.2:80".parse().unwrap(),
                     remote: "10.0.0.1:5000".parse().unwrap(),
-                    state: "Established".into(),
+                    state: "ESTABLISHED".into(),
                     in_flight: 0,
                     congestion_window: 14_480,
                     send_window: 65_535,

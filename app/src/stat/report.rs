@@ -106,7 +106,7 @@ impl Connection {
         Self {
             local: info.local,
             remote: info.remote,
-            state: format!("{:?}", info.state),
+            state: info.state.name().to_owned(),
             in_flight: info.in_flight,
             congestion_window: info.congestion_window,
             send_window: info.send_window,
