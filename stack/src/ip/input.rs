@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use pmd::{ChecksumStatus, Frame};
 
 use super::reassembly::{Key, Piece};
-use super::{Addressed, Datagram, Via};
+use super::{Addressed, Datagram};
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::link::{Cast, Inbound};
@@ -49,7 +49,7 @@ impl Net {
             packet
         };
         self.metrics.count(Counter::IpInDelivers);
-        header.datagram(frame, to, via).map(Some)
+        header.datagram(frame, to).map(Some)
     }
 
     /// Addresses that no single host can send from (RFC 1122, section 3.2.1.3), and our own where the device gives it: a
@@ -112,6 +112,15 @@ impl Net {
     }
 }
 
+/// How a packet reached us.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Via {
+    /// Through the device.
+    Device,
+    /// We sent it ourselves.
+    Loopback,
+}
+
 /// What a header says, once it has been checked.
 struct Header {
     header_len: usize,
@@ -127,7 +136,7 @@ struct Header {
 
 impl Header {
     /// Joins the header with its datagram, and makes the transport's header contiguous with it.
-    fn datagram(&self, mut frame: Frame, to: Addressed, via: Via) -> Result<Datagram, Drop> {
+    fn datagram(&self, mut frame: Frame, to: Addressed) -> Result<Datagram, Drop> {
         let header_len = usize::from(frame.head().first().copied().unwrap_or(0) & 0x0f) * 4;
         let headers = header_len + tcp::MAX_HEADER_LEN;
         if !frame.pull_up(headers.min(frame.len())) {
@@ -142,7 +151,6 @@ impl Header {
             ttl: self.ttl,
             tos: self.tos,
             to,
-            via,
         })
     }
 }

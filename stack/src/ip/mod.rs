@@ -40,7 +40,6 @@ pub(crate) struct Datagram {
     /// DSCP and ECN.
     pub(crate) tos: u8,
     pub(crate) to: Addressed,
-    pub(crate) via: Via,
 }
 
 impl Datagram {
@@ -64,15 +63,6 @@ pub(crate) enum Addressed {
     Broadcast,
     /// To a group.
     Multicast,
-}
-
-/// How a datagram reached us.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Via {
-    /// Through the device.
-    Device,
-    /// We sent it ourselves.
-    Loopback,
 }
 
 /// What a transport says about a packet that it wants sent.

@@ -26,6 +26,6 @@ pub(crate) mod words;
 
 pub(crate) use listener::ListenerShared;
 pub(crate) use mailbox::{CoreShared, Mailboxes};
-pub(crate) use tcp::{BufferLimits, TcpSocket, tcp_pair};
+pub(crate) use tcp::{Birth, BufferLimits, TcpSocket, tcp_pair};
 pub(crate) use udp::{UdpEndpoint, udp_pair};
 pub(crate) use words::{Failure, Hints, Phase, SocketId, Target};

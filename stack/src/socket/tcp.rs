@@ -6,7 +6,7 @@ use std::sync::Arc;
 use darner_ring::{ReceiveProducer, SendConsumer, receive_ring, send_ring};
 
 use super::mailbox::{CoreShared, Mailboxes};
-use super::words::{Birth, Failure, Hints, Phase, SocketId, SocketOptions, Target, Words};
+use super::words::{Failure, Hints, Phase, SocketId, SocketOptions, Target, Words};
 use crate::api::{Readiness, TcpStream};
 
 /// The protocol thread's end.
@@ -21,6 +21,14 @@ pub(crate) struct TcpSocket {
 pub(crate) struct BufferLimits {
     pub(crate) receive: usize,
     pub(crate) send: usize,
+}
+
+/// Who holds a socket first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Birth {
+    Application,
+    /// A listener's queue, until it is accepted.
+    Queue,
 }
 
 /// Makes the ends of a fresh socket. The application's end goes to who connects, or into a listener's queue.

@@ -124,14 +124,6 @@ impl Words {
     }
 }
 
-/// Who holds a socket first.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Birth {
-    Application,
-    /// A listener's queue, until it is accepted.
-    Queue,
-}
-
 /// The protocol thread's side.
 impl Words {
     pub(crate) fn set_phase(&self, phase: Phase) {

@@ -38,7 +38,7 @@ pub(super) struct HalfOpen {
     pub(super) resent: u8,
 }
 
-/// The options that the SYN offered: window scale with its shift, timestamps, and selective acknowledgements.
+/// The options that the SYN offered: window scale with its shift, and timestamps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Offers(u8);
 
@@ -135,6 +135,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
         self.rounds.iter().filter_map(first).min()
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -142,9 +143,9 @@ impl<K: FlowKey> HalfOpenTable<K> {
 
 impl Offers {
     /// A shift above 14 counts as 14 (RFC 7323, section 2.3).
-    pub(super) fn new(window_scale: Option<u8>, timestamps: bool, sack: bool) -> Self {
+    pub(super) fn new(window_scale: Option<u8>, timestamps: bool) -> Self {
         let shift = window_scale.map_or(NO_SCALE, |shift| shift.min(14));
-        Self(shift | u8::from(timestamps) << 4 | u8::from(sack) << 5)
+        Self(shift | u8::from(timestamps) << 4)
     }
 
     pub(super) fn window_scale(self) -> Option<u8> {
@@ -153,10 +154,6 @@ impl Offers {
 
     pub(super) fn timestamps(self) -> bool {
         self.0 & 1 << 4 != 0
-    }
-
-    pub(super) fn sack(self) -> bool {
-        self.0 & 1 << 5 != 0
     }
 }
 
@@ -208,7 +205,7 @@ mod tests {
             iss: Seq(number),
             ts_recent: 0,
             mss: 536,
-            offers: Offers::new(None, false, false),
+            offers: Offers::new(None, false),
             resent: 0,
         }
     }
@@ -272,16 +269,13 @@ mod tests {
     #[test]
     fn offers_are_what_was_offered() {
         for scale in [None, Some(0), Some(7), Some(14)] {
-            for (timestamps, sack) in [(false, false), (true, false), (false, true), (true, true)] {
-                let offers = Offers::new(scale, timestamps, sack);
-                assert_eq!(
-                    (offers.window_scale(), offers.timestamps(), offers.sack()),
-                    (scale, timestamps, sack)
-                );
+            for timestamps in [false, true] {
+                let offers = Offers::new(scale, timestamps);
+                assert_eq!((offers.window_scale(), offers.timestamps()), (scale, timestamps));
             }
         }
-        assert_eq!(Offers::new(Some(15), false, false).window_scale(), Some(14));
-        assert_eq!(Offers::new(Some(255), false, false), Offers::new(Some(14), false, false));
+        assert_eq!(Offers::new(Some(15), false).window_scale(), Some(14));
+        assert_eq!(Offers::new(Some(255), false), Offers::new(Some(14), false));
     }
 
     proptest! {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::api::TcpStream;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
-use crate::ip::{Addressed, Datagram, Via};
+use crate::ip::{Addressed, Datagram};
 use crate::net::{Net, Timer};
 use crate::rng::Rng;
 use crate::socket::words::Target;
@@ -55,7 +55,6 @@ pub(super) struct Harness {
 #[derive(Clone, Debug)]
 pub(super) struct Emitted {
     pub(super) text: String,
-    pub(super) flags: Flags,
     pub(super) window: u16,
     pub(super) options: TcpOptions,
 }
@@ -149,11 +148,6 @@ impl Harness {
         self
     }
 
-    pub(super) fn after(&mut self, span: Duration) -> &mut Self {
-        let now_ms = (self.net.now + span).as_millis();
-        self.at(now_ms)
-    }
-
     fn run_timers(&mut self) {
         while let Some((_, timer)) = self.net.timers.pop_due(self.net.now) {
             match timer {
@@ -203,7 +197,6 @@ impl Harness {
             ttl: 64,
             tos: 0,
             to: Addressed::Unicast,
-            via: Via::Device,
         }
     }
 
@@ -306,7 +299,7 @@ impl Harness {
         if flags.contains(Flags::ACK) {
             write!(text, " ack {}", view.ack().signed_offset_from(PEER_ISS)).unwrap();
         }
-        Emitted { text, flags, window: view.window(), options: view.options() }
+        Emitted { text, window: view.window(), options: view.options() }
     }
 
     /// The application writes the next bytes of the pattern; returns how many were taken.
@@ -377,10 +370,6 @@ impl Harness {
     /// Frames that something still holds.
     pub(super) fn frames_held(&self) -> usize {
         self.frames - self.net.pool_available()
-    }
-
-    pub(super) fn peer_address() -> SocketAddr {
-        (PEER, PEER_PORT).into()
     }
 }
 

@@ -21,8 +21,7 @@ use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::net::Net;
-use crate::socket::ListenerShared;
-use crate::socket::words::Birth;
+use crate::socket::{Birth, ListenerShared};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, TcpHeader};
 use crate::wire::tcp_options::{TcpOptions, Timestamps};
@@ -129,7 +128,7 @@ impl Tcp {
             iss: at_least.map_or(iss, |least| iss.later(least)),
             ts_recent: timestamps.map_or(0, |timestamps| timestamps.value),
             mss: options.max_segment_size.unwrap_or(0),
-            offers: Offers::new(window_scale, timestamps.is_some(), options.sack_permitted),
+            offers: Offers::new(window_scale, timestamps.is_some()),
             resent: 0,
         };
         self.half_open.insert(net.now, *flow, entry).map_err(|TableFull| Drop::TcpHalfOpenLimit)?;

@@ -1,7 +1,7 @@
 //! OPEN, actively (RFC 9293, section 3.10.1): a port of our own, a socket, and the first SYN.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use super::Tcp;
 use super::connection::{Connection, Context};
@@ -13,8 +13,7 @@ use crate::api::TcpStream;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::net::Net;
-use crate::socket::words::Birth;
-use crate::socket::{BufferLimits, SocketId, TcpSocket, tcp_pair};
+use crate::socket::{Birth, BufferLimits, SocketId, TcpSocket, tcp_pair};
 
 /// Why no connection was begun.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

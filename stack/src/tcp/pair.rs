@@ -13,7 +13,7 @@ use super::harness::{PEER, US, pattern};
 use super::{Tcp, TcpConfig};
 use crate::api::TcpStream;
 use crate::counters::Counter;
-use crate::ip::{Addressed, Datagram, Via};
+use crate::ip::{Addressed, Datagram};
 use crate::net::{Net, Timer};
 use crate::rng::Rng;
 use crate::socket::words::Target;
@@ -87,7 +87,6 @@ impl End {
             ttl: 64,
             tos: 0,
             to: Addressed::Unicast,
-            via: Via::Device,
         };
         let _dropped = self.tcp.input(&mut self.net, datagram);
     }

@@ -3,9 +3,7 @@
 use std::net::Ipv4Addr;
 
 use etherparse::{Ipv4Options, PacketBuilder, TcpOptionElement};
-use proptest::prelude::{
-    Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
-};
+use proptest::prelude::{Just, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::TestCaseError;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::ip::{Fragment, Outgoing, Transport, Via};
+use crate::ip::{Fragment, Outgoing, Transport};
 use crate::time::Instant;
 use crate::wire::icmpv4::{Exceeded, Unreachable};
 use crate::wire::ipv4::{FragmentField, Ipv4Header, Position};
@@ -133,6 +133,6 @@ fn an_error_about_what_we_sent_to_ourselves_comes_back_to_us() {
     let datagram = net.loopback_input().unwrap().unwrap().unwrap();
     net.send_icmp_error(&datagram.frame, PORT).unwrap();
     let error = net.loopback_input().unwrap().unwrap().unwrap();
-    assert_eq!((error.via, error.protocol), (Via::Loopback, protocol::ICMP));
+    assert_eq!(error.protocol, protocol::ICMP);
     assert!(matches!(net.icmp_input(error), Ok(Some(crate::icmp::Message::Trouble(_)))));
 }

@@ -14,9 +14,6 @@ pub(crate) trait Congestion: Send {
     /// How much may be in flight.
     fn window(&self) -> u32;
 
-    /// Where slow start ends.
-    fn ssthresh(&self) -> u32;
-
     /// `acked` bytes of new data were acknowledged, outside of recovery; `flight` is from before that.
     fn on_ack(&mut self, acked: u32, flight: u32);
 

@@ -62,10 +62,6 @@ impl Congestion for Reno {
         self.window
     }
 
-    fn ssthresh(&self) -> u32 {
-        self.ssthresh
-    }
-
     /// A window that was not used is not proved right by the ACK, and does not grow (RFC 7661, section 4.3).
     fn on_ack(&mut self, acked: u32, flight: u32) {
         if self.usage.after(acked, flight) < self.window.div_ceil(2) {
@@ -259,7 +255,7 @@ mod tests {
     fn recovery_halves_inflates_and_deflates() {
         let mut reno = avoiding(20 * MSS);
         reno.on_loss(20 * MSS);
-        assert_eq!((reno.window(), reno.ssthresh()), (13 * MSS, 10 * MSS));
+        assert_eq!((reno.window(), reno.ssthresh), (13 * MSS, 10 * MSS));
         (0..15).for_each(|_| reno.on_duplicate_ack());
         assert_eq!(reno.window(), 28 * MSS);
         reno.on_partial_ack(8 * MSS);
@@ -267,7 +263,7 @@ mod tests {
         reno.on_partial_ack(MSS / 2);
         assert_eq!(reno.window(), 20 * MSS + MSS / 2, "no refund for less than a segment");
         reno.on_recovered(30 * MSS);
-        assert_eq!((reno.window(), reno.ssthresh()), (10 * MSS, 10 * MSS));
+        assert_eq!((reno.window(), reno.ssthresh), (10 * MSS, 10 * MSS));
     }
 
     #[test]
@@ -294,11 +290,11 @@ mod tests {
     fn a_timeout_restarts_from_one_segment() {
         let mut reno = avoiding(20 * MSS);
         reno.on_timeout(16 * MSS, Timeout::First);
-        assert_eq!((reno.window(), reno.ssthresh()), (MSS, 8 * MSS));
+        assert_eq!((reno.window(), reno.ssthresh), (MSS, 8 * MSS));
         reno.on_timeout(MSS, Timeout::Again);
-        assert_eq!((reno.window(), reno.ssthresh()), (MSS, 8 * MSS), "one loss, counted once");
+        assert_eq!((reno.window(), reno.ssthresh), (MSS, 8 * MSS), "one loss, counted once");
         reno.on_timeout(MSS, Timeout::First);
-        assert_eq!(reno.ssthresh(), 2 * MSS, "never below two segments");
+        assert_eq!(reno.ssthresh, 2 * MSS, "never below two segments");
     }
 
     #[test]
@@ -307,7 +303,7 @@ mod tests {
         reno.on_timeout(20 * MSS, Timeout::First);
         reno.on_ack(2 * MSS, 2 * MSS);
         assert_eq!(reno.window(), 2 * MSS);
-        while reno.window() < reno.ssthresh() {
+        while reno.window() < reno.ssthresh {
             reno.on_ack(2 * MSS, reno.window());
         }
         assert_eq!(reno.window(), 10 * MSS);
@@ -349,7 +345,7 @@ mod tests {
         ] {
             let mut reno = Reno { window: window * MSS, ssthresh: 40 * MSS, ..reno() };
             reno.on_idle(Duration::from_millis(idle_ms), rto);
-            assert_eq!((reno.window(), reno.ssthresh()), (want * MSS, ssthresh * MSS), "{name}");
+            assert_eq!((reno.window(), reno.ssthresh), (want * MSS, ssthresh * MSS), "{name}");
         }
         let mut reno = reno();
         reno.on_ack(1, 10 * MSS);
@@ -366,13 +362,9 @@ mod tests {
         round(&mut reno, MSS);
         assert_eq!(reno.window(), 20 * MSS + MSS / 2);
         reno.on_timeout(MSS, Timeout::First);
-        assert_eq!((reno.window(), reno.ssthresh()), (MSS / 2, MSS));
+        assert_eq!((reno.window(), reno.ssthresh), (MSS / 2, MSS));
         reno.on_mss(4 * MSS);
-        assert_eq!(
-            (reno.window(), reno.ssthresh()),
-            (4 * MSS, 8 * MSS),
-            "but never below the least"
-        );
+        assert_eq!((reno.window(), reno.ssthresh), (4 * MSS, 8 * MSS), "but never below the least");
     }
 
     proptest! {
@@ -381,7 +373,7 @@ mod tests {
         fn the_window_stays_in_bounds(
             events in prop::collection::vec((0_u8..8, any::<u32>(), any::<u32>()), 1..200), mss in 1_u32..65_536,
         ) {
-            let mut reno: Box<dyn Congestion> = Box::new(Reno::new(mss, 10, Handshake::Smooth));
+            let mut reno = Reno::new(mss, 10, Handshake::Smooth);
             for (event, a, b) in events {
                 match event {
                     0 => reno.on_ack(a, b),
@@ -394,7 +386,7 @@ mod tests {
                     _ => reno.on_ack(reno.window(), reno.window()),
                 }
                 prop_assert!((mss..=LARGEST).contains(&reno.window()));
-                prop_assert!(reno.ssthresh() >= 2 * mss);
+                prop_assert!(reno.ssthresh >= 2 * mss);
             }
         }
     }
