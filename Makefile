@@ -8,7 +8,7 @@ HIDDEN = PKG_CONFIG=false
 # How long `make fuzz` goes on.
 SECONDS = 60
 
-.PHONY: help demo test lint loom fuzz test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom fuzz bench-instructions test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make lint    formatting, clippy with and without DPDK, documentation'
 	@echo 'make loom    the models of shared memory'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
+	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 
 demo:
 	@scripts/deps demo
@@ -45,6 +46,9 @@ loom: deps
 
 fuzz: deps
 	@scripts/fuzz $(SECONDS)
+
+bench-instructions: deps
+	@scripts/bench-instructions
 
 # Devices, programs and the kernel as a peer.
 test-dpdk: deps
