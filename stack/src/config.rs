@@ -65,6 +65,9 @@ pub enum DuplicateDetection {
 /// Every link of the Internet carries this much (RFC 791).
 const MTU_MIN: u16 = 576;
 
+/// More than any device's pool has frames for.
+const UDP_QUEUE_MAX: usize = 1 << 16;
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -116,8 +119,10 @@ impl Config {
             let most = device.mtu;
             return Err(invalid(format!("MTU {mtu}: {} takes {MTU_MIN} to {most}", device.device)));
         }
-        if self.udp_queue == 0 {
-            return Err(invalid("a UDP socket needs a queue of at least 1 datagram".to_owned()));
+        if !(1..=UDP_QUEUE_MAX).contains(&self.udp_queue) {
+            return Err(invalid(format!(
+                "a UDP socket's queue holds 1 to {UDP_QUEUE_MAX} datagrams"
+            )));
         }
         self.tcp.check()
     }
