@@ -78,7 +78,11 @@ impl UdpSocket {
         if self.writer.free() == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let frame = self.fill(payload).ok_or(ErrorKind::WouldBlock)?;
+        let Some(frame) = self.fill(payload) else {
+            // Nobody is told when a frame becomes free: the protocol thread has us try again each turn.
+            self.words.hint(Hints::SEND);
+            return Err(ErrorKind::WouldBlock.into());
+        };
         let pushed = self.writer.push(Submitted { to, frame });
         debug_assert!(pushed.is_ok(), "one producer, and room was seen");
         self.words.hint(Hints::SEND);

@@ -6,6 +6,7 @@ use pmd::{Frame, RxOffload};
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::{Readiness, Token};
 use crate::counters::Counter;
 use crate::icmp::{Message, Sent};
 use crate::socket::Target;
@@ -303,6 +304,19 @@ fn no_way_to_the_destination_is_told() {
     assert_eq!(read(&mut socket).unwrap_err().kind(), ErrorKind::NetworkUnreachable);
     assert_eq!(a.net.metrics.dropped(Drop::IpNoRoute), 1);
     assert_eq!(a.net.pool_available(), 512);
+}
+
+#[test]
+fn who_found_no_frame_to_send_with_is_told_to_try_again() {
+    let mut us = Host::new(A);
+    let mut socket = us.bind(A, 1000).unwrap();
+    socket.set_token(Token(7));
+    let hoard: Vec<Frame> = std::iter::from_fn(|| us.pool.alloc()).collect();
+    assert_eq!(socket.send_to(b"x", at(B, 9)).unwrap_err().kind(), ErrorKind::WouldBlock);
+    drop(hoard);
+    us.work();
+    assert_eq!(us.net.mailboxes.pop(), Some((Token(7), Readiness::WRITABLE)));
+    socket.send_to(b"x", at(B, 9)).unwrap();
 }
 
 #[test]
