@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
+use core_affinity::CoreId;
+use rustix::thread::CpuSet;
+
 use super::Protocol;
 use super::rest::{Rest, Rested};
 use crate::config::Idle;
@@ -67,7 +70,7 @@ fn run(
     started: &SyncSender<io::Result<Arc<Metrics>>>,
 ) {
     if let Some(id) = placement.cpu
-        && !core_affinity::set_for_current(core_affinity::CoreId { id })
+        && !pin_to(id)
     {
         let message =
             format!("cannot run on CPU {id}: this process may not use it (see `taskset -p $$`)");
@@ -83,6 +86,11 @@ fn run(
             let _ = started.send(Err(error));
         }
     }
+}
+
+fn pin_to(cpu: usize) -> bool {
+    // A CPU beyond the kernel's set would be written behind it.
+    cpu < CpuSet::MAX_CPU && core_affinity::set_for_current(CoreId { id: cpu })
 }
 
 fn turn_until_finished(protocol: &mut Protocol, shared: &CoreShared, placement: Placement) {
