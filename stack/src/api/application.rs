@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{Core, Readiness, Token};
-use crate::protocol::Order;
 use crate::socket::CoreShared;
 
 /// A program on a protocol thread.
@@ -90,6 +89,6 @@ impl Waker {
 
     /// Has [`Application::woken`] called soon, on its own thread.
     pub fn wake(&self) {
-        self.core.order(Order::Wake);
+        self.core.wake_application();
     }
 }
