@@ -11,6 +11,7 @@ pub(crate) mod thread;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pmd::{Burst, Frame, QueuePair};
 
@@ -75,6 +76,9 @@ impl Turn {
 /// Most timers, hints and calls of the application in one turn, so that packets are not kept waiting by any of them.
 const BUDGET: usize = 256;
 
+/// When a device that took no more frames is offered them again. No device tells when it has room.
+const OFFER_AGAIN_AFTER: Duration = Duration::from_micros(100);
+
 impl Protocol {
     /// A protocol thread's work over `queues`, which belong to one device, and starts `application`.
     ///
@@ -137,8 +141,10 @@ impl Protocol {
 
     /// When a turn is due though nothing arrives.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let timer = self.layers.net.timers.next_deadline();
-        [timer, self.stopping].into_iter().flatten().min()
+        let net = &self.layers.net;
+        let refused = !(self.transmit.is_empty() && net.outbox.is_empty());
+        let retry = refused.then(|| net.now + OFFER_AGAIN_AFTER);
+        [net.timers.next_deadline(), self.stopping, retry].into_iter().flatten().min()
     }
 
     /// This core's counters.
@@ -287,6 +293,17 @@ impl Protocol {
     }
 }
 
+impl Drop for Protocol {
+    fn drop(&mut self) {
+        // Its sockets and listeners give their last orders.
+        self.application = None;
+        self.layers.shared.end();
+    }
+}
+
 fn bytes<'a>(frames: impl Iterator<Item = &'a Frame>) -> u64 {
     frames.map(|frame| frame.len() as u64).sum()
 }
+
+#[cfg(test)]
+mod tests;

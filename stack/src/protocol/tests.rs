@@ -1,0 +1,54 @@
+use std::io;
+
+use pmd::{Pool, mem};
+
+use super::*;
+use crate::api::{Readiness, Token};
+use crate::config::DuplicateDetection;
+use crate::stack::Stack;
+
+struct Idle;
+
+impl Application for Idle {
+    fn start(&mut self, _: &mut Core<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {}
+}
+
+fn config() -> Config {
+    Config {
+        addresses: vec!["10.0.0.2/24".parse().unwrap()],
+        duplicate_detection: DuplicateDetection::Off,
+        ..Config::default()
+    }
+}
+
+#[test]
+fn what_the_device_refuses_is_offered_again_soon() {
+    let (queue, handle) = mem::ethernet(Pool::heap(64, 2048), 1500, [2, 0, 0, 0, 0, 1]);
+    handle.limit_transmit(0);
+    let mut protocol =
+        Protocol::new(&config(), vec![Box::new(queue)], Box::new(Idle), [0; 32]).unwrap();
+    let mut now = Instant::from_millis(1);
+    while protocol.turn(now).is_busy() {}
+    assert_eq!(handle.transmitted(), 0, "our address is announced, and the device is stuck");
+    now = protocol.next_deadline().unwrap();
+    assert!(now < Instant::from_millis(2));
+    handle.limit_transmit(64);
+    while protocol.turn(now).is_busy() {}
+    assert!(handle.transmitted() > 0);
+    assert!(protocol.next_deadline().unwrap() > Instant::from_millis(1000));
+}
+
+#[test]
+fn a_cpu_that_cannot_be_is_an_error() {
+    for cpu in [1023, 1024, usize::MAX] {
+        let (queue, _handle) = mem::device(Pool::heap(64, 2048), 1500);
+        let config = Config { cores: vec![cpu], ..config() };
+        let error = Stack::start(&config, vec![vec![Box::new(queue)]], |_| Box::new(Idle)).err();
+        let error = error.expect("no machine has so many CPUs").to_string();
+        assert!(error.contains(&format!("cannot run on CPU {cpu}")), "{error}");
+    }
+}
