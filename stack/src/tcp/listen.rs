@@ -190,10 +190,14 @@ impl Tcp {
         segment: &Segment,
     ) -> Result<(), Drop> {
         let (expected, window) = (entry.irs + 1, self.first_window());
+        let reset = segment.has(Flags::RST);
         let theirs = segment.timestamps().filter(|_| entry.offers.timestamps());
+        if entry.offers.timestamps() && theirs.is_none() && !reset {
+            // A connection would drop it too, and then has nothing to complete its handshake with.
+            return Err(Drop::TcpTimestampMissing);
+        }
         let old = theirs
             .is_some_and(|theirs| theirs.value.wrapping_sub(entry.ts_recent).cast_signed() < 0);
-        let reset = segment.has(Flags::RST);
         let within = segment.seq.is_within(expected, window);
         let wrong = match () {
             () if old && !reset => Drop::TcpPaws,
@@ -477,6 +481,20 @@ mod tests {
             t.input("A 1 ack 1").unwrap();
             assert!(t.accept(), "{segment}");
         }
+    }
+
+    /// A connection made of it would take nothing of what its peer sends, and no timer would end it.
+    #[test]
+    fn an_ack_without_the_agreed_timestamps_completes_nothing() {
+        let mut t = Harness::listening(&TcpConfig::default(), 1);
+        t.input("S 0 mss 1000 ts 7:0").unwrap();
+        t.sent();
+        assert_eq!(t.input("A 1 ack 1"), Err(Drop::TcpTimestampMissing));
+        assert_eq!(t.sent(), [""; 0]);
+        assert_eq!((t.tcp.half_open.len(), t.tcp.connections.len()), (1, 0));
+        t.input("A 1 ack 1 ts 8:0").unwrap();
+        assert!(t.accept());
+        assert_eq!(t.state(), Some(State::Established));
     }
 
     #[test]
