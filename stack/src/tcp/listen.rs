@@ -147,10 +147,9 @@ impl Tcp {
         segment: Segment,
     ) -> Result<(), Drop> {
         let expected = entry.irs + 1;
-        if segment.has(Flags::SYN)
-            && !segment.has(Flags::ACK | Flags::RST)
-            && segment.seq == entry.irs
-        {
+        let bare_syn =
+            segment.has(Flags::SYN) && !segment.flags.intersects(Flags::ACK | Flags::RST);
+        if bare_syn && segment.seq == entry.irs {
             // Our answer was lost, or is late.
             self.send_syn_ack(net, &flow, entry);
             return Err(Drop::TcpDuplicate);
@@ -471,6 +470,8 @@ mod tests {
             ("A 70000 ack 1", Drop::TcpUnacceptable, vec!["A 1 ack 1"]),
             ("R 70000", Drop::TcpUnacceptable, vec![]),
             ("R 2", Drop::TcpResetUnacceptable, vec!["A 1 ack 1"]),
+            ("RS 0", Drop::TcpUnacceptable, vec![]),
+            ("SA 0 ack 1", Drop::TcpUnacceptable, vec!["A 1 ack 1"]),
             ("P 1+5", Drop::TcpNoAck, vec![]),
         ] {
             let mut t = Harness::listening(&Harness::plain(), 1);
