@@ -85,6 +85,10 @@ impl Connection {
         let occupied = segment.len();
         if self.is_acceptable(segment) {
             self.remember_timestamp(cx, segment);
+            // Resets and SYNs are judged by the number that they came with (RFC 5961), and nothing of them is kept.
+            if segment.flags.intersects(Flags::RST | Flags::SYN) {
+                return Continue(());
+            }
             segment.trim_before(nxt);
             if segment.end().follows(edge) {
                 segment.trim_from(edge);
@@ -212,6 +216,8 @@ mod tests {
             ("R 65535", Err(Drop::TcpResetUnacceptable), vec!["A 1 ack 1"]),
             ("R 0", Err(Drop::TcpResetUnacceptable), vec![]),
             ("R 65536", Err(Drop::TcpResetUnacceptable), vec![]),
+            ("R -100+200", Err(Drop::TcpResetUnacceptable), vec!["A 1 ack 1"]),
+            ("RS 0+5", Err(Drop::TcpResetUnacceptable), vec!["A 1 ack 1"]),
         ] {
             let mut t = Harness::connected();
             assert_eq!(t.input(segment), want, "{segment}");
@@ -233,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_syn_on_a_connection_is_challenged() {
-        for segment in ["S 0", "S 1", "S 500", "S 70000", "SA 1 ack 1"] {
+        for segment in ["S 0", "S 1", "S 500", "S 70000", "SA 1 ack 1", "SPA 0+5 ack 1"] {
             let mut t = Harness::connected();
             t.input(segment).unwrap_err();
             assert_eq!(t.sent(), ["A 1 ack 1"], "{segment}");
