@@ -153,7 +153,12 @@ impl Connection {
         let limits = Limits { bytes: self.socket.receive.limit(), frames: FRAMES_HELD_MAX };
         let queue = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::new(limits)));
         let ends_elsewhere = fin && queue.note_fin(seq + len).is_err();
-        let kept = if len > 0 { Some(queue.insert(self.rcv.nxt, seq, payload)) } else { None };
+        let kept = match len {
+            0 => None,
+            // The last frames are the device's: what waits here may wait for ever.
+            _ if cx.net.spare_frames() == 0 => Some(Insertion::Full),
+            _ => Some(queue.insert(self.rcv.nxt, seq, payload)),
+        };
         self.send_ack(cx);
         if ends_elsewhere {
             return dropped(Drop::TcpFlags);
@@ -176,6 +181,7 @@ const FRAMES_HELD_MAX: usize = 256;
 #[cfg(test)]
 mod tests {
     use crate::counters::Counter;
+    use crate::drops::Drop;
     use crate::tcp::harness::Harness;
 
     #[test]
@@ -241,6 +247,20 @@ mod tests {
         assert_eq!(t.sent(), ["A 1 ack 3001"], "a filled gap is acknowledged at once");
         assert_eq!(t.read(9000).unwrap(), 3000);
         assert_eq!(t.frames_held(), 0);
+    }
+
+    /// What waits for a gap may wait for ever: the device must not run out of frames over it.
+    #[test]
+    fn the_last_frames_hold_nothing_out_of_order() {
+        let mut t = Harness::connected();
+        let mut others = vec![];
+        while t.net.spare_frames() > 0 {
+            others.push(t.net.alloc().unwrap());
+        }
+        assert_eq!(t.input("A 1001+1000 ack 1"), Err(Drop::TcpReassemblyFull));
+        assert_eq!(t.sent(), ["A 1 ack 1"]);
+        t.input("A 1+1000 ack 1").unwrap();
+        assert_eq!(t.read(9000).unwrap(), 1000);
     }
 
     #[test]
