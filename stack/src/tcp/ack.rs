@@ -66,8 +66,7 @@ impl Connection {
     fn new_ack(&mut self, cx: &mut Context<'_>, segment: &Segment) {
         let ack = segment.ack;
         self.measure_round_trip(cx, segment);
-        // The SYN is no data: it says nothing about the congestion window.
-        let acked = ack.offset_from(self.snd.una.later(self.snd.iss + 1));
+        let acked = self.bytes_acked(ack);
         let flight = self.flight();
         self.release_up_to(cx, ack);
         self.snd.una = ack;
@@ -76,6 +75,11 @@ impl Connection {
         self.retries = 0;
         self.soft_error = None;
         self.rewind_timers(cx);
+    }
+
+    /// What `ack` adds to what was acknowledged before. The SYN is no data: it says nothing about the congestion window.
+    fn bytes_acked(&self, ack: Seq) -> u32 {
+        ack.offset_from(self.snd.una) - u32::from(self.snd.una == self.snd.iss)
     }
 
     /// Gives what was acknowledged back to the application: the SYN and the FIN are not in the ring. An application that
@@ -206,6 +210,20 @@ mod tests {
         assert_eq!(took(&mut t), Readiness::WRITABLE);
         t.input("A 1 ack 8001").unwrap();
         assert_eq!(took(&mut t), Readiness::empty());
+    }
+
+    /// Half the circle behind, the number of our SYN seems to lie ahead.
+    #[test]
+    fn acknowledged_bytes_are_counted_after_two_gigabytes_too() {
+        let mut t = Harness::connected();
+        t.connection(|c| {
+            let (iss, una) = (c.snd.iss, c.snd.una);
+            c.snd.iss = una - ((1 << 31) + 5);
+            assert_eq!(c.bytes_acked(una + 1000), 1000);
+            (c.snd.iss, c.snd.una) = (iss, iss);
+            assert_eq!(c.bytes_acked(iss + 1), 0, "the SYN is no byte");
+            c.snd.una = una;
+        });
     }
 
     #[test]
