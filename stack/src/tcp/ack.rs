@@ -71,6 +71,7 @@ impl Connection {
         self.release_up_to(cx, ack);
         self.snd.una = ack;
         self.snd.nxt = self.snd.nxt.later(ack);
+        self.snd.small = self.snd.small.later(ack);
         self.recover(cx, acked, flight);
         self.retries = 0;
         self.soft_error = None;

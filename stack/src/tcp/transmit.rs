@@ -238,6 +238,19 @@ mod tests {
         assert_eq!(t.sent(), ["PA 11+20 ack 1"]);
     }
 
+    /// What is not kept close behind would half the circle later seem to lie ahead.
+    #[test]
+    fn a_small_segment_does_not_wait_for_one_of_two_gigabytes_ago() {
+        let mut t = Harness::connected();
+        t.connection(|c| c.snd.small = c.snd.una - ((1 << 31) - 1500));
+        t.write(2000);
+        t.sent();
+        t.input("A 1 ack 1001").unwrap();
+        t.input("A 1 ack 2001").unwrap();
+        t.write(10);
+        assert_eq!(t.sent(), ["PA 2001+10 ack 1"]);
+    }
+
     #[test]
     fn the_small_end_of_a_long_write_does_not_wait() {
         let mut t = Harness::connected();
