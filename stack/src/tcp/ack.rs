@@ -32,7 +32,7 @@ impl Connection {
             self.duplicate_ack(cx);
         }
         self.update_window(segment);
-        if !self.is_outstanding() && self.retries > 0 {
+        if self.retries > 0 && (!self.is_outstanding() || self.snd.wnd == 0) {
             self.window_answered();
         }
         self.after_fin_acked(cx)

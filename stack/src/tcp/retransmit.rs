@@ -43,6 +43,7 @@ impl Connection {
         self.rtt.back_off(&cx.config.rto_limits());
         self.recovery = Recovery { point: self.snd.max, duplicates: 0, active: false };
         self.deadlines.retransmit = cx.now() + self.rtt.rto();
+        self.watch_user_timeout(cx);
         self.go_back(cx);
     }
 
@@ -180,7 +181,7 @@ impl Connection {
         self.rtt.rto().saturating_mul(factor).min(longest)
     }
 
-    /// The peer has answered while nothing is outstanding: as long as it does so, its window may stay closed
+    /// The peer has answered while nothing is outstanding or its window is closed: as long as it does so, that may stay so
     /// (section 3.8.6.1, MUST-37). Unless nobody is left here who cares: then it would hold our memory for ever.
     pub(super) fn window_answered(&mut self) {
         if self.socket.is_closed() {
@@ -347,6 +348,24 @@ mod tests {
         assert!((30..60).contains(&asked), "{asked}");
         t.input("A 1 ack 1 win 1000").unwrap();
         assert_eq!(t.sent(), ["PA 1+100 ack 1"]);
+    }
+
+    /// The peer should not have taken its window back (section 3.8.6), but it answers.
+    #[test]
+    fn a_window_that_was_taken_back_may_stay_closed_too() {
+        let mut t = Harness::connected();
+        t.write(100);
+        t.sent();
+        t.input("A 1 ack 1 win 0").unwrap();
+        for second in 1..7200 {
+            t.at(second * 1000);
+            if !t.sent().is_empty() {
+                t.input("A 1 ack 1 win 0").unwrap();
+            }
+        }
+        assert!(t.state().is_some());
+        t.at(20_000_000);
+        assert_eq!(t.state(), None, "nobody answers any more");
     }
 
     #[test]
