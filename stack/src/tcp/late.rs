@@ -49,7 +49,7 @@ impl Tcp {
                 return Ok(());
             }
         }
-        let fin = segment.has(Flags::FIN);
+        let fin = segment.has(Flags::FIN) && segment.end() == entry.rcv_nxt;
         if fin {
             // Our last ACK was lost: the wait begins again.
             self.time_wait.restart(net.now, flow);
@@ -155,6 +155,18 @@ mod tests {
         t.at(109_000);
         assert_eq!(t.tcp.time_wait.len(), 1);
         t.at(111_000);
+        assert_eq!(t.tcp.time_wait.len(), 0);
+    }
+
+    #[test]
+    fn another_fin_does_not_start_it_anew() {
+        let mut t = plain();
+        t.at(50_000);
+        for segment in ["FA 70000 ack 2", "FA 5 ack 2", "FA -9 ack 2"] {
+            t.input(segment).unwrap_err();
+            assert_eq!(t.sent(), ["A 2 ack 2"], "{segment}");
+        }
+        t.at(61_000);
         assert_eq!(t.tcp.time_wait.len(), 0);
     }
 
