@@ -48,7 +48,11 @@ impl SoughtNeighbors {
         if sought.queue.len() >= QUEUE_LIMIT || self.waiting >= WAITING_LIMIT {
             match sought.queue.pop_front() {
                 Some(oldest) => actions.push(Action::Discard(oldest, Drop::NeighborQueueFull)),
-                None => return Err((frame, Drop::NeighborQueueFull)),
+                None => {
+                    // Nobody will be asked for it, so nothing would ever end the search.
+                    self.entries.remove(&address);
+                    return Err((frame, Drop::NeighborQueueFull));
+                }
             }
             self.waiting -= 1;
         }

@@ -168,6 +168,24 @@ fn packets_that_wait_are_bounded_over_all_neighbors() {
     assert_eq!(link.send(PEER, "z"), "queued");
 }
 
+/// Nobody asks for a neighbour without a packet, so nothing would end the search.
+#[test]
+fn a_neighbor_whose_first_packet_is_refused_takes_no_place() {
+    let mut link = Link::holding(OURS);
+    let full = u8::try_from(sought::WAITING_LIMIT / sought::QUEUE_LIMIT).unwrap();
+    for neighbor in 0..full {
+        for _ in 0..sought::QUEUE_LIMIT {
+            assert_eq!(link.send(Ipv4Addr::new(10, 0, 1, neighbor), "x"), "queued");
+        }
+    }
+    for neighbor in 0..sought::CAPACITY {
+        assert_eq!(link.send(numbered(1000 + neighbor), "y"), "refused y: NeighborQueueFull");
+    }
+    link.run_until(3000);
+    assert_eq!(link.neighbors.iter(link.now).count(), 0);
+    assert_eq!(link.send(PEER, "z"), "queued");
+}
+
 #[test]
 fn packets_that_gave_way_do_not_wait() {
     let mut link = Link::holding(OURS);
