@@ -121,7 +121,7 @@ pub(crate) struct GetCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct GetOptions {
-    /// What to fetch: http://HOST[:PORT]/PATH. The host's resolver finds names.
+    /// What to fetch, as http://HOST/PATH or http://HOST:PORT/PATH. The host's resolver finds names.
     pub(crate) url: String,
     /// Write to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]

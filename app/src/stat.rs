@@ -1,6 +1,6 @@
 //! `darner stat`: what a running darner does.
 //!
-//! A running program listens on a Unix socket and writes one [`Report`] as JSON to whoever connects.
+//! A running program listens on a Unix socket and writes one [`Report`](report::Report) as JSON to whoever connects.
 
 mod client;
 mod report;
