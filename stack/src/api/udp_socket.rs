@@ -68,12 +68,15 @@ impl UdpSocket {
     /// # Errors
     ///
     /// `EMSGSIZE` for a longer one; [`ErrorKind::WouldBlock`] while the queue is full or no frame is free; the error that
-    /// ICMP reported about an earlier datagram.
+    /// ICMP reported about an earlier datagram; `ENETDOWN` once the stack has ended.
     pub fn send_to(&mut self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
         let to = ipv4(to)?;
         self.words.take_error().map_or(Ok(()), Err)?;
         if payload.len() > PAYLOAD_MAX {
             return Err(Errno::MSGSIZE.into());
+        }
+        if self.writer.is_abandoned() {
+            return Err(Errno::NETDOWN.into());
         }
         if self.writer.free() == 0 {
             return Err(ErrorKind::WouldBlock.into());
@@ -103,16 +106,18 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::WouldBlock`] when none waits; the error that ICMP reported about a datagram sent before.
+    /// [`ErrorKind::WouldBlock`] when none waits; the error that ICMP reported about a datagram sent before; `ENETDOWN` once
+    /// the stack has ended and none is left.
     pub fn recv_from(&mut self, out: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.words.take_error().map_or(Ok(()), Err)?;
+        let ended = self.reader.is_abandoned();
         while let Some(received) = self.reader.pop() {
             // Datagrams that were queued before `connect` may be somebody else's (C-8).
             if self.peer.is_none_or(|peer| peer == received.from) {
                 return Ok((received.frame.copy_to(0, out), received.from.into()));
             }
         }
-        Err(ErrorKind::WouldBlock.into())
+        Err(if ended { Errno::NETDOWN.into() } else { ErrorKind::WouldBlock.into() })
     }
 
     pub(crate) fn set_token(&self, token: Token) {

@@ -320,6 +320,19 @@ fn who_found_no_frame_to_send_with_is_told_to_try_again() {
 }
 
 #[test]
+fn a_socket_that_outlives_the_stack_says_so() {
+    let (mut a, mut b) = (Host::new(A), Host::new(B));
+    let mut client = a.bind(A, 1000).unwrap();
+    let mut server = b.bind(B, 53).unwrap();
+    client.send_to(b"last", at(B, 53)).unwrap();
+    assert_eq!(carry(&mut a, &mut b), []);
+    drop((a, b));
+    assert_eq!(client.send_to(b"x", at(B, 53)).unwrap_err().kind(), ErrorKind::NetworkDown);
+    assert_eq!(read(&mut server).unwrap().0, b"last");
+    assert_eq!(read(&mut server).unwrap_err().kind(), ErrorKind::NetworkDown);
+}
+
+#[test]
 fn a_stuck_device_holds_back_what_an_application_sends() {
     let mut a = Host::new(A);
     let mut socket = a.bind(A, 0).unwrap();
