@@ -34,6 +34,7 @@ impl TcpListener {
                 let peer = stream.peer_addr();
                 return Ok((stream, peer));
             }
+            self.core.order(Order::CountSkipped);
         }
         Err(ErrorKind::WouldBlock.into())
     }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::Order;
 use crate::api::{EchoReply, TcpListener, TcpStream, Token, UdpSocket};
 use crate::config::{Config, invalid};
+use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::icmp::{Message, Sent, Trouble};
 use crate::ip::Datagram;
@@ -186,6 +187,7 @@ impl Layers {
                     child.abort();
                 }
             }
+            Order::CountSkipped => self.net.metrics.count(Counter::TcpAcceptSkipped),
             Order::ConnectUdp(id, peer) => self.udp.connect(id, peer),
             Order::Snapshot(answer) => {
                 let _ = answer.try_send(self.snapshot());

@@ -14,6 +14,8 @@ pub(crate) enum Order {
     Look(Target),
     /// The listener was dropped.
     Unlisten(Arc<ListenerShared>),
+    /// Count a connection that was reset before it was accepted: only the protocol thread counts.
+    CountSkipped,
     /// The socket receives from this peer only.
     ConnectUdp(SocketId, SocketAddrV4),
     /// Say what there is. The answer is thrown away if nobody waits for it any more.

@@ -350,6 +350,8 @@ fn key_of(address: SocketAddrV4) -> (u16, Ipv4Addr) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::TcpListener;
+    use crate::protocol::Order;
     use crate::tcp::TcpConfig;
     use crate::tcp::harness::{Harness, OUR_PORT, US};
 
@@ -433,6 +435,23 @@ mod tests {
         assert_eq!(t.sent(), ["SA 0 ack 1"]);
         t.input("A 1 ack 1").unwrap();
         assert_eq!((t.tcp.half_open.len(), t.tcp.connections.len()), (0, 3));
+    }
+
+    #[test]
+    fn a_connection_that_was_reset_while_it_waited_is_passed_over_and_counted() {
+        let mut t = Harness::listening(&Harness::plain(), 2);
+        for (port, then) in [(1, "R 1"), (2, "PA 1+10 ack 1")] {
+            t.peer_port = port;
+            t.input("S 0").unwrap();
+            t.sent();
+            t.input("A 1 ack 1").unwrap();
+            t.input(then).unwrap();
+        }
+        let mut listener = TcpListener::new(t.listener.clone().unwrap(), t.core.clone());
+        assert_eq!(listener.accept().unwrap().1.port(), 2);
+        assert!(matches!(t.core.pop_order(), Some(Order::CountSkipped)));
+        assert!(t.core.pop_order().is_none());
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
