@@ -197,8 +197,10 @@ impl Protocol {
     }
 
     fn follow_orders(&mut self) -> usize {
+        // What an application orders while it is called comes with the next turn.
+        let waiting = self.layers.shared.orders_waiting().min(BUDGET);
         let mut count = 0;
-        while count < BUDGET
+        while count < waiting
             && let Some(order) = self.layers.shared.pop_order()
         {
             count += 1;

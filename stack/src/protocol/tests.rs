@@ -1,4 +1,5 @@
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pmd::{Pool, mem};
 
@@ -50,5 +51,38 @@ fn a_cpu_that_cannot_be_is_an_error() {
         let error = Stack::start(&config, vec![vec![Box::new(queue)]], |_| Box::new(Idle)).err();
         let error = error.expect("no machine has so many CPUs").to_string();
         assert!(error.contains(&format!("cannot run on CPU {cpu}")), "{error}");
+    }
+}
+
+/// Wakes itself whenever it is woken.
+#[derive(Default)]
+struct Restless {
+    woken: Arc<AtomicUsize>,
+}
+
+impl Application for Restless {
+    fn start(&mut self, core: &mut Core<'_>) -> io::Result<()> {
+        core.waker().wake();
+        Ok(())
+    }
+
+    fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {}
+
+    fn woken(&mut self, core: &mut Core<'_>) {
+        self.woken.fetch_add(1, Ordering::Relaxed);
+        core.waker().wake();
+    }
+}
+
+#[test]
+fn who_wakes_itself_has_its_turn_after_the_packets() {
+    let (queue, _handle) = mem::device(Pool::heap(64, 2048), 1500);
+    let application = Restless::default();
+    let told = application.woken.clone();
+    let mut protocol =
+        Protocol::new(&config(), vec![Box::new(queue)], Box::new(application), [0; 32]).unwrap();
+    for turn in 1..=3 {
+        assert!(protocol.turn(Instant::from_millis(1)).is_busy());
+        assert_eq!(told.load(Ordering::Relaxed), turn);
     }
 }

@@ -75,6 +75,10 @@ impl CoreShared {
         while self.orders.pop().is_some() {}
     }
 
+    pub(crate) fn orders_waiting(&self) -> usize {
+        self.orders.len()
+    }
+
     pub(crate) fn pop_order(&self) -> Option<Order> {
         let order = self.orders.pop()?;
         if matches!(order, Order::Wake) {
