@@ -160,8 +160,10 @@ impl Layers {
 
     /// Looks at the sockets that hinted; returns how many there were.
     pub(super) fn follow_hints(&mut self, budget: usize) -> usize {
+        // A socket that hints at itself, because the device is stuck, comes again when others had their turn.
+        let waiting = self.shared.hints_waiting().min(budget);
         let mut count = 0;
-        while count < budget
+        while count < waiting
             && let Some(target) = self.shared.pop_hint()
         {
             self.look(target);

@@ -86,3 +86,16 @@ fn who_wakes_itself_has_its_turn_after_the_packets() {
         assert_eq!(told.load(Ordering::Relaxed), turn);
     }
 }
+
+#[test]
+fn a_socket_before_a_stuck_device_is_looked_at_once() {
+    let pool = Pool::heap(2048, 64);
+    let (queue, _handle) = mem::device(pool.clone(), 1500);
+    let shared = CoreShared::new(0, 8).unwrap();
+    let mut layers = Layers::new(&config(), queue.info(), [0; 32], shared);
+    while layers.net.transmit(pool.alloc().unwrap()).is_ok() {}
+    let mut socket = layers.bind_udp("10.0.0.2:9".parse().unwrap()).unwrap();
+    socket.send_to(b"waits", "10.0.0.3:9".parse().unwrap()).unwrap();
+    assert_eq!(layers.follow_hints(100), 1);
+    assert_eq!(layers.follow_hints(100), 1, "and again in the next turn");
+}

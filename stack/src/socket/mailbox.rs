@@ -50,6 +50,10 @@ impl CoreShared {
         self.ring();
     }
 
+    pub(crate) fn hints_waiting(&self) -> usize {
+        self.hints.len()
+    }
+
     pub(crate) fn pop_hint(&self) -> Option<Target> {
         self.hints.pop()
     }
