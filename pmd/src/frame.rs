@@ -254,13 +254,15 @@ impl Frame {
 
     /// Makes the first `len` bytes contiguous in the first segment, copying from the ones behind. False when the packet
     /// is shorter, or the first segment has no room for them; the bytes of the packet are unchanged either way.
+    #[inline]
     #[must_use]
     pub fn pull_up(&mut self, len: usize) -> bool {
-        let have = self.head().len();
-        if have >= len {
-            return true;
-        }
-        let missing = len - have;
+        // Every header asks, and most packets are one segment.
+        self.head().len() >= len || self.pull_up_from_behind(len)
+    }
+
+    fn pull_up_from_behind(&mut self, len: usize) -> bool {
+        let missing = len - self.head().len();
         if self.len() < len || self.segment().tailroom() < missing {
             return false;
         }
