@@ -171,7 +171,12 @@ impl Protocol {
         let mut count = 0;
         for index in 0..self.queues.len() {
             let Some(queue) = self.queues.get_mut(index) else { break };
-            count += queue.rx_burst(&mut self.received);
+            let received = queue.rx_burst(&mut self.received);
+            // Most polls find nothing.
+            if received == 0 {
+                continue;
+            }
+            count += received;
             let metrics = &self.layers.net.metrics;
             metrics.add(Counter::FramesReceived, self.received.len() as u64);
             metrics.add(Counter::BytesReceived, bytes(self.received.iter()));

@@ -137,6 +137,9 @@ impl Tcp {
 
     /// The end of a turn: every connection that something has happened to sends what it may, once.
     pub(crate) fn flush(&mut self, net: &mut Net) {
+        if self.dirty.is_empty() {
+            return;
+        }
         let mut dirty = std::mem::take(&mut self.dirty);
         for id in dirty.drain(..) {
             let Some((connection, mut cx)) = self.borrow(net, id) else { continue };
