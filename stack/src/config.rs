@@ -97,7 +97,8 @@ impl Config {
             return Err(invalid("no address: give at least one, such as 10.0.0.2/24".to_owned()));
         }
         for address in &self.addresses {
-            if !is_host(address.address()) {
+            let host = address.address();
+            if !is_host(host) || address.broadcast() == Some(host) {
                 return Err(invalid(format!("{address} cannot be a host's address")));
             }
         }

@@ -99,3 +99,13 @@ fn a_socket_before_a_stuck_device_is_looked_at_once() {
     assert_eq!(layers.follow_hints(100), 1);
     assert_eq!(layers.follow_hints(100), 1, "and again in the next turn");
 }
+
+#[test]
+fn an_address_that_many_share_cannot_be_ours() {
+    for address in ["10.0.0.255/24", "255.255.255.255/32", "224.0.0.1/4", "127.0.0.1/8"] {
+        let (queue, _handle) = mem::device(Pool::heap(64, 2048), 1500);
+        let config = Config { addresses: vec![address.parse().unwrap()], ..config() };
+        let error = config.check(queue.info()).unwrap_err().to_string();
+        assert!(error.contains(address), "{error}");
+    }
+}
