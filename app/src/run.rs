@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use darner::Application;
 use darner::counters::Counter;
 use darner::{Ipv4Prefix, Snapshot, Stack};
-use pmd::dpdk::{DeviceSpec, Memory};
+use pmd::dpdk::{DeviceSpec, Memory, leave_signals_to_pollers};
 
 use crate::device::OpenDevice;
 use crate::failure::Failure;
@@ -37,6 +37,7 @@ impl Running {
         settings: &Settings,
         application: impl FnMut(usize) -> Box<dyn Application>,
     ) -> Result<Self, Failure> {
+        leave_signals_to_pollers();
         let signals = signals::watch(settings.stat_socket.clone()).map_err(Failure::start)?;
         let (device, queues) = OpenDevice::open(settings)?;
         let socket = settings.stat_socket.as_deref().map(stat::Socket::bind).transpose()?;

@@ -11,6 +11,7 @@ use crossbeam_channel::Sender;
 use darner::Ipv4Prefix;
 use darner::time::Instant;
 use darner::{Application, Core, Readiness, TcpStream, Token};
+use pmd::dpdk::leave_signals_to_pollers;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slotmap::{DefaultKey, Key, KeyData, SlotMap};
 
@@ -28,6 +29,8 @@ use crate::settings::Settings;
 
 /// Serves until Ctrl-C.
 pub(crate) fn run(settings: &Settings, options: ServeOptions) -> Result<(), Failure> {
+    // Before the threads that read the disk exist.
+    leave_signals_to_pollers();
     let plan = Arc::new(Plan::new(settings, options)?);
     let what = match &plan.shown {
         Some(folder) => format!("serving {folder} over HTTP at {}", plan.urls()),

@@ -14,7 +14,7 @@
 //! EAL when its [`Device`] and all its queue pairs are gone, and can then be opened again. Frames may outlive both.
 //!
 //! net_tap makes the kernel send a real-time signal per burst to any thread of the process: system calls on any thread can
-//! then end with `EINTR`.
+//! then end with `EINTR`. [`leave_signals_to_pollers`] keeps them from threads that have nothing to do with it.
 
 mod device;
 mod eal;
@@ -32,4 +32,4 @@ pub use eal::{Eal, EalBuilder, HugePages, IovaMode, Memory};
 pub use error::Error;
 pub use log::{LogLevel, drivers};
 pub use spec::{DeviceSpec, MemifRole, SpecError};
-pub use thread::register_thread;
+pub use thread::{leave_signals_to_pollers, register_thread};

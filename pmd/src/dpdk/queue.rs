@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dpdk_sys as sys;
 
 use super::device::{Plan, Port, TAP};
-use super::thread::register_once;
+use super::thread::{register_once, take_signals};
 use crate::{Burst, Frame, Medium, QueueInfo, QueuePair};
 
 /// One receive queue and one transmit queue of a DPDK device.
@@ -20,6 +20,8 @@ pub(super) struct DpdkQueue {
     prepare: bool,
     /// Readable while frames wait.
     descriptor: Option<RawFd>,
+    /// Whether the driver signals what arrives, and the polling thread does not take the signals yet.
+    has_signals: bool,
     /// Bursts in a row of which the device took nothing.
     refusals: u32,
 }
@@ -27,6 +29,9 @@ pub(super) struct DpdkQueue {
 impl QueuePair for DpdkQueue {
     fn rx_burst(&mut self, burst: &mut Burst) -> usize {
         register_once();
+        if std::mem::take(&mut self.has_signals) {
+            take_signals();
+        }
         let (port, queue) = (self.port.id, self.info.queue);
         // SAFETY: the port runs as long as `self` holds it, this queue is polled through `self` alone, and the driver writes as
         // many mbufs as it says, which are ours from then on.
@@ -79,6 +84,7 @@ impl DpdkQueue {
             max_len: u32::from(plan.mtu) + LINK_HEADERS,
             prepare: plan.tx.ipv4 || plan.tx.tcp || plan.tx.udp,
             descriptor: wait_descriptor(&port, queue),
+            has_signals: port.driver == TAP,
             refusals: 0,
             port,
             info,
