@@ -194,7 +194,7 @@ mod tests {
              \n\
              core 0: 3 connections, 1 neighbours\n\
              \x20 local                 remote                state         in flight      cwnd    window    rtt us  resent\n\
-             \x20 10.0.0.2:80           10.0.0.1:5000         Established           0     14480     65535       120       1\n\
+             \x20 10.0.0.2:80           10.0.0.1:5000         ESTABLISHED           0     14480     65535       120       1\n\
              \x20 and 2 more\n\
              \x20 10.0.0.1              02:00:00:00:00:01     fresh\n"
         );
