@@ -141,7 +141,7 @@ impl Connection {
         if segment.payload_len() > 0 || segment.has(Flags::FIN) {
             self.ack_now();
         } else {
-            self.challenge(cx);
+            self.answer_probe(cx);
         }
     }
 

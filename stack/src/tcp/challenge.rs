@@ -68,6 +68,16 @@ impl Connection {
         cx.net.metrics.count(Counter::TcpChallengeAcks);
         self.send_ack(cx);
     }
+
+    /// Answers a segment without data from outside of the window: a keep-alive, a window probe, or a peer that is out of
+    /// step. The limit is this connection's alone, so that the probes of many do not starve each other.
+    pub(super) fn answer_probe(&mut self, cx: &mut Context<'_>) {
+        if self.challenges.take(cx.now()).is_none() {
+            cx.net.metrics.count_drop(Drop::TcpChallengeLimited);
+            return;
+        }
+        self.send_ack(cx);
+    }
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -92,6 +102,15 @@ mod tests {
         }
         assert_eq!(t.count(Counter::TcpChallengeAcks), 30);
         assert_eq!(t.net.metrics.dropped(Drop::TcpChallengeLimited), 2970);
+    }
+
+    #[test]
+    fn probes_are_answered_though_the_limit_of_all_is_used_up() {
+        let mut t = Harness::connected_with(&TcpConfig { challenge_acks: 0, ..Harness::plain() });
+        t.input("A 0 ack 1").unwrap_err();
+        assert_eq!(t.sent(), ["A 1 ack 1"]);
+        t.input("S 5").unwrap_err();
+        assert_eq!(t.sent(), [""; 0], "a forgery is not answered");
     }
 
     #[test]
