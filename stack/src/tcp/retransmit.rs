@@ -237,6 +237,19 @@ mod tests {
     }
 
     #[test]
+    fn an_ack_starts_the_timer_anew_for_what_is_still_out() {
+        let mut t = Harness::connected();
+        t.write(2000);
+        t.sent();
+        t.at(100);
+        t.input("A 1 ack 1001").unwrap();
+        t.at(300);
+        assert_eq!(t.sent(), [""; 0]);
+        t.at(350);
+        assert_eq!(t.sent(), ["PA 1001+1000 ack 1"]);
+    }
+
+    #[test]
     fn after_a_timeout_the_rest_follows_as_acks_come() {
         let mut t = Harness::connected();
         t.write(4000);
