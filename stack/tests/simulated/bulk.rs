@@ -1,5 +1,6 @@
 //! Streams over wires that lose, reorder, duplicate and corrupt.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use pmd::sim::{BurstLoss, Rate, Wire};
@@ -12,15 +13,21 @@ fn exchange(seed: u64, wire: Wire, count: usize, len: u64) {
     let [there, back] = [Script { seed, len }, Script { seed: !seed, len: len / 2 }];
     let (left, left_outcomes) = Talker::connecting(&format!("{RIGHT}:80"), count, there);
     let (right, right_outcomes) = Talker::listening("0.0.0.0:80", back);
+    let lossy = wire.loss > 0.0 || wire.burst_loss.is_some();
     let mut world = World::new(seed, wire, left, right);
     let done = world.run(Duration::from_secs(3600), |_| {
         left_outcomes.ended() == count && right_outcomes.ended() == count
     });
+    // ARP asks three times. Of thousands of lossy paths a few lose every question or answer.
+    let unreachable = Some(Err(ErrorKind::HostUnreachable));
+    if lossy && left_outcomes.lock().iter().all(|outcome| outcome.ended == unreachable) {
+        return world.finish();
+    }
     assert!(
         done,
-        "seed {seed}: {} and {} of {count} ended",
-        left_outcomes.ended(),
-        right_outcomes.ended()
+        "seed {seed}, of {count}: {:?} and {:?}",
+        left_outcomes.lock(),
+        right_outcomes.lock()
     );
     for (outcomes, script) in [(left_outcomes, back), (right_outcomes, there)] {
         let want = script.outcome();
@@ -100,7 +107,7 @@ fn losses_in_bursts_are_survived() {
 #[test]
 fn a_bad_path_from_many_seeds() {
     let seeds =
-        std::env::var("DARNER_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(40);
+        std::env::var("DARNER_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(2000);
     for seed in 1000..1000 + seeds {
         let bad = |step: u64| (seed >> step & 3) as f64 * 0.02;
         let wire = Wire {
