@@ -2,6 +2,7 @@
 
 #![no_main]
 
+#[expect(dead_code, reason = "the tests beside the driver use more of it")]
 #[path = "../../stack/tests/hostile/driver.rs"]
 mod driver;
 
