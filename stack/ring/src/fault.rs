@@ -1,7 +1,7 @@
 //! Faults that a model switches on to see itself fail: a model that stays green with the guarantee broken
 //! guards nothing. They exist under `--cfg loom` only; elsewhere every question here is a constant.
 
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 
 /// One way to break what two threads agreed on. Orderings are named after the pairs in the documentation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,11 +37,29 @@ pub(crate) enum Fault {
     TakeUnasked,
     /// A chunk is given back before its last byte is read.
     GiveBackEarly,
+    /// A of the flags.
+    FlagsA1,
+    FlagsA2,
+    /// A bit that seems to be there is not added.
+    FlagsSkipped,
+    /// Flags are looked at, then cleared.
+    FlagsTakenApart,
+    /// The name is queued for every piece of news.
+    EventPushedAlways,
+    /// A new reader is told only what is new.
+    EventAttachedAsRaised,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.
 pub(crate) fn ordering(strong: Ordering, fault: Fault) -> Ordering {
     if is_on(fault) { Ordering::Relaxed } else { strong }
+}
+
+/// A sequentially consistent fence, or none if `fault` is switched on.
+pub(crate) fn full_fence(fault: Fault) {
+    if !is_on(fault) {
+        fence(Ordering::SeqCst);
+    }
 }
 
 #[cfg(not(loom))]

@@ -1,11 +1,18 @@
 //! Building blocks of memory that two threads share, safe to use from code that forbids `unsafe`.
 //!
-//! | module    | what                                                                                   |
-//! |-----------|----------------------------------------------------------------------------------------|
-//! | [`spsc`]  | a bounded queue of values from one thread to one other                                 |
-//! | [`spin`]  | a lock for a handful of instructions, which a protocol thread only ever *tries*        |
-//! | `receive` | the byte ring from a protocol thread to an application: [`receive_ring`]               |
-//! | `send`    | the byte ring from an application to a protocol thread: [`send_ring`]                  |
+//! | what carries values                  |                                                                          |
+//! |--------------------------------------|--------------------------------------------------------------------------|
+//! | [`spsc`]                             | a bounded queue from one thread to one other                             |
+//! | [`receive_ring`]                     | bytes from a protocol thread to an application                           |
+//! | [`send_ring`]                        | bytes from an application to a protocol thread                           |
+//!
+//! | what says that there is something    |                                                                          |
+//! |--------------------------------------|--------------------------------------------------------------------------|
+//! | [`Flags`], [`EventSource`]           | bits that one side adds and the other takes; told once until taken       |
+//!
+//! | what threads agree on                |                                                                          |
+//! |--------------------------------------|--------------------------------------------------------------------------|
+//! | [`spin`]                             | a lock for a handful of instructions                                     |
 //!
 //! A byte ring carries absolute stream positions. What qualifies a position (no more will be written, nobody
 //! reads any more) is a flag in the same word, so that one load tells both and neither can overtake the other.
@@ -14,7 +21,9 @@
 
 mod chain;
 mod chunk;
+mod event_source;
 mod fault;
+mod flags;
 #[cfg(loom)]
 #[cfg(test)]
 mod loom_models;
@@ -28,6 +37,8 @@ mod sync;
 mod word;
 
 pub use chunk::CHUNK;
+pub use event_source::EventSource;
+pub use flags::Flags;
 pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, receive_ring};
 pub use send::{
     SendClosed, SendCloser, SendConsumer, SendEnd, SendProducer, SendTail, Slices, send_ring,
