@@ -48,6 +48,13 @@ pub(crate) enum Fault {
     EventPushedAlways,
     /// A new reader is told only what is new.
     EventAttachedAsRaised,
+    /// A of the error.
+    ErrorA1,
+    ErrorA2,
+    /// A later cause replaces the first.
+    ErrorByStore,
+    /// The error is looked at, then cleared.
+    ErrorTakenApart,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.

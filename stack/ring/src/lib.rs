@@ -12,6 +12,7 @@
 //!
 //! | what threads agree on                |                                                                          |
 //! |--------------------------------------|--------------------------------------------------------------------------|
+//! | [`ErrorCell`]                        | the first cause of a failure, told once                                  |
 //! | [`spin`]                             | a lock for a handful of instructions                                     |
 //!
 //! A byte ring carries absolute stream positions. What qualifies a position (no more will be written, nobody
@@ -21,6 +22,7 @@
 
 mod chain;
 mod chunk;
+mod error_cell;
 mod event_source;
 mod fault;
 mod flags;
@@ -37,6 +39,7 @@ mod sync;
 mod word;
 
 pub use chunk::CHUNK;
+pub use error_cell::ErrorCell;
 pub use event_source::EventSource;
 pub use flags::Flags;
 pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, receive_ring};
