@@ -55,6 +55,10 @@ pub(crate) enum Fault {
     ErrorByStore,
     /// The error is looked at, then cleared.
     ErrorTakenApart,
+    /// A of the owners.
+    OwnersA,
+    /// An owner leaves by a store after a look.
+    OwnersByStore,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.

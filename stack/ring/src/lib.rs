@@ -13,6 +13,7 @@
 //! | what threads agree on                |                                                                          |
 //! |--------------------------------------|--------------------------------------------------------------------------|
 //! | [`ErrorCell`]                        | the first cause of a failure, told once                                  |
+//! | [`Owners`]                           | who still holds a thing, and who was the last                            |
 //! | [`spin`]                             | a lock for a handful of instructions                                     |
 //!
 //! A byte ring carries absolute stream positions. What qualifies a position (no more will be written, nobody
@@ -29,6 +30,7 @@ mod flags;
 #[cfg(loom)]
 #[cfg(test)]
 mod loom_models;
+mod owners;
 mod receive;
 mod send;
 pub mod spin;
@@ -42,6 +44,7 @@ pub use chunk::CHUNK;
 pub use error_cell::ErrorCell;
 pub use event_source::EventSource;
 pub use flags::Flags;
+pub use owners::{Left, Owners};
 pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, receive_ring};
 pub use send::{
     SendClosed, SendCloser, SendConsumer, SendEnd, SendProducer, SendTail, Slices, send_ring,
