@@ -59,6 +59,16 @@ pub(crate) enum Fault {
     OwnersA,
     /// An owner leaves by a store after a look.
     OwnersByStore,
+    /// A of the parker.
+    ParkerA1,
+    ParkerA2,
+    /// A of the event count.
+    EventCountA1,
+    EventCountA2,
+    /// Waking changes nothing that a waiter could see before it sleeps.
+    EpochStays,
+    /// The epoch is read after the last look.
+    EpochReadLate,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.

@@ -9,6 +9,7 @@
 //! | what says that there is something    |                                                                          |
 //! |--------------------------------------|--------------------------------------------------------------------------|
 //! | [`Flags`], [`EventSource`]           | bits that one side adds and the other takes; told once until taken       |
+//! | [`Parker`], [`EventCount`]           | where one thread, or many, sleep until something is there                |
 //!
 //! | what threads agree on                |                                                                          |
 //! |--------------------------------------|--------------------------------------------------------------------------|
@@ -24,13 +25,16 @@
 mod chain;
 mod chunk;
 mod error_cell;
+mod event_count;
 mod event_source;
 mod fault;
 mod flags;
+mod futex;
 #[cfg(loom)]
 #[cfg(test)]
 mod loom_models;
 mod owners;
+mod parker;
 mod receive;
 mod send;
 pub mod spin;
@@ -42,9 +46,11 @@ mod word;
 
 pub use chunk::CHUNK;
 pub use error_cell::ErrorCell;
+pub use event_count::EventCount;
 pub use event_source::EventSource;
 pub use flags::Flags;
 pub use owners::{Left, Owners};
+pub use parker::Parker;
 pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, receive_ring};
 pub use send::{
     SendClosed, SendCloser, SendConsumer, SendEnd, SendProducer, SendTail, Slices, send_ring,
