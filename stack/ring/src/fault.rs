@@ -69,6 +69,15 @@ pub(crate) enum Fault {
     EpochStays,
     /// The epoch is read after the last look.
     EpochReadLate,
+    /// A of the lock that is tried.
+    TryLockA1,
+    TryLockA2,
+    /// The protocol thread adds its wish by a store after a look.
+    WishByStore,
+    /// Locking forgets the protocol thread's wish.
+    WishForgotten,
+    /// A thread that has slept forgets that others do.
+    SleepersForgotten,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.

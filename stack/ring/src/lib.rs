@@ -16,6 +16,7 @@
 //! | [`ErrorCell`]                        | the first cause of a failure, told once                                  |
 //! | [`Owners`]                           | who still holds a thing, and who was the last                            |
 //! | [`spin`]                             | a lock for a handful of instructions                                     |
+//! | [`TryLock`]                          | a lock that a protocol thread never waits for, and is told about         |
 //!
 //! A byte ring carries absolute stream positions. What qualifies a position (no more will be written, nobody
 //! reads any more) is a flag in the same word, so that one load tells both and neither can overtake the other.
@@ -42,6 +43,7 @@ pub mod spsc;
 #[cfg(not(loom))]
 mod stock;
 mod sync;
+mod try_lock;
 mod word;
 
 pub use chunk::CHUNK;
@@ -55,3 +57,4 @@ pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, r
 pub use send::{
     SendClosed, SendCloser, SendConsumer, SendEnd, SendProducer, SendTail, Slices, send_ring,
 };
+pub use try_lock::{Deferred, TryLock};
