@@ -78,6 +78,8 @@ pub(crate) enum Fault {
     WishForgotten,
     /// A thread that has slept forgets that others do.
     SleepersForgotten,
+    /// The limit is looked at, then a place is taken.
+    LimitCheckedFirst,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.

@@ -15,6 +15,7 @@
 //! |--------------------------------------|--------------------------------------------------------------------------|
 //! | [`ErrorCell`]                        | the first cause of a failure, told once                                  |
 //! | [`Owners`]                           | who still holds a thing, and who was the last                            |
+//! | [`Backlog`]                          | a limit that holds exactly                                               |
 //! | [`spin`]                             | a lock for a handful of instructions                                     |
 //! | [`TryLock`]                          | a lock that a protocol thread never waits for, and is told about         |
 //!
@@ -23,6 +24,7 @@
 //! Its memory is a chain of chunks that exists only while bytes are in it; both rings are built on one
 //! chain of chunks, where all their `unsafe` is.
 
+mod backlog;
 mod chain;
 mod chunk;
 mod error_cell;
@@ -46,6 +48,7 @@ mod sync;
 mod try_lock;
 mod word;
 
+pub use backlog::{Backlog, Full};
 pub use chunk::CHUNK;
 pub use error_cell::ErrorCell;
 pub use event_count::EventCount;
