@@ -80,6 +80,14 @@ pub(crate) enum Fault {
     SleepersForgotten,
     /// The limit is looked at, then a place is taken.
     LimitCheckedFirst,
+    /// The spin lock is taken without asking.
+    LockUnasked,
+    /// A new value overtakes what is in the stash.
+    StashOvertaken,
+    /// A closed shard takes values.
+    PushedWhenClosed,
+    /// Closing only empties the shard.
+    LeftOpen,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.

@@ -5,6 +5,7 @@
 //! | [`spsc`]                             | a bounded queue from one thread to one other                             |
 //! | [`receive_ring`]                     | bytes from a protocol thread to an application                           |
 //! | [`send_ring`]                        | bytes from an application to a protocol thread                           |
+//! | [`Shard`]                            | a core's completed connections, for whoever accepts them                 |
 //!
 //! | what says that there is something    |                                                                          |
 //! |--------------------------------------|--------------------------------------------------------------------------|
@@ -40,6 +41,7 @@ mod owners;
 mod parker;
 mod receive;
 mod send;
+mod shard;
 pub mod spin;
 pub mod spsc;
 #[cfg(not(loom))]
@@ -60,4 +62,5 @@ pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, r
 pub use send::{
     SendClosed, SendCloser, SendConsumer, SendEnd, SendProducer, SendTail, Slices, send_ring,
 };
+pub use shard::{Busy, Drained, Shard, Stash};
 pub use try_lock::{Deferred, TryLock};

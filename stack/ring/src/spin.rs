@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use crate::fault::{Fault, ordering};
+use crate::fault::{Fault, is_on, ordering};
 use crate::sync::{AtomicBool, Ordering, UnsafeCell, spin_loop, yield_now};
 
 /// A value that one thread at a time may touch.
@@ -65,9 +65,11 @@ impl<T> SpinLock<T> {
     /// Takes the lock if it is free. One atomic instruction, never a loop.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let acquire = ordering(Ordering::Acquire, Fault::LockA2);
-        self.locked
+        let taken = self
+            .locked
             .compare_exchange(false, true, acquire, Ordering::Relaxed) // A2
-            .is_ok()
+            .is_ok();
+        (taken || is_on(Fault::LockUnasked))
             .then(|| SpinGuard { lock: self, not_send: PhantomData })
     }
 }
