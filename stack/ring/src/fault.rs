@@ -88,6 +88,15 @@ pub(crate) enum Fault {
     PushedWhenClosed,
     /// Closing only empties the shard.
     LeftOpen,
+    /// A, B of the hint map.
+    HintMapA1,
+    HintMapA2,
+    HintMapB1,
+    HintMapB2,
+    /// A word is announced before its bit is set.
+    UpperFirst,
+    /// What the budget did not allow is not announced again.
+    RestForgotten,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.

@@ -10,6 +10,7 @@
 //! | what says that there is something    |                                                                          |
 //! |--------------------------------------|--------------------------------------------------------------------------|
 //! | [`Flags`], [`EventSource`]           | bits that one side adds and the other takes; told once until taken       |
+//! | [`HintMap`]                          | the same for many indices, where a queue has no room                     |
 //! | [`Parker`], [`EventCount`]           | where one thread, or many, sleep until something is there                |
 //!
 //! | what threads agree on                |                                                                          |
@@ -34,6 +35,7 @@ mod event_source;
 mod fault;
 mod flags;
 mod futex;
+mod hint_map;
 #[cfg(loom)]
 #[cfg(test)]
 mod loom_models;
@@ -56,6 +58,7 @@ pub use error_cell::ErrorCell;
 pub use event_count::EventCount;
 pub use event_source::EventSource;
 pub use flags::Flags;
+pub use hint_map::HintMap;
 pub use owners::{Left, Owners};
 pub use parker::Parker;
 pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, receive_ring};
