@@ -97,6 +97,11 @@ pub(crate) enum Fault {
     UpperFirst,
     /// What the budget did not allow is not announced again.
     RestForgotten,
+    /// A, B of the doorbell.
+    DoorbellA1,
+    DoorbellA2,
+    DoorbellB1,
+    DoorbellB2,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.

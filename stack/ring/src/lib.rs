@@ -11,6 +11,7 @@
 //! |--------------------------------------|--------------------------------------------------------------------------|
 //! | [`Flags`], [`EventSource`]           | bits that one side adds and the other takes; told once until taken       |
 //! | [`HintMap`]                          | the same for many indices, where a queue has no room                     |
+//! | [`Doorbell`]                         | which mailboxes have something, and whether the core sleeps              |
 //! | [`Parker`], [`EventCount`]           | where one thread, or many, sleep until something is there                |
 //!
 //! | what threads agree on                |                                                                          |
@@ -29,6 +30,7 @@
 mod backlog;
 mod chain;
 mod chunk;
+mod doorbell;
 mod error_cell;
 mod event_count;
 mod event_source;
@@ -54,6 +56,7 @@ mod word;
 
 pub use backlog::{Backlog, Full};
 pub use chunk::CHUNK;
+pub use doorbell::Doorbell;
 pub use error_cell::ErrorCell;
 pub use event_count::EventCount;
 pub use event_source::EventSource;
