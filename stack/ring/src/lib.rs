@@ -21,6 +21,7 @@
 //! | [`Backlog`]                          | a limit that holds exactly                                               |
 //! | [`spin`]                             | a lock for a handful of instructions                                     |
 //! | [`TryLock`]                          | a lock that a protocol thread never waits for, and is told about         |
+//! | [`fork`]                             | whether this process is a forked copy                                    |
 //!
 //! A byte ring carries absolute stream positions. What qualifies a position (no more will be written, nobody
 //! reads any more) is a flag in the same word, so that one load tells both and neither can overtake the other.
@@ -36,6 +37,8 @@ mod event_count;
 mod event_source;
 mod fault;
 mod flags;
+#[cfg(not(loom))]
+pub mod fork;
 mod futex;
 mod hint_map;
 #[cfg(loom)]
