@@ -41,7 +41,8 @@ impl Running {
         let signals = signals::watch(settings.stat_socket.clone()).map_err(Failure::start)?;
         let (device, queues) = OpenDevice::open(settings)?;
         let socket = settings.stat_socket.as_deref().map(stat::Socket::bind).transpose()?;
-        let stack = Stack::start(&settings.stack, queues, application).map_err(Failure::start)?;
+        let stack =
+            Stack::start_with(&settings.stack, queues, application).map_err(Failure::start)?;
         let stack = Arc::new(stack);
         let stat = socket
             .map(|socket| socket.serve(stack.clone(), stat::Identity::of(settings)))

@@ -43,7 +43,7 @@ impl Server {
     }
 
     fn accept(&mut self, core: &mut Core<'_>) {
-        while let Some(Ok((mut stream, _))) = self.listener.as_mut().map(TcpListener::accept) {
+        while let Some(Ok((mut stream, _))) = self.listener.as_ref().map(TcpListener::accept) {
             let index = self.free.pop().unwrap_or_else(|| {
                 self.streams.push(None);
                 self.streams.len() - 1

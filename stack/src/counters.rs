@@ -72,6 +72,11 @@ pub enum Counter {
     TcpTimeWaitRecycled,
     /// Connections reset while they waited to be accepted.
     TcpAcceptSkipped,
+    // Where threads meet.
+    /// Looks at what a control lock guards that were put off, because a thread was inside.
+    ControlDeferrals,
+    /// Connections that were queued for acceptance a turn late, because a thread was taking others.
+    AcceptDeferrals,
     // Neighbours.
     /// ARP requests sent.
     ArpRequestsSent,
@@ -129,6 +134,8 @@ impl Counter {
         Self::TcpKeepAliveProbes,
         Self::TcpTimeWaitRecycled,
         Self::TcpAcceptSkipped,
+        Self::ControlDeferrals,
+        Self::AcceptDeferrals,
         Self::ArpRequestsSent,
         Self::ArpRepliesSent,
         Self::ArpConflicts,
@@ -175,6 +182,8 @@ impl Counter {
             Self::TcpKeepAliveProbes => "tcpKeepAliveProbes",
             Self::TcpTimeWaitRecycled => "tcpTimeWaitRecycled",
             Self::TcpAcceptSkipped => "tcpAcceptSkipped",
+            Self::ControlDeferrals => "controlDeferrals",
+            Self::AcceptDeferrals => "acceptDeferrals",
             Self::ArpRequestsSent => "arpRequestsSent",
             Self::ArpRepliesSent => "arpRepliesSent",
             Self::ArpConflicts => "arpConflicts",

@@ -146,6 +146,8 @@ pub enum Drop {
     TcpReceiveShut,
     /// The listener's backlog is full.
     TcpListenOverflow,
+    /// The listener has as many connections as it may have.
+    TcpListenerLimit,
     /// Too many half-open connections.
     TcpHalfOpenLimit,
     /// Too many connections on this core.
@@ -224,6 +226,7 @@ impl Drop {
         Self::TcpAfterClose,
         Self::TcpReceiveShut,
         Self::TcpListenOverflow,
+        Self::TcpListenerLimit,
         Self::TcpHalfOpenLimit,
         Self::TcpConnectionLimit,
         Self::TcpChallengeLimited,
@@ -299,6 +302,7 @@ impl Drop {
             Self::TcpAfterClose => "tcp-after-close",
             Self::TcpReceiveShut => "tcp-receive-shut",
             Self::TcpListenOverflow => "tcp-listen-overflow",
+            Self::TcpListenerLimit => "tcp-listener-limit",
             Self::TcpHalfOpenLimit => "tcp-half-open-limit",
             Self::TcpConnectionLimit => "tcp-connection-limit",
             Self::TcpChallengeLimited => "tcp-challenge-limited",

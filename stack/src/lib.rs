@@ -47,12 +47,14 @@ mod socket;
 mod api;
 
 pub use api::{
-    Application, Core, EchoReply, Readiness, TcpListener, TcpStream, Token, UdpSocket, Waker,
+    Application, Control, Core, EchoReply, Event, Interest, ListenOptions, Overflow, Poller,
+    PollerWaker, ReadHalf, Readiness, Registered, Sharing, Source, TcpListener, TcpStream, Token,
+    UdpSocket, Waker, WriteHalf,
 };
 pub use config::{Config, DuplicateDetection, Idle};
 pub use ip::{BadPrefix, Ipv4Prefix};
 pub use metrics::Metrics;
 pub use protocol::{Protocol, Turn};
 pub use snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo, NeighborState, Snapshot};
-pub use stack::{Stack, ThreadPanicked};
+pub use stack::{ApplicationPanicked, ApplicationThread, Stack, StackHandle, ThreadPanicked};
 pub use tcp::{ConnectionInfo, TcpConfig, TcpState};

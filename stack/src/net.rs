@@ -18,7 +18,7 @@ use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::neighbor::{Detection, Neighbors};
 use crate::rng::Rng;
-use crate::socket::Mailboxes;
+use crate::socket::Readies;
 use crate::tcp;
 use crate::time::Instant;
 use crate::timer::{TimerKey, Wheel};
@@ -36,8 +36,8 @@ pub(crate) struct Net {
     pub(crate) rng: Rng,
     pub(crate) timers: Wheel<Timer>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Readiness on its way to the application on this core.
-    pub(crate) mailboxes: Mailboxes,
+    /// Readiness on its way to applications.
+    pub(crate) readies: Readies,
     /// Frames ready for the device, which the protocol loop transmits at the end of the turn.
     pub(crate) outbox: VecDeque<Frame>,
     /// IP packets that we sent to ourselves. The protocol loop takes them as input; they never reach the device.
@@ -137,7 +137,7 @@ impl Net {
             rng,
             timers: Wheel::new(),
             metrics,
-            mailboxes: Mailboxes::default(),
+            readies: Readies::default(),
             outbox: VecDeque::with_capacity(OUTBOX_LIMIT),
             loopback: VecDeque::new(),
             interface,

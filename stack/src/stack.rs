@@ -1,26 +1,62 @@
 //! A running stack: its protocol threads, from start to stop.
 
 use std::io;
-use std::sync::mpsc::sync_channel;
+use std::ops::Deref;
 use std::time::Duration;
 
 use pmd::QueuePair;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use crate::api::{Application, Waker};
+use crate::api::Application;
 use crate::config::{Config, invalid};
-use crate::metrics::Metrics;
+use crate::protocol::Protocol;
 use crate::protocol::thread::{self, Placement, ProtocolThread};
-use crate::protocol::{Order, Protocol};
 use crate::snapshot::Snapshot;
-use crate::socket::CoreShared;
+use crate::socket::{CoreShared, Places};
+use crate::udp;
+
+mod application_thread;
+mod handle;
+
+pub use application_thread::{ApplicationPanicked, ApplicationThread};
+pub use handle::StackHandle;
 
 /// A TCP/IP stack that runs: one protocol thread per core.
 ///
-/// Dropping it stops it at once; [`stop`](Self::stop) gives its connections time to close.
+/// Any thread opens sockets on it ([`listen`](StackHandle::listen), [`connect`](StackHandle::connect),
+/// [`bind_udp`](StackHandle::bind_udp)), and uses them as it would use those of `std::net`. An [`Application`] runs on the
+/// protocol threads themselves ([`start_with`](Self::start_with)), or on a thread of its own ([`spawn`](Self::spawn)).
+///
+/// Dropping the stack stops it at once; [`stop`](StackHandle::stop) gives its connections time to close. Sockets may outlive
+/// it: their calls give errors.
+///
+/// ```no_run
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let queues = vec![];
+/// let config = darner::Config { addresses: vec!["10.0.0.2/24".parse().unwrap()], ..Default::default() };
+/// let stack = darner::Stack::start(&config, queues)?;
+/// let listener = stack.listen("0.0.0.0:7".parse().unwrap())?;
+/// loop {
+///     let (mut stream, _) = listener.accept()?;
+///     std::thread::spawn(move || -> std::io::Result<()> {
+///         let mut bytes = [0; 4096];
+///         loop {
+///             match stream.read(&mut bytes)? {
+///                 0 => return Ok(()),
+///                 len => stream.write_all(&bytes[..len])?,
+///             }
+///         }
+///     });
+/// }
+/// # }
+/// ```
 pub struct Stack {
     threads: Vec<ProtocolThread>,
+    handle: StackHandle,
+    epoch: std::time::Instant,
 }
 
 /// A protocol thread panicked. Its connections are gone; the other cores have gone on.
@@ -31,21 +67,35 @@ pub struct ThreadPanicked {
     pub core: usize,
 }
 
-/// How long a core has to answer a request for a snapshot.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-
 impl Stack {
-    /// Starts one protocol thread per core. `queues` holds the queue pairs of each core in turn, and `application` makes
-    /// each core's application from the core's index. Returns when every application has started.
+    /// Starts one protocol thread per core. `queues` holds the queue pairs of each core in turn.
     ///
     /// # Errors
     ///
-    /// What [`Config::check`] finds wrong; as many cores as `queues` has not; a CPU that this process may not use; what
-    /// an application gave when it started. Nothing is left running then.
-    pub fn start(
+    /// What [`Config::check`] finds wrong; as many cores as `queues` has not; a CPU that this process may not use. Nothing is
+    /// left running then.
+    pub fn start(config: &Config, queues: Vec<Vec<Box<dyn QueuePair>>>) -> io::Result<Self> {
+        Self::start_each(config, queues, |_| None)
+    }
+
+    /// Starts one protocol thread per core, and an application on each: `application` makes them from the core's index.
+    /// Returns when every application has started.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and what an application gave when it started.
+    pub fn start_with(
         config: &Config,
         queues: Vec<Vec<Box<dyn QueuePair>>>,
         mut application: impl FnMut(usize) -> Box<dyn Application>,
+    ) -> io::Result<Self> {
+        Self::start_each(config, queues, |index| Some(application(index)))
+    }
+
+    fn start_each(
+        config: &Config,
+        queues: Vec<Vec<Box<dyn QueuePair>>>,
+        mut application: impl FnMut(usize) -> Option<Box<dyn Application>>,
     ) -> io::Result<Self> {
         let cores = config.cores.len().max(1);
         if queues.len() != cores {
@@ -53,58 +103,51 @@ impl Stack {
                 format!("{cores} cores want queue pairs each, {} lists were given", queues.len());
             return Err(invalid(message));
         }
+        darner_ring::fork::watch();
         let mut seeds = ChaCha12Rng::from_seed(match config.seed {
             Some(seed) => seed,
             None => random_seed()?,
         });
         let epoch = std::time::Instant::now();
-        let mut stack = Self { threads: Vec::with_capacity(cores) };
+        let mut threads = Starting(Vec::with_capacity(cores));
         for (index, queues) in queues.into_iter().enumerate() {
-            let shared = CoreShared::new(index, config.tcp.max_connections)?;
+            let shared = CoreShared::new(index, places(config))?;
             let placement =
                 Placement { cpu: config.cores.get(index).copied(), idle: config.idle, epoch };
             let mut seed = [0; 32];
             seeds.fill_bytes(&mut seed);
             let (config, application) = (config.clone(), application(index));
-            stack.threads.push(thread::start(shared, placement, move |shared| {
+            threads.0.push(thread::start(shared, placement, move |shared| {
                 Protocol::on_core(&config, queues, application, seed, shared)
             })?);
         }
-        Ok(stack)
+        let threads = std::mem::take(&mut threads.0);
+        let handle = StackHandle::new(
+            threads.iter().map(|thread| thread.shared.clone()).collect(),
+            threads.iter().map(|thread| thread.metrics.clone()).collect(),
+            config.tcp.ephemeral_ports.clone(),
+        );
+        Ok(Self { threads, handle, epoch })
     }
 
-    /// What the stack does, and with whom. A core that does not answer within a second is left out.
-    pub fn snapshot(&self) -> Snapshot {
-        let answers: Vec<_> = self
-            .threads
-            .iter()
-            .map(|thread| {
-                let (answer, answered) = sync_channel(1);
-                thread.shared.order(Order::Snapshot(answer));
-                answered
-            })
-            .collect();
-        let cores =
-            answers.iter().filter_map(|answer| answer.recv_timeout(ANSWER_WITHIN).ok()).collect();
-        Snapshot::new(cores, self.metrics())
+    /// A handle for other threads.
+    pub fn handle(&self) -> StackHandle {
+        self.handle.clone()
     }
 
-    /// Calls the application of core `index` from any thread. `None` when there is no such core.
-    pub fn waker(&self, index: usize) -> Option<Waker> {
-        self.threads.get(index).map(|thread| Waker::new(thread.shared.clone()))
+    /// Runs an application on a thread of its own: the same object that [`start_with`](Self::start_with) runs on a protocol
+    /// thread. Its listeners take connections of all cores. Returns when it has started.
+    ///
+    /// # Errors
+    ///
+    /// What the application gave when it started, or that no thread could be started.
+    pub fn spawn(&self, application: Box<dyn Application>) -> io::Result<ApplicationThread> {
+        ApplicationThread::spawn(self.handle.clone(), self.epoch, application)
     }
 
     /// Whether every protocol thread has ended: because the stack was stopped, or they panicked.
     pub fn is_finished(&self) -> bool {
         self.threads.iter().all(|thread| thread.handle.is_finished())
-    }
-
-    /// Asks every core to stop: applications end, connections close in good order, and after `deadline` what is left is
-    /// reset. Does not wait: see [`join`](Self::join).
-    pub fn stop(&self, deadline: Duration) {
-        for thread in &self.threads {
-            thread.shared.order(Order::Stop(deadline));
-        }
     }
 
     /// Waits until every protocol thread has ended, and returns the last state of the counters.
@@ -113,29 +156,65 @@ impl Stack {
     ///
     /// [`ThreadPanicked`] for the first core whose thread did.
     pub fn join(mut self) -> Result<Snapshot, ThreadPanicked> {
-        let mut outcome = Ok(());
-        let mut last = Vec::new();
-        for thread in self.threads.drain(..) {
-            let core = thread.shared.index;
-            if thread.handle.join().is_err() {
-                outcome = outcome.and(Err(ThreadPanicked { core }));
-            }
-            last.push(thread.metrics);
-        }
-        outcome.map(|()| Snapshot::new(Vec::new(), last.iter().map(AsRef::as_ref)))
+        join(&mut self.threads)?;
+        Ok(Snapshot::new(Vec::new(), self.handle.metrics()))
     }
+}
 
-    fn metrics(&self) -> impl Iterator<Item = &Metrics> + Clone {
-        self.threads.iter().map(|thread| thread.metrics.as_ref())
+/// What any thread may ask of it.
+impl Deref for Stack {
+    type Target = StackHandle;
+
+    fn deref(&self) -> &StackHandle {
+        &self.handle
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        self.stop(Duration::ZERO);
-        for thread in self.threads.drain(..) {
-            let _ = thread.handle.join();
+        stop_and_join(&mut self.threads);
+    }
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").field("cores", &self.threads.len()).finish_non_exhaustive()
+    }
+}
+
+/// Threads of a stack that has not started as a whole: stopped, unless they are taken out.
+struct Starting(Vec<ProtocolThread>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        stop_and_join(&mut self.0);
+    }
+}
+
+fn stop_and_join(threads: &mut Vec<ProtocolThread>) {
+    for thread in &*threads {
+        thread.shared.order(crate::protocol::Order::Stop(Duration::ZERO));
+    }
+    let _who_panicked_is_gone_too = join(threads);
+}
+
+fn join(threads: &mut Vec<ProtocolThread>) -> Result<(), ThreadPanicked> {
+    let mut outcome = Ok(());
+    for thread in threads.drain(..) {
+        let core = thread.shared.index;
+        if thread.handle.join().is_err() {
+            outcome = outcome.and(Err(ThreadPanicked { core }));
         }
+    }
+    outcome
+}
+
+/// How many sockets of each kind a core may have.
+pub(crate) fn places(config: &Config) -> Places {
+    let connections = config.tcp.max_connections.next_multiple_of(crate::table::BLOCK);
+    Places {
+        tcp: u32::try_from(connections).unwrap_or(u32::MAX),
+        udp: u32::try_from(udp::MOST_SOCKETS).unwrap_or(u32::MAX),
     }
 }
 

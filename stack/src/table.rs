@@ -85,6 +85,13 @@ impl<T> Table<T> {
         }
     }
 
+    /// The id of what is at a place, if anything is.
+    pub(crate) fn id_at(&self, index: u32) -> Option<SocketId> {
+        let slot = self.blocks.get(index as usize / BLOCK)?.get(index as usize % BLOCK)?;
+        let occupied = matches!(slot.content, Content::Occupied(_));
+        occupied.then_some(SocketId { index, generation: slot.generation })
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.blocks.iter().flatten().filter_map(|slot| match &slot.content {
             Content::Occupied(value) => Some(value),
@@ -117,7 +124,8 @@ impl<T> Table<T> {
     }
 }
 
-const BLOCK: usize = 256;
+/// The table grows by so many places.
+pub(crate) const BLOCK: usize = 256;
 const NONE: u32 = u32::MAX;
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub(crate) fn run<W: Work>(server: &Server, work: W) {
         Config { addresses: vec!["10.8.0.2/24".parse().expect("a prefix")], ..Config::default() };
     let (tell, told) = channel();
     let mut application = Some(work.application(tell));
-    let stack = Stack::start(&config, vec![queues], |_| application.take().expect("one core"))
+    let stack = Stack::start_with(&config, vec![queues], |_| application.take().expect("one core"))
         .expect("the stack starts");
     let outcome = told.recv_timeout(Duration::from_secs(120)).expect("an outcome in time");
     outcome.unwrap_or_else(|error| panic!("{error}"));

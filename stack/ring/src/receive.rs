@@ -133,6 +133,11 @@ impl ReceiveProducer {
         self.reading == Reading::Over
     }
 
+    /// Whether FIN or RST was said to follow the bytes.
+    pub fn has_ended(&self) -> bool {
+        self.end != End::Open
+    }
+
     /// Whether the reader's end was dropped.
     pub fn is_abandoned(&self) -> bool {
         self.writer.words().head.load().has(READER_GONE)

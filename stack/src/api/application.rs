@@ -1,15 +1,16 @@
-//! An application that runs on the protocol thread.
+//! An application: what it is told.
 
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::{Core, Readiness, Token};
+use super::{Core, Readiness, ThreadWaker, Token};
 use crate::socket::CoreShared;
 
-/// A program on a protocol thread.
+/// A program that is told what happens to its sockets, on a protocol thread or on a thread of its own.
 ///
-/// Its methods are called between bursts of packets and must not block: every socket of the core waits meanwhile. Slow
+/// On a protocol thread its methods are called between bursts of packets and must not block: every socket of the core waits
+/// meanwhile. Slow
 /// work, such as reading a disk, belongs on a thread of its own that calls [`Waker::wake`] when it is done.
 pub trait Application: Send {
     /// Called once, before the first packet: listen and connect here.
@@ -79,16 +80,35 @@ pub struct EchoReply {
 /// Calls an application from another thread.
 #[derive(Clone)]
 pub struct Waker {
-    core: Arc<CoreShared>,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Core(Arc<CoreShared>),
+    Thread(ThreadWaker),
 }
 
 impl Waker {
-    pub(crate) fn new(core: Arc<CoreShared>) -> Self {
-        Self { core }
+    pub(crate) fn of_core(core: Arc<CoreShared>) -> Self {
+        Self { place: Place::Core(core) }
+    }
+
+    pub(crate) fn of_thread(thread: ThreadWaker) -> Self {
+        Self { place: Place::Thread(thread) }
     }
 
     /// Has [`Application::woken`] called soon, on its own thread.
     pub fn wake(&self) {
-        self.core.wake_application();
+        match &self.place {
+            Place::Core(core) => core.wake_application(),
+            Place::Thread(thread) => thread.wake(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waker").finish_non_exhaustive()
     }
 }

@@ -1,37 +1,55 @@
-//! What an application may ask of its core.
+//! What an application may ask of the core or thread that it runs on.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::poller::{Kind, Source};
+use super::thread::ThreadLoop;
 use super::udp_socket::ipv4;
-use super::{Readiness, TcpListener, TcpStream, Token, UdpSocket, Waker};
+use super::{Interest, ListenOptions, Readiness, TcpListener, TcpStream, Token, UdpSocket, Waker};
 use crate::protocol::{Layers, Order};
-use crate::socket::mailbox::Source;
+use crate::socket::readiness;
 use crate::time::Instant;
 
-/// What an application may ask of the core that it runs on.
+/// What an application may ask of where it runs: a protocol thread, or a thread of its own
+/// ([`Stack::spawn`](crate::Stack::spawn)).
 pub struct Core<'a> {
-    layers: &'a mut Layers,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    Protocol(&'a mut Layers),
+    Thread(&'a mut ThreadLoop),
 }
 
 impl<'a> Core<'a> {
     pub(crate) fn new(layers: &'a mut Layers) -> Self {
-        Self { layers }
+        Self { place: Place::Protocol(layers) }
     }
 
-    /// When this turn of the protocol loop began.
+    pub(super) fn on_thread(thread: &'a mut ThreadLoop) -> Self {
+        Self { place: Place::Thread(thread) }
+    }
+
+    /// When this turn of the loop began.
     pub fn now(&self) -> Instant {
-        self.layers.net.now
+        match &self.place {
+            Place::Protocol(layers) => layers.net.now,
+            Place::Thread(thread) => thread.now(),
+        }
     }
 
-    /// Which of the stack's cores this is, from 0.
+    /// Which of the stack's cores this is, from 0; on a thread of its own, the one that its connections begin with.
     pub fn index(&self) -> usize {
-        self.layers.shared.index
+        match &self.place {
+            Place::Protocol(layers) => layers.shared.index,
+            Place::Thread(thread) => thread.home(),
+        }
     }
 
     /// Listens for TCP connections to `address` (`0.0.0.0` for all our addresses; port 0 is not allowed). Up to `backlog`
-    /// connections wait to be accepted.
+    /// connections wait to be accepted. On a protocol thread those of this core only, on a thread of its own those of all.
     ///
     /// # Errors
     ///
@@ -43,9 +61,29 @@ impl<'a> Core<'a> {
         backlog: u32,
         token: Token,
     ) -> io::Result<TcpListener> {
-        let listener = self.layers.listen(ipv4(address)?, backlog)?;
-        listener.shared().events().set_token(token);
-        Ok(listener)
+        self.listen_with(address, ListenOptions::with_backlog(backlog), token)
+    }
+
+    /// The same with more to say about it.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub fn listen_with(
+        &mut self,
+        address: SocketAddr,
+        options: ListenOptions,
+        token: Token,
+    ) -> io::Result<TcpListener> {
+        match &mut self.place {
+            Place::Protocol(layers) => layers.listen_here(ipv4(address)?, options, token),
+            Place::Thread(thread) => {
+                let listener = thread.stack().listen_with(address, options)?;
+                listener.set_nonblocking(true);
+                thread.poller().register(&listener, token, Interest::READABLE)?;
+                Ok(listener)
+            }
+        }
     }
 
     /// Begins to connect to `remote`. The token is told [`Readiness::CONNECTED`], or an error.
@@ -56,8 +94,12 @@ impl<'a> Core<'a> {
     /// toward `remote` is taken, [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that nobody can connect
     /// to, `EAFNOSUPPORT` for IPv6.
     pub fn connect(&mut self, remote: SocketAddr, token: Token) -> io::Result<TcpStream> {
-        let stream = self.layers.connect(ipv4(remote)?)?;
-        stream.set_token(token);
+        let mut stream = match &mut self.place {
+            Place::Protocol(layers) => layers.connect(None, ipv4(remote)?)?,
+            Place::Thread(thread) => thread.stack().begin_connect(None, remote)?,
+        };
+        stream.set_nonblocking(true);
+        self.register(&mut stream, token);
         Ok(stream)
     }
 
@@ -68,31 +110,42 @@ impl<'a> Core<'a> {
     /// [`AddrInUse`](io::ErrorKind::AddrInUse), [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) for an address that
     /// is not ours, `EAFNOSUPPORT` for IPv6.
     pub fn bind_udp(&mut self, local: SocketAddr, token: Token) -> io::Result<UdpSocket> {
-        let socket = self.layers.bind_udp(ipv4(local)?)?;
-        socket.set_token(token);
+        let mut socket = match &mut self.place {
+            Place::Protocol(layers) => layers.bind_udp(ipv4(local)?)?,
+            Place::Thread(thread) => thread.stack().bind_udp(local)?,
+        };
+        socket.set_nonblocking(true);
+        self.register(&mut socket, token);
         Ok(socket)
     }
 
-    /// Tells `token` of `stream` from now on, beginning with what it is ready for already.
-    pub fn register(&mut self, stream: &mut TcpStream, token: Token) {
-        // What was raised for nobody is taken first: raising it again must find nothing pending, or it is not told.
-        stream.words().events().take();
-        stream.set_token(token);
-        let level = stream.level();
-        if !level.is_empty() {
-            self.again(token, level);
+    /// Tells `token` of a socket from now on, beginning with what it is ready for already, and makes it non-blocking. On a
+    /// protocol thread both directions of a socket have one token.
+    pub fn register(&mut self, source: &mut impl Registered, token: Token) {
+        source.stop_waiting();
+        match &mut self.place {
+            Place::Protocol(layers) => layers.attach_application(&source.what().0, token),
+            Place::Thread(thread) => thread.register(source, token),
         }
     }
 
     /// Calls [`Application::ready`](super::Application::ready) once more in the next turn, after other sockets had theirs.
     pub fn again(&mut self, token: Token, readiness: Readiness) {
-        self.layers.net.mailboxes.push(Source::Again(token, readiness));
+        match &mut self.place {
+            Place::Protocol(layers) => {
+                layers.net.readies.push(readiness::Source::Again(token, readiness));
+            }
+            Place::Thread(thread) => thread.again(token, readiness),
+        }
     }
 
     /// Calls [`Application::timeout`](super::Application::timeout) with `token` in `after`. Timers cannot be cancelled:
     /// ignore the ones that have lost their meaning.
     pub fn set_timer(&mut self, after: Duration, token: Token) {
-        self.layers.set_timer(after, token);
+        match &mut self.place {
+            Place::Protocol(layers) => layers.set_timer(after, token),
+            Place::Thread(thread) => thread.set_timer(after, token),
+        }
     }
 
     /// Sends an ICMP echo request with `len` bytes of payload. The answer comes to
@@ -101,7 +154,8 @@ impl<'a> Core<'a> {
     /// # Errors
     ///
     /// `ENETUNREACH` without a route, `EMSGSIZE` above 65,507 bytes,
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when no frame is free.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when no frame is free; [`Unsupported`](io::ErrorKind::Unsupported) on a
+    /// thread of its own.
     pub fn ping(
         &mut self,
         to: Ipv4Addr,
@@ -109,16 +163,62 @@ impl<'a> Core<'a> {
         sequence: u16,
         len: usize,
     ) -> io::Result<()> {
-        self.layers.ping(to, identifier, sequence, len)
+        match &mut self.place {
+            Place::Protocol(layers) => layers.ping(to, identifier, sequence, len),
+            Place::Thread(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// A handle with which another thread calls [`Application::woken`](super::Application::woken).
     pub fn waker(&self) -> Waker {
-        Waker::new(self.layers.shared.clone())
+        match &self.place {
+            Place::Protocol(layers) => Waker::of_core(layers.shared.clone()),
+            Place::Thread(thread) => Waker::of_thread(thread.waker()),
+        }
     }
 
     /// Asks the whole stack to stop, as [`Stack::stop`](crate::Stack::stop) does, within `deadline`.
     pub fn stop(&mut self, deadline: Duration) {
-        self.layers.shared.order(Order::Stop(deadline));
+        match &mut self.place {
+            Place::Protocol(layers) => layers.shared.order(Order::Stop(deadline)),
+            Place::Thread(thread) => thread.stack().stop(deadline),
+        }
+    }
+}
+
+/// What a [`Core`] can tell an application of.
+pub trait Registered: Source {
+    #[doc(hidden)]
+    fn stop_waiting(&mut self);
+}
+
+impl Registered for TcpStream {
+    fn stop_waiting(&mut self) {
+        self.set_nonblocking(true);
+    }
+}
+
+impl Registered for TcpListener {
+    fn stop_waiting(&mut self) {
+        self.set_nonblocking(true);
+    }
+}
+
+impl Registered for UdpSocket {
+    fn stop_waiting(&mut self) {
+        self.set_nonblocking(true);
+    }
+}
+
+impl Layers {
+    /// The application on this core is told of a socket, which is this core's own.
+    fn attach_application(&mut self, what: &Kind<'_>, token: Token) {
+        match what {
+            Kind::Stream(stream) => self.attach_socket_application(stream.words().target(), token),
+            Kind::Read(half) => self.attach_socket_application(half.words().target(), token),
+            Kind::Write(half) => self.attach_socket_application(half.words().target(), token),
+            Kind::Udp(socket) => self.attach_socket_application(socket.words().target(), token),
+            Kind::Listener(listener) => self.attach_listener_application(listener.shared(), token),
+        }
     }
 }

@@ -27,5 +27,7 @@ bitflags! {
         const CLOSED = 1 << 4;
         /// The socket has failed: `take_error` tells why.
         const ERROR = 1 << 5;
+        /// An urgent byte is announced or has come (RFC 6093).
+        const URGENT = 1 << 6;
     }
 }

@@ -3,20 +3,32 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::TcpStream;
+use super::waiting::Waiting;
 use crate::protocol::Order;
+use crate::socket::thread::{home_core, is_protocol_thread};
 use crate::socket::{CoreShared, ListenerShared, Phase};
 
-/// A socket that accepts TCP connections. Dropping it stops listening and resets what was not accepted.
+/// A socket that accepts TCP connections.
+///
+/// A listener of [`Stack::listen`](crate::Stack::listen) takes connections on every core of the stack; any number of threads
+/// may accept from it, each beginning with the core that it is next to. One of
+/// [`Core::listen`](super::Core::listen) takes those of its own core.
+///
+/// Dropping it stops listening and resets what was not accepted.
 pub struct TcpListener {
     shared: Arc<ListenerShared>,
-    core: Arc<CoreShared>,
+    /// The cores that listen.
+    cores: Vec<Arc<CoreShared>>,
+    nonblocking: AtomicBool,
 }
 
 impl TcpListener {
-    pub(crate) fn new(shared: Arc<ListenerShared>, core: Arc<CoreShared>) -> Self {
-        Self { shared, core }
+    pub(crate) fn new(shared: Arc<ListenerShared>, cores: Vec<Arc<CoreShared>>) -> Self {
+        let nonblocking = AtomicBool::new(Waiting::at_birth() == Waiting::Never);
+        Self { shared, cores, nonblocking }
     }
 
     /// The address that it listens on.
@@ -24,34 +36,117 @@ impl TcpListener {
         self.shared.address()
     }
 
-    /// The next connection and its peer's address. [`ErrorKind::WouldBlock`] when none waits: the listener's token is
-    /// told when one does.
+    /// The next connection and its peer's address; waits for one, unless the listener is non-blocking.
     ///
-    /// A connection that was reset while it waited is passed over.
-    pub fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        while let Some(stream) = self.shared.pop(self.core.index) {
-            if stream.words().phase() != Phase::Dead {
-                let peer = stream.peer_addr();
-                return Ok((stream, peer));
-            }
-            self.core.order(Order::CountSkipped);
+    /// A connection that was reset while it waited is passed over. On a protocol thread only what this core has is accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WouldBlock`] when none waits and the listener is non-blocking: whoever it is registered with is told when
+    /// one does. [`ErrorKind::ConnectionAborted`] once it was closed, or the stack has ended. [`ErrorKind::Deadlock`] on a
+    /// protocol thread that would have to wait.
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let stream = match self.try_accept() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
+            found => found?,
+        };
+        let peer = stream.peer_addr();
+        Ok((stream, peer))
+    }
+
+    /// Like [`accept`](Self::accept), but only what the core has that is next to the calling thread, and without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept) of a non-blocking listener.
+    pub fn accept_local(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let home = home_core() % self.cores.len().max(1);
+        let core = self.cores.get(home).map_or(home, |core| core.index);
+        let stream = self.try_local(core)?;
+        let peer = stream.peer_addr();
+        Ok((stream, peer))
+    }
+
+    /// Whether [`accept`](Self::accept) gives [`ErrorKind::WouldBlock`] instead of waiting.
+    pub fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    /// Stops listening, resets what was not accepted, and ends every call of [`accept`](Self::accept) that waits. Dropping
+    /// the listener does the same.
+    pub fn close(&self) {
+        self.shared.close();
+        for core in &self.cores {
+            core.order(Order::Unlisten(self.shared.clone()));
         }
-        Err(ErrorKind::WouldBlock.into())
     }
 
     pub(crate) fn shared(&self) -> &Arc<ListenerShared> {
         &self.shared
     }
+
+    pub(crate) fn cores(&self) -> &[Arc<CoreShared>] {
+        &self.cores
+    }
+
+    fn wait(&self) -> io::Result<TcpStream> {
+        let waiting = if self.nonblocking.load(Ordering::Relaxed) {
+            Waiting::Never
+        } else {
+            Waiting::Forever
+        };
+        let deadline = waiting.deadline()?;
+        let found = self.shared.wait(deadline, || match self.try_accept() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            found => Some(found),
+        });
+        found.unwrap_or(Err(ErrorKind::WouldBlock.into()))
+    }
+
+    fn try_accept(&self) -> io::Result<TcpStream> {
+        if is_protocol_thread() {
+            return self.try_local(home_core());
+        }
+        while !self.shared.is_closed() {
+            match self.shared.pop(home_core()) {
+                Some(stream) if self.is_alive(&stream) => return Ok(stream),
+                Some(_) => {}
+                None => return Err(ErrorKind::WouldBlock.into()),
+            }
+        }
+        Err(ErrorKind::ConnectionAborted.into())
+    }
+
+    /// From one core's shard. Somebody who is inside is as good as an empty shard: readiness is told again.
+    fn try_local(&self, core: usize) -> io::Result<TcpStream> {
+        while !self.shared.is_closed() {
+            match self.shared.try_pop_local(core) {
+                Ok(Some(stream)) if self.is_alive(&stream) => return Ok(stream),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return Err(ErrorKind::WouldBlock.into()),
+            }
+        }
+        Err(ErrorKind::ConnectionAborted.into())
+    }
+
+    /// Whether the connection was not reset while it waited; one that was is counted (decision 5).
+    fn is_alive(&self, stream: &TcpStream) -> bool {
+        let alive = stream.words().phase() != Phase::Dead;
+        if !alive {
+            stream.words().core().order(Order::CountSkipped);
+        }
+        alive
+    }
 }
 
 impl Drop for TcpListener {
     fn drop(&mut self) {
-        self.core.order(Order::Unlisten(self.shared.clone()));
+        self.close();
     }
 }
 
 impl std::fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TcpListener").field("local", &self.local_addr()).finish()
+        f.debug_struct("TcpListener").field("local", &self.local_addr()).finish_non_exhaustive()
     }
 }

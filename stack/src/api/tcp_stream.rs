@@ -1,241 +1,253 @@
 //! A TCP connection as the application holds it.
 
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::ops::Deref;
+use std::time::{Duration, Instant};
 
-use darner_ring::{
-    ReceiveCloser, ReceiveConsumer, ReceiveEnd, SendClosed, SendCloser, SendProducer,
-};
+use darner_ring::{ReceiveCloser, ReceiveConsumer, SendCloser, SendProducer};
 
-use super::{Readiness, Token};
-use crate::socket::words::Words;
-use crate::socket::{Hints, Phase};
+use super::waiting::Waiting;
+use super::{Control, ReadHalf, WriteHalf};
+use crate::socket::thread::is_protocol_thread;
+use crate::socket::words::{ControlSide, ReaderSide, WriterSide};
 
 /// A TCP connection.
 ///
-/// It is never blocking: a call that would have to wait gives [`ErrorKind::WouldBlock`], and the application is told
-/// through [`Application::ready`](super::Application::ready) when to try again. [`Read`], [`Write`] and [`BufRead`]
-/// behave as they do for [`std::net::TcpStream`]; `BufRead` reads in place, without a copy.
+/// [`Read`], [`Write`] and [`BufRead`] behave as they do for [`std::net::TcpStream`]; `BufRead` reads in place, without a
+/// copy. A call that has to wait sleeps after a short look: no thread burns a core while it waits. A non-blocking stream gives
+/// [`ErrorKind::WouldBlock`] instead, and a [`Poller`](super::Poller), or
+/// [`Application::ready`](super::Application::ready), tells when to try again. Streams that were made on a protocol thread
+/// are born non-blocking; one that is told to wait there gives [`ErrorKind::Deadlock`].
+///
+/// One thread at a time uses each direction: [`split`](Self::split) gives both a half of their own. What any thread may do
+/// to a connection is [`Control`]'s, and can be called here as well.
 ///
 /// Dropping the stream closes the connection. Bytes that were written are still sent; bytes that were received and not
 /// read make the close a reset (RFC 1122, section 4.2.2.13).
+///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// # let stack: darner::Stack = unimplemented!();
+/// use std::io::{Read, Write};
+///
+/// let mut stream = stack.connect("10.0.0.1:7".parse().unwrap())?;
+/// stream.write_all(b"hello")?;
+/// let mut answer = [0; 5];
+/// stream.read_exact(&mut answer)?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct TcpStream {
-    reader: ReceiveConsumer,
-    read_closer: ReceiveCloser,
-    writer: SendProducer,
-    write_closer: SendCloser,
-    words: Arc<Words>,
-    local: SocketAddr,
-    remote: SocketAddr,
-    /// Bytes read since the protocol thread was last told.
-    unreported: usize,
-    /// So many that it is told.
-    report_at: usize,
+    /// First, so that who lingers does so before the halves are gone.
+    closing: Closing,
+    read: ReadHalf,
+    write: WriteHalf,
 }
 
-/// Two full segments, the least that is worth a window update (RFC 9293, section 3.8.6.2.2).
-const REPORT_AT_LEAST: usize = 2 * 1460;
+/// A stream's control handle, which lingers when it is dropped.
+struct Closing {
+    control: Control,
+    on_drop: OnDrop,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum OnDrop {
+    Linger,
+    /// The halves go on without it, or have ended already.
+    Nothing,
+}
 
 impl TcpStream {
     pub(crate) fn new(
-        (reader, read_closer): (ReceiveConsumer, ReceiveCloser),
-        (writer, write_closer): (SendProducer, SendCloser),
-        words: Arc<Words>,
-        (local, remote): (SocketAddr, SocketAddr),
-        receive_limit: usize,
+        (reader, reader_words, receive_limit): (ReceiveConsumer, ReaderSide, usize),
+        (writer, writer_words): (SendProducer, WriterSide),
+        closers: (ReceiveCloser, SendCloser, ControlSide),
+        addresses: (SocketAddr, SocketAddr),
     ) -> Self {
-        let report_at = REPORT_AT_LEAST.min(receive_limit / 2).max(1);
         Self {
-            reader,
-            read_closer,
-            writer,
-            write_closer,
-            words,
-            local,
-            remote,
-            unreported: 0,
-            report_at,
+            closing: Closing { control: Control::new(closers, addresses), on_drop: OnDrop::Linger },
+            read: ReadHalf::new(reader, reader_words, receive_limit),
+            write: WriteHalf::new(writer, writer_words),
         }
     }
 
-    /// Our address.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
+    /// A half for each direction, for two threads, and a handle for any other. The connection lives as long as a half does;
+    /// without the stream nobody lingers.
+    pub fn split(self) -> (ReadHalf, WriteHalf, Control) {
+        let Self { mut closing, read, write } = self;
+        closing.on_drop = OnDrop::Nothing;
+        (read, write, closing.control.clone())
     }
 
-    /// The peer's address.
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.remote
+    /// A handle to end the connection or set its options from any thread.
+    pub fn control(&self) -> &Control {
+        &self.closing.control
     }
 
     /// Whether the handshake is done. A connection that has ended since counts as done.
     pub fn is_connected(&self) -> bool {
-        self.words.phase() != Phase::Connecting
+        self.write.is_connected()
     }
 
     /// How many bytes can be read without waiting.
     pub fn readable(&mut self) -> usize {
-        self.reader.len()
+        self.read.readable()
     }
 
     /// How many bytes can be written without waiting.
-    pub fn writable(&mut self) -> usize {
-        self.writer.free()
+    pub fn writable(&self) -> usize {
+        self.write.writable()
     }
 
     /// How many of the bytes that were written are not acknowledged yet.
-    pub fn unacknowledged(&mut self) -> usize {
-        self.writer.buffered()
+    pub fn unacknowledged(&self) -> usize {
+        self.write.unacknowledged()
     }
 
-    /// Ends one direction or both.
+    /// Copies the next bytes and leaves them to be read; see [`ReadHalf::peek`].
     ///
-    /// After [`Shutdown::Write`] the peer gets what was written and then the end of the stream. After
-    /// [`Shutdown::Read`] reads give zero bytes, and what arrives is acknowledged and thrown away.
-    pub fn shutdown(&self, how: Shutdown) {
-        if how != Shutdown::Write {
-            self.read_closer.shut();
-            self.words.hint(Hints::SHUT_READ);
+    /// # Errors
+    ///
+    /// As a read.
+    pub fn peek(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.read.peek(out)
+    }
+
+    /// Whether calls give [`ErrorKind::WouldBlock`] instead of waiting.
+    pub fn set_nonblocking(&mut self, nonblocking: bool) {
+        self.read.set_nonblocking(nonblocking);
+        self.write.set_nonblocking(nonblocking);
+    }
+
+    /// How long a read may wait; see [`ReadHalf::set_read_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a time of zero.
+    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.read.set_read_timeout(timeout)
+    }
+
+    /// How long a write may wait; see [`WriteHalf::set_write_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a time of zero.
+    pub fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.write.set_write_timeout(timeout)
+    }
+
+    /// How long a read may wait.
+    pub fn read_timeout(&self) -> Option<Duration> {
+        self.read.read_timeout()
+    }
+
+    /// How long a write may wait.
+    pub fn write_timeout(&self) -> Option<Duration> {
+        self.write.write_timeout()
+    }
+
+    /// Closes the connection and says what became of what was written. Without [linger](Control::set_linger) it returns at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection failed, if it has. [`ErrorKind::TimedOut`] when the peer does not have everything after the time of
+    /// linger: the connection goes on closing by itself. [`ErrorKind::WouldBlock`] where it would have to wait and the
+    /// stream is non-blocking or on a protocol thread; it goes on closing as well.
+    pub fn close(mut self) -> io::Result<()> {
+        let lingered = self.closing.linger(self.write_waiting());
+        self.closing.on_drop = OnDrop::Nothing;
+        lingered?;
+        self.take_error().map_or(Ok(()), Err)
+    }
+
+    /// Waits until the handshake is done, or has failed.
+    pub(crate) fn wait_connected(&self, deadline: Option<Instant>) -> io::Result<()> {
+        self.write.wait_connected(deadline)
+    }
+
+    fn write_waiting(&self) -> Waiting {
+        self.write.waiting()
+    }
+}
+
+impl Closing {
+    /// Ends the connection and waits, if it is to linger, until the peer has everything.
+    fn linger(&self, waiting: Waiting) -> io::Result<()> {
+        let Some(span) = self.control.linger().filter(|span| !span.is_zero()) else {
+            return Ok(());
+        };
+        self.control.shutdown(Shutdown::Write);
+        let side = self.control.side();
+        if side.is_settled() {
+            return Ok(());
         }
-        if how != Shutdown::Read {
-            self.write_closer.shut_down();
-            self.words.hint(Hints::SHUT_WRITE);
+        if waiting == Waiting::Never || is_protocol_thread() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let settled = || side.is_settled().then_some(());
+        side.park(Instant::now().checked_add(span), settled).ok_or(ErrorKind::TimedOut.into())
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if self.on_drop == OnDrop::Linger && !is_protocol_thread() {
+            let _goes_on_by_itself = self.linger(Waiting::Forever);
         }
     }
+}
 
-    /// Resets the connection: what was written and not sent is lost, and so is what was not read.
-    pub fn abort(&self) {
-        self.write_closer.abort();
-        self.words.hint(Hints::ABORT);
-    }
+/// What any thread may do to the connection.
+impl Deref for TcpStream {
+    type Target = Control;
 
-    /// Sends small segments at once (Nagle's algorithm off, RFC 9293 section 3.7.4). Off by default.
-    pub fn set_nodelay(&self, on: bool) {
-        self.words.set_nodelay(on);
-    }
-
-    /// Probes the peer while the connection is idle (RFC 9293, section 3.8.4). Off by default.
-    pub fn set_keepalive(&self, on: bool) {
-        self.words.set_keepalive(on);
-    }
-
-    /// How long written bytes may stay unacknowledged before the connection is given up (RFC 9293, section 3.8.3);
-    /// whole milliseconds. `None`: the stack's default.
-    pub fn set_user_timeout(&self, timeout: Option<Duration>) {
-        self.words.set_user_timeout(timeout);
-    }
-
-    /// Why the connection failed; told once, here or by a read or a write.
-    pub fn take_error(&self) -> Option<io::Error> {
-        self.words.take_error()
-    }
-
-    pub(crate) fn words(&self) -> &Arc<Words> {
-        &self.words
-    }
-
-    pub(crate) fn set_token(&self, token: Token) {
-        self.words.events().set_token(token);
-    }
-
-    /// What could be done without waiting, as it is now.
-    pub(crate) fn level(&mut self) -> Readiness {
-        let mut level = Readiness::empty();
-        if self.reader.len() > 0 || self.reader.end() != ReceiveEnd::Open {
-            level |= Readiness::READABLE;
-        }
-        if self.is_connected() && (self.writer.free() > 0 || self.writer.is_dead()) {
-            level |= Readiness::WRITABLE;
-        }
-        level
-    }
-
-    /// What a read gives when no byte is there, in the order that C-4 fixes.
-    fn end_of_bytes(&mut self) -> io::Result<()> {
-        match self.reader.end() {
-            ReceiveEnd::Open => Err(ErrorKind::WouldBlock.into()),
-            ReceiveEnd::Reset => self.words.take_error().map_or(Ok(()), Err),
-            ReceiveEnd::Shut | ReceiveEnd::Finished => Ok(()),
-        }
+    fn deref(&self) -> &Control {
+        &self.closing.control
     }
 }
 
 impl Read for TcpStream {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < out.len() {
-            let bytes = self.reader.fill_buf();
-            let take = bytes.len().min(out.len() - filled);
-            if take == 0 {
-                break;
-            }
-            out[filled..filled + take].copy_from_slice(&bytes[..take]);
-            filled += take;
-            self.consume(take);
-        }
-        if filled == 0 && !out.is_empty() {
-            self.end_of_bytes()?;
-        }
-        Ok(filled)
+        self.read.read(out)
+    }
+
+    fn read_vectored(&mut self, outs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.read.read_vectored(outs)
     }
 }
 
 impl BufRead for TcpStream {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.reader.len() == 0 {
-            self.end_of_bytes()?;
-        }
-        Ok(self.reader.fill_buf())
+        self.read.fill_buf()
     }
 
     fn consume(&mut self, count: usize) {
-        self.reader.consume(count);
-        self.unreported += count;
-        if self.unreported >= self.report_at || self.words.window_closed() {
-            self.unreported = 0;
-            self.words.hint(Hints::RECEIVE);
-        }
+        self.read.consume(count);
     }
 }
 
 impl Write for TcpStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.words.phase() == Phase::Connecting {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        match self.writer.write(bytes) {
-            Ok(0) if !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
-            Ok(0) => Ok(0),
-            Ok(written) => {
-                self.words.hint(Hints::SEND);
-                Ok(written)
-            }
-            Err(SendClosed::Dead) => {
-                Err(self.words.take_error().unwrap_or(ErrorKind::BrokenPipe.into()))
-            }
-            Err(SendClosed::ShutDown | SendClosed::Aborted) => Err(ErrorKind::BrokenPipe.into()),
-        }
+        self.write.write(bytes)
     }
 
-    /// Does nothing: what was written is sent without being asked for.
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write.write_vectored(pieces)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for TcpStream {
-    fn drop(&mut self) {
-        self.words.close();
+        self.write.flush()
     }
 }
 
 impl std::fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TcpStream")
-            .field("local", &self.local)
-            .field("remote", &self.remote)
-            .finish()
+            .field("local", &self.local_addr())
+            .field("peer", &self.peer_addr())
+            .finish_non_exhaustive()
     }
 }

@@ -6,11 +6,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use darner_ring::Deferred;
 use pmd::{Frame, Pool, QueueInfo};
 use rustix::io::Errno;
 
 use super::Order;
-use crate::api::{EchoReply, TcpListener, TcpStream, Token, UdpSocket};
+use crate::api::{EchoReply, ListenOptions, Readiness, TcpListener, TcpStream, Token, UdpSocket};
 use crate::config::{Config, invalid};
 use crate::counters::Counter;
 use crate::drops::Drop;
@@ -20,7 +21,9 @@ use crate::metrics::Metrics;
 use crate::net::{Net, Timer};
 use crate::rng::Rng;
 use crate::snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo};
-use crate::socket::{CoreShared, ListenerShared, Target};
+use crate::socket::options::Change;
+use crate::socket::readiness::Source;
+use crate::socket::{CoreShared, Hints, Inbox, ListenerShared, Part, Target, Told};
 use crate::tcp::Tcp;
 use crate::time::Instant;
 use crate::udp::Udp;
@@ -33,8 +36,11 @@ pub(crate) struct Layers {
     pub(crate) udp: Udp,
     pub(crate) tcp: Tcp,
     pub(crate) shared: Arc<CoreShared>,
+    /// Hints of all threads.
+    inbox: Inbox,
+    /// Options to be set that a thread was in the way of.
+    deferred: Vec<(Target, Change)>,
     pool: Pool,
-    cores: usize,
     /// Timers of the application that have run out.
     timeouts: VecDeque<Token>,
     /// Answers to its pings.
@@ -57,8 +63,9 @@ impl Layers {
             udp,
             tcp,
             shared,
+            inbox: Inbox::default(),
+            deferred: Vec::new(),
             pool: device.pool.clone(),
-            cores: config.cores.len().max(1),
             timeouts: VecDeque::new(),
             echo_replies: VecDeque::new(),
         }
@@ -160,41 +167,123 @@ impl Layers {
 
     /// Looks at the sockets that hinted; returns how many there were.
     pub(super) fn follow_hints(&mut self, budget: usize) -> usize {
-        // A socket that hints at itself, because the device is stuck, comes again when others had their turn.
-        let waiting = self.shared.hints_waiting().min(budget);
-        let mut count = 0;
-        while count < waiting
-            && let Some(target) = self.shared.pop_hint()
-        {
-            self.look(target);
-            count += 1;
-        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let shared = self.shared.clone();
+        let count = inbox.take(&shared, budget, |hint| {
+            self.tcp.follow_hint(&mut self.net, hint);
+            self.udp.follow_hint(&mut self.net, hint);
+        });
+        self.inbox = inbox;
         count
     }
 
-    fn look(&mut self, target: Target) {
-        match target {
-            Target::Tcp(id) => self.tcp.hint(&mut self.net, id),
-            Target::Udp(id) => self.udp.hint(&mut self.net, id),
+    /// Tries once more what other threads were in the way of. Returns how much is still to be done.
+    pub(super) fn follow_deferred(&mut self) -> usize {
+        for (target, change) in std::mem::take(&mut self.deferred) {
+            self.change(target, change);
         }
+        self.deferred.len() + self.tcp.settle_listeners(&mut self.net)
     }
 
     /// Follows an order, those that concern the application aside.
     pub(super) fn follow(&mut self, order: Order) {
         match order {
-            Order::Look(target) => self.look(target),
-            Order::Unlisten(listener) => {
-                self.tcp.unlisten(&listener);
-                while let Some(child) = listener.pop(self.shared.index) {
-                    child.abort();
-                }
+            Order::OpenMailbox(slot, hints) => self.inbox.open(slot, hints),
+            Order::CloseMailbox(slot) => self.inbox.close(&self.shared, slot),
+            Order::OpenPoller(slot, end) => self.net.readies.open_poller(slot, end),
+            Order::ClosePoller(slot) => {
+                self.net.readies.close_poller(slot);
+                self.shared.release_poller(slot);
+            }
+            Order::Attach { target, part, told } => self.attach(target, part, told),
+            Order::AttachListener(listener, told) => {
+                self.tcp.attach_listener(&mut self.net.readies, &listener, told);
+            }
+            Order::Change(target, change) => self.change(target, change),
+            Order::SetBuffers { target: Target::Tcp(id), receive, send } => {
+                self.tcp.set_buffers(&mut self.net, id, (receive, send));
+            }
+            Order::Listen(listener, answer) => {
+                let listening = self.tcp.listen(&self.net, listener).map_err(io::Error::from);
+                let _ = answer.try_send(listening);
+            }
+            Order::Unlisten(listener) => self.tcp.unlisten(&mut self.net.readies, &listener),
+            Order::Connect { local, remote, answer } => {
+                let _ = answer.try_send(self.connect(local, remote));
+            }
+            Order::BindUdp(local, answer) => {
+                let _ = answer.try_send(self.bind_udp(local));
             }
             Order::CountSkipped => self.net.metrics.count(Counter::TcpAcceptSkipped),
             Order::ConnectUdp(id, peer) => self.udp.connect(id, peer),
             Order::Snapshot(answer) => {
                 let _ = answer.try_send(self.snapshot());
             }
-            Order::Wake | Order::Stop(_) => {}
+            Order::SetBuffers { target: Target::Udp(_), .. } | Order::Wake | Order::Stop(_) => {}
+        }
+    }
+
+    /// From now on readiness of a socket is told to `told`. A poller of one that is gone finds that out at once.
+    fn attach(&mut self, target: Target, part: Part, told: Told) {
+        let readies = &mut self.net.readies;
+        match target {
+            Target::Tcp(id) => {
+                if let Some(socket) = self.tcp.socket(id) {
+                    return socket.attach(readies, part, told);
+                }
+            }
+            Target::Udp(id) => {
+                if let Some(endpoint) = self.udp.endpoint(id) {
+                    return endpoint.attach(readies, part, told);
+                }
+            }
+        }
+        if let Told::Poller(key) = told {
+            readies.tell(key);
+        }
+    }
+
+    /// From now on the application on this core is told of one of its sockets under `token`.
+    pub(crate) fn attach_socket_application(&mut self, target: Target, token: Token) {
+        let readies = &mut self.net.readies;
+        match target {
+            Target::Tcp(id) => {
+                if let Some(socket) = self.tcp.socket(id) {
+                    socket.attach_application(readies, token);
+                } else {
+                    // It is over already: every call tells something.
+                    let told = Readiness::READABLE | Readiness::WRITABLE | Readiness::CLOSED;
+                    readies.push(Source::Again(token, told));
+                }
+            }
+            Target::Udp(id) => {
+                if let Some(endpoint) = self.udp.endpoint(id) {
+                    endpoint.attach_application(readies, token);
+                }
+            }
+        }
+    }
+
+    /// From now on the application on this core is told of one of its listeners under `token`.
+    pub(crate) fn attach_listener_application(
+        &mut self,
+        listener: &Arc<ListenerShared>,
+        token: Token,
+    ) {
+        self.tcp.attach_listener_application(&mut self.net.readies, listener, token);
+    }
+
+    /// Sets an option, unless a thread is inside the control lock: then in the next turn.
+    fn change(&mut self, target: Target, change: Change) {
+        let Target::Tcp(id) = target else { return };
+        let Some(socket) = self.tcp.socket(id) else { return };
+        let mut spare = change.memory();
+        match socket.words.try_control(|state| change.apply(state, &mut spare)) {
+            Ok(()) => socket.words.hint(Hints::CONTROL),
+            Err(Deferred) => {
+                self.net.metrics.count(Counter::ControlDeferrals);
+                self.deferred.push((target, change));
+            }
         }
     }
 
@@ -208,21 +297,30 @@ impl Layers {
         }
     }
 
-    pub(crate) fn listen(
+    /// Listens on this core alone.
+    pub(crate) fn listen_here(
         &mut self,
         address: SocketAddrV4,
-        backlog: u32,
+        options: ListenOptions,
+        token: Token,
     ) -> io::Result<TcpListener> {
         if address.port() == 0 {
             return Err(invalid("a listener needs a port other than 0".to_owned()));
         }
-        let listener = ListenerShared::new(address.into(), backlog, self.cores);
+        // One shard for each core up to this one: its children are found by the core's number.
+        let listener = ListenerShared::new(address.into(), options, self.shared.index + 1);
         self.tcp.listen(&self.net, listener.clone()).map_err(io::Error::from)?;
-        Ok(TcpListener::new(listener, self.shared.clone()))
+        self.attach_listener_application(&listener, token);
+        Ok(TcpListener::new(listener, vec![self.shared.clone()]))
     }
 
-    pub(crate) fn connect(&mut self, remote: SocketAddrV4) -> io::Result<TcpStream> {
-        self.tcp.connect(&mut self.net, None, remote).map_err(io::Error::from)
+    /// Begins to connect, from `local` if that is given; its port may be zero for any.
+    pub(crate) fn connect(
+        &mut self,
+        local: Option<SocketAddrV4>,
+        remote: SocketAddrV4,
+    ) -> io::Result<TcpStream> {
+        self.tcp.connect(&mut self.net, local, remote).map_err(io::Error::from)
     }
 
     pub(crate) fn bind_udp(&mut self, local: SocketAddrV4) -> io::Result<UdpSocket> {

@@ -21,6 +21,8 @@ use crate::counters::Counter;
 use crate::metrics::Metrics;
 use crate::net::ClaimNews;
 use crate::socket::CoreShared;
+use crate::socket::thread::InTurn;
+use crate::stack::places;
 use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
@@ -91,14 +93,14 @@ impl Protocol {
         application: Box<dyn Application>,
         seed: [u8; 32],
     ) -> io::Result<Self> {
-        let shared = CoreShared::new(0, config.tcp.max_connections)?;
-        Self::on_core(config, queues, application, seed, shared)
+        let shared = CoreShared::new(0, places(config))?;
+        Self::on_core(config, queues, Some(application), seed, shared)
     }
 
     pub(crate) fn on_core(
         config: &Config,
         queues: Vec<Box<dyn QueuePair>>,
-        application: Box<dyn Application>,
+        application: Option<Box<dyn Application>>,
         seed: [u8; 32],
         shared: Arc<CoreShared>,
     ) -> io::Result<Self> {
@@ -113,28 +115,32 @@ impl Protocol {
         let mut protocol = Self {
             layers,
             queues,
-            application: Some(application),
+            application,
             received: Burst::new(),
             transmit: Burst::new(),
             stopping: None,
         };
+        let _turn = InTurn::enter(protocol.layers.shared.index);
         protocol.with_application(|application, core| application.start(core)).transpose()?;
         Ok(protocol)
     }
 
     /// One turn at `now`, which never goes back.
     pub fn turn(&mut self, now: Instant) -> Turn {
+        let _turn = InTurn::enter(self.layers.shared.index);
         self.layers.net.now = now;
         let work = self.receive()
             + self.layers.run_timers(BUDGET)
             + self.follow_orders()
             + self.layers.follow_hints(BUDGET)
+            + self.layers.follow_deferred()
             + self.run_application();
         // What the application has just written leaves in this turn.
         let work = work + self.layers.follow_hints(BUDGET);
         self.layers.tcp.flush(&mut self.layers.net);
         let work = work + self.loop_back();
         self.transmit();
+        let work = work + self.layers.net.readies.wake_all();
         self.layers.net.metrics.count(Counter::LoopTurns);
         Turn { work, finished: self.is_finished(now) }
     }
@@ -161,6 +167,7 @@ impl Protocol {
     /// one is [`finished`](Turn::finished).
     pub fn stop(&mut self, deadline: Instant) {
         if self.stopping.is_none() {
+            let _turn = InTurn::enter(self.layers.shared.index);
             self.with_application(|application, core| application.stop(core));
             self.application = None;
         }
@@ -227,9 +234,9 @@ impl Protocol {
             count += 1;
         }
         // What asks for another turn while it runs gets it in the next one.
-        let ready = self.layers.net.mailboxes.len().min(BUDGET);
+        let ready = self.layers.net.readies.len().min(BUDGET);
         for _ in 0..ready {
-            let Some((token, readiness)) = self.layers.net.mailboxes.pop() else { break };
+            let Some((token, readiness)) = self.layers.net.readies.pop() else { break };
             self.with_application(|application, core| application.ready(core, token, readiness));
             count += 1;
         }
@@ -303,6 +310,7 @@ impl Protocol {
 impl Drop for Protocol {
     fn drop(&mut self) {
         // Its sockets and listeners give their last orders.
+        let _turn = InTurn::enter(self.layers.shared.index);
         self.application = None;
         self.layers.shared.end();
     }

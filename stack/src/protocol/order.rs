@@ -1,19 +1,54 @@
 //! What other threads, and handles that are dropped, ask of a protocol thread. Rare, so it may allocate.
 
+use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use darner_ring::spsc::Consumer;
+
+use crate::api::{TcpStream, UdpSocket};
 use crate::snapshot::CoreSnapshot;
-use crate::socket::{ListenerShared, SocketId, Target};
+use crate::socket::options::Change;
+use crate::socket::{ListenerShared, Part, PollerEnd, SocketId, Target, Told};
 
 /// One order. It is moved to the core and followed in its next turn.
+///
+/// Who waits for an answer hears that there will be none when the order is dropped.
 pub(crate) enum Order {
-    /// Look at this socket: its hint found the queue full.
-    Look(Target),
-    /// The listener was dropped.
+    /// A thread has made a ring for its hints.
+    OpenMailbox(usize, Consumer<Target>),
+    /// A thread has given its ring up.
+    CloseMailbox(usize),
+    /// A poller wants to be told of sockets of this core.
+    OpenPoller(u16, PollerEnd),
+    ClosePoller(u16),
+    /// Tell readiness of a socket there, from now on.
+    Attach {
+        target: Target,
+        part: Part,
+        told: Told,
+    },
+    /// Tell readiness of a listener there, from now on.
+    AttachListener(Arc<ListenerShared>, Told),
+    /// Set an option: whoever asks must not wait for the control lock.
+    Change(Target, Change),
+    /// Most bytes that a socket buffers.
+    SetBuffers {
+        target: Target,
+        receive: Option<usize>,
+        send: Option<usize>,
+    },
+    Listen(Arc<ListenerShared>, SyncSender<io::Result<()>>),
+    /// The listener was closed.
     Unlisten(Arc<ListenerShared>),
+    Connect {
+        local: Option<SocketAddrV4>,
+        remote: SocketAddrV4,
+        answer: SyncSender<io::Result<TcpStream>>,
+    },
+    BindUdp(SocketAddrV4, SyncSender<io::Result<UdpSocket>>),
     /// Count a connection that was reset before it was accepted: only the protocol thread counts.
     CountSkipped,
     /// The socket receives from this peer only.

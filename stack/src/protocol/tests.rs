@@ -48,7 +48,8 @@ fn a_cpu_that_cannot_be_is_an_error() {
     for cpu in [1023, 1024, usize::MAX] {
         let (queue, _handle) = mem::device(Pool::heap(64, 2048), 1500);
         let config = Config { cores: vec![cpu], ..config() };
-        let error = Stack::start(&config, vec![vec![Box::new(queue)]], |_| Box::new(Idle)).err();
+        let error =
+            Stack::start_with(&config, vec![vec![Box::new(queue)]], |_| Box::new(Idle)).err();
         let error = error.expect("no machine has so many CPUs").to_string();
         assert!(error.contains(&format!("cannot run on CPU {cpu}")), "{error}");
     }
@@ -91,11 +92,14 @@ fn who_wakes_itself_has_its_turn_after_the_packets() {
 fn a_socket_before_a_stuck_device_is_looked_at_once() {
     let pool = Pool::heap(2048, 64);
     let (queue, _handle) = mem::device(pool.clone(), 1500);
-    let shared = CoreShared::new(0, 8).unwrap();
+    let shared = CoreShared::for_test();
     let mut layers = Layers::new(&config(), queue.info(), [0; 32], shared);
     while layers.net.transmit(pool.alloc().unwrap()).is_ok() {}
     let mut socket = layers.bind_udp("10.0.0.2:9".parse().unwrap()).unwrap();
     socket.send_to(b"waits", "10.0.0.3:9".parse().unwrap()).unwrap();
+    while let Some(order) = layers.shared.pop_order() {
+        layers.follow(order);
+    }
     assert_eq!(layers.follow_hints(100), 1);
     assert_eq!(layers.follow_hints(100), 1, "and again in the next turn");
 }

@@ -1,241 +1,298 @@
-//! The ways between a protocol thread and everybody else: hints and orders in, readiness out.
+//! An application thread's mailbox: the rings in which its hints reach the protocol threads.
+//!
+//! Each thread has one ring to each core that it has ever hinted at, made at the first hint and gone with the thread. So a
+//! hint is pushed by one thread and popped by one other. A ring that is full loses nothing: the socket's bit in the core's
+//! overflow map stands for the hint. Which of two rings is looked at first does not matter, because a hint only says where
+//! to look.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, Weak};
 
-use crossbeam_queue::{ArrayQueue, SegQueue};
-use rustix::event::{EventfdFlags, eventfd};
+use darner_ring::Doorbell;
+use darner_ring::spsc::{self, Consumer, Producer};
 
-use super::listener::ListenerShared;
-use super::words::{Target, Words};
-use crate::api::{Readiness, Token};
+use super::core::CoreShared;
+use super::words::Target;
 use crate::protocol::Order;
 
-/// What any thread may do to a core: hint at a socket, give an order, ring the bell.
-pub(crate) struct CoreShared {
-    pub(crate) index: usize,
-    hints: ArrayQueue<Target>,
-    orders: SegQueue<Order>,
-    /// An [`Order::Wake`] is among the orders.
-    waking: AtomicBool,
-    asleep: AtomicBool,
-    ended: AtomicBool,
-    bell: OwnedFd,
+/// The doorbell's slots. The first is rung for what is in the overflow maps, the second for what no mailbox holds.
+pub(super) const SLOTS: usize = Doorbell::SLOTS;
+const OVERFLOW_SLOT: usize = 0;
+pub(super) const NUDGE_SLOT: usize = 1;
+pub(super) const FIRST_SLOT: usize = 2;
+
+/// Hints in one ring: most threads have fewer sockets that want something at once.
+const RING: usize = if cfg!(test) { 2 } else { 1024 };
+
+thread_local! {
+    static MAILBOX: RefCell<Mailbox> = const { RefCell::new(Mailbox { rings: Vec::new() }) };
 }
 
-impl CoreShared {
-    /// `hints` is how many sockets can have one pending, up to a limit; more are kept at the price of an allocation.
-    pub(crate) fn new(index: usize, hints: usize) -> io::Result<Arc<Self>> {
-        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Arc::new(Self {
-            index,
-            hints: ArrayQueue::new(hints.clamp(1, MOST_HINTS)),
-            orders: SegQueue::new(),
-            waking: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            bell,
-        }))
-    }
+/// The rings of one thread.
+struct Mailbox {
+    rings: Vec<HintRing>,
+}
 
-    /// A socket has at most one hint pending, so the queue is full only while it holds hints for sockets that are gone, or
-    /// there are more sockets than it is made for.
-    pub(crate) fn push_hint(&self, target: Target) {
-        if self.hints.push(target).is_err() {
-            self.orders.push(Order::Look(target));
+/// One thread's ring to one core.
+struct HintRing {
+    core: Weak<CoreShared>,
+    slot: usize,
+    hints: Producer<Target>,
+}
+
+/// Puts a hint into the calling thread's ring to `core`. Returns the slot to ring.
+pub(super) fn push(core: &Arc<CoreShared>, target: Target) -> usize {
+    // The mailbox is gone while a thread ends, and busy while it drops what it was holding: the map takes the hint.
+    let slot = MAILBOX.try_with(|mailbox| mailbox.try_borrow_mut().ok()?.push(core, target));
+    slot.ok().flatten().unwrap_or_else(|| {
+        match target {
+            Target::Tcp(id) => core.overflow.tcp.mark(id.index),
+            Target::Udp(id) => core.overflow.udp.mark(id.index),
         }
-        self.ring();
+        OVERFLOW_SLOT
+    })
+}
+
+impl Mailbox {
+    /// The slot of the ring that took it; `None` when there is no ring, or no room in it.
+    fn push(&mut self, core: &Arc<CoreShared>, target: Target) -> Option<usize> {
+        let known = self.rings.iter_mut().position(|ring| ring.core.as_ptr() == Arc::as_ptr(core));
+        let index = match known {
+            Some(index) => index,
+            None => self.open(core)?,
+        };
+        let ring = self.rings.get_mut(index)?;
+        ring.hints.push(target).ok().map(|()| ring.slot)
     }
 
-    pub(crate) fn hints_waiting(&self) -> usize {
-        self.hints.len()
-    }
-
-    pub(crate) fn pop_hint(&self) -> Option<Target> {
-        self.hints.pop()
-    }
-
-    pub(crate) fn order(&self, order: Order) {
-        self.orders.push(order);
-        self.ring();
-        if self.ended.load(Ordering::Relaxed) {
-            self.discard_orders();
-        }
-    }
-
-    /// The protocol thread has ended: orders that nobody follows any more are dropped, now and whenever one comes. They
-    /// hold listeners whose children hold this, and somebody may wait for an answer.
-    pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::Relaxed);
-        // Pairs with the one in `ring`: either this sees what was pushed, or whoever pushed it sees the end.
-        fence(Ordering::SeqCst);
-        self.discard_orders();
-    }
-
-    fn discard_orders(&self) {
-        while self.orders.pop().is_some() {}
-    }
-
-    pub(crate) fn orders_waiting(&self) -> usize {
-        self.orders.len()
-    }
-
-    pub(crate) fn pop_order(&self) -> Option<Order> {
-        let order = self.orders.pop()?;
-        if matches!(order, Order::Wake) {
-            // Before the application is called: who wakes it from now on wants another call.
-            self.waking.swap(false, Ordering::AcqRel);
-        }
-        Some(order)
-    }
-
-    /// Orders the application to be called, unless that is to come anyway: so that however often it is woken, one order
-    /// waits.
-    pub(crate) fn wake_application(&self) {
-        if !self.waking.swap(true, Ordering::AcqRel) {
-            self.order(Order::Wake);
-        }
-    }
-
-    /// Wakes the protocol thread if it sleeps. Pairs with [`sleep`](Self::sleep): either it sees what was pushed before
-    /// this call, or this call sees that it sleeps.
-    fn ring(&self) {
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
-            // A full counter wakes the sleeper just as well.
-            let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
-        }
-    }
-
-    /// Announces sleep. False when something was pushed meanwhile: stay awake then.
-    pub(crate) fn sleep(&self) -> bool {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if self.hints.is_empty() && self.orders.is_empty() {
-            return true;
-        }
-        self.wake();
-        false
-    }
-
-    /// Awake again: the bell is silenced.
-    ///
-    /// Even if nobody seems to have rung it: whoever rings writes after he has seen us asleep, perhaps only once we are
-    /// awake for another reason. A bell that nobody silences would end every later sleep at once.
-    pub(crate) fn wake(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.bell, &mut count);
-    }
-
-    /// Readable once the bell was rung.
-    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+    /// A ring to a core that this thread has not hinted at before. Those to cores that have ended are given up.
+    fn open(&mut self, core: &Arc<CoreShared>) -> Option<usize> {
+        self.rings.retain(|ring| ring.core.upgrade().is_some_and(|core| !core.has_ended()));
+        let slot = core.slots.pop()?;
+        let (hints, inbox) = spsc::queue(RING);
+        self.rings.push(HintRing { core: Arc::downgrade(core), slot, hints });
+        core.order(Order::OpenMailbox(slot, inbox));
+        Some(self.rings.len() - 1)
     }
 }
 
-/// Memory for hints is taken at the start: more sockets than that do not all hint within one turn.
-const MOST_HINTS: usize = 1 << 17;
+impl Drop for HintRing {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.upgrade() {
+            core.order(Order::CloseMailbox(self.slot));
+        }
+    }
+}
 
-/// Readiness on its way to the application that runs on this core.
+/// The protocol thread's ends of all mailboxes.
 #[derive(Default)]
-pub(crate) struct Mailboxes {
-    ready: VecDeque<Source>,
+pub(crate) struct Inbox {
+    rings: Vec<Option<Consumer<Target>>>,
+    /// Slots that were rung and not emptied since.
+    rung: VecDeque<usize>,
 }
 
-/// A socket with readiness to tell.
-pub(crate) enum Source {
-    Socket(Arc<Words>),
-    Listener(Arc<ListenerShared>),
-    /// The application asked for another turn.
-    Again(Token, Readiness),
+/// A hint as it comes out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Hint {
+    Socket(Target),
+    /// The TCP socket at this place, whichever it is by now.
+    TcpPlace(u32),
+    /// The UDP socket at this place.
+    UdpPlace(u32),
 }
 
-impl Mailboxes {
-    pub(crate) fn push(&mut self, source: Source) {
-        self.ready.push_back(source);
+impl Inbox {
+    /// A thread has made its ring.
+    pub(crate) fn open(&mut self, slot: usize, hints: Consumer<Target>) {
+        if self.rings.len() <= slot {
+            self.rings.resize_with(slot + 1, || None);
+        }
+        if let Some(ring) = self.rings.get_mut(slot) {
+            *ring = Some(hints);
+            // It may have been rung before.
+            self.ring(slot);
+        }
     }
 
-    /// The next socket that has something to tell, and what.
-    pub(crate) fn pop(&mut self) -> Option<(Token, Readiness)> {
-        loop {
-            let (token, readiness) = match self.ready.pop_front()? {
-                Source::Socket(words) => words.events().take(),
-                Source::Listener(listener) => listener.events().take(),
-                Source::Again(token, readiness) => (token, readiness),
+    /// A thread has given up its ring. What is in it is moved to the overflow maps, so that nothing is lost.
+    pub(crate) fn close(&mut self, core: &CoreShared, slot: usize) {
+        let Some(mut hints) = self.rings.get_mut(slot).and_then(Option::take) else {
+            return;
+        };
+        while let Some(target) = hints.pop() {
+            match target {
+                Target::Tcp(id) => core.overflow.tcp.mark(id.index),
+                Target::Udp(id) => core.overflow.udp.mark(id.index),
+            }
+            self.ring(OVERFLOW_SLOT);
+        }
+        let _room = core.slots.push(slot);
+    }
+
+    /// Takes up to `budget` hints. What is hinted at meanwhile comes next time, when others had their turn.
+    pub(crate) fn take(
+        &mut self,
+        core: &CoreShared,
+        budget: usize,
+        mut look: impl FnMut(Hint),
+    ) -> usize {
+        // Slots of threads that have not been heard of yet ring on.
+        let slots = self.rings.len().max(FIRST_SLOT);
+        core.doorbell.take(slots, |slot| self.ring(slot));
+        let mut count = 0;
+        for _ in 0..self.rung.len() {
+            let Some(slot) = self.rung.pop_front() else { break };
+            let left = budget - count;
+            let Taken { taken, more } = match slot {
+                OVERFLOW_SLOT => take_overflow(core, left, &mut look),
+                NUDGE_SLOT => Taken { taken: 0, more: false },
+                _ => self.take_ring(slot, left, &mut look),
             };
-            if !readiness.is_empty() && token != Token::NONE {
-                return Some((token, readiness));
+            count += taken;
+            if more {
+                self.ring(slot);
             }
         }
+        count
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.ready.len()
+    fn take_ring(&mut self, slot: usize, budget: usize, look: &mut impl FnMut(Hint)) -> Taken {
+        let Some(Some(ring)) = self.rings.get_mut(slot) else {
+            return Taken { taken: 0, more: false };
+        };
+        let waiting = ring.len().min(budget);
+        let taken =
+            (0..waiting).map_while(|_| ring.pop()).map(|target| look(Hint::Socket(target))).count();
+        Taken { taken, more: !ring.is_empty() }
+    }
+
+    fn ring(&mut self, slot: usize) {
+        if !self.rung.contains(&slot) {
+            self.rung.push_back(slot);
+        }
+    }
+}
+
+/// How many hints were taken, and whether there are more.
+struct Taken {
+    taken: usize,
+    more: bool,
+}
+
+fn take_overflow(core: &CoreShared, budget: usize, look: &mut impl FnMut(Hint)) -> Taken {
+    let tcp = core.overflow.tcp.take(budget, &mut |index| look(Hint::TcpPlace(index)));
+    let udp = core.overflow.udp.take(budget - tcp, &mut |index| look(Hint::UdpPlace(index)));
+    Taken { taken: tcp + udp, more: tcp + udp == budget }
+}
+
+#[cfg(test)]
+impl Inbox {
+    /// Everything that was hinted at, for tests that run no protocol loop. Orders that are not about mailboxes stay.
+    pub(crate) fn drain(&mut self, core: &CoreShared) -> Vec<Hint> {
+        for _ in 0..core.orders_waiting() {
+            match core.pop_order() {
+                Some(Order::OpenMailbox(slot, hints)) => self.open(slot, hints),
+                Some(Order::CloseMailbox(slot)) => self.close(core, slot),
+                Some(other) => core.order(other),
+                None => {}
+            }
+        }
+        let mut hints = Vec::new();
+        self.take(core, usize::MAX, |hint| hints.push(hint));
+        hints
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{TryRecvError, sync_channel};
-
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
     use super::*;
+    use crate::socket::SocketId;
 
-    #[test]
-    fn a_bell_that_rings_late_ends_one_sleep_and_not_all() {
-        let core = CoreShared::new(0, 1).unwrap();
-        assert!(core.sleep());
-        // Somebody has seen us asleep; before he writes, a packet wakes us.
-        assert!(core.asleep.swap(false, Ordering::AcqRel));
-        core.wake();
-        rustix::io::write(&core.bell, &1_u64.to_ne_bytes()).unwrap();
-        assert!(core.sleep());
-        assert!(is_ringing(&core));
-        core.wake();
-        assert!(core.sleep());
-        assert!(!is_ringing(&core));
+    fn target(index: u32) -> Target {
+        Target::Tcp(SocketId { index, generation: 7 })
+    }
+
+    fn taken(core: &CoreShared, inbox: &mut Inbox, budget: usize) -> Vec<Hint> {
+        while let Some(order) = core.pop_order() {
+            match order {
+                Order::OpenMailbox(slot, hints) => inbox.open(slot, hints),
+                Order::CloseMailbox(slot) => inbox.close(core, slot),
+                _ => panic!("no other order was given"),
+            }
+        }
+        let mut hints = vec![];
+        inbox.take(core, budget, |hint| hints.push(hint));
+        hints
     }
 
     #[test]
-    fn an_application_is_woken_once_for_any_number_of_calls() {
-        let core = CoreShared::new(0, 1).unwrap();
-        (0..3).for_each(|_| core.wake_application());
-        assert!(matches!(core.pop_order(), Some(Order::Wake)));
-        assert!(core.pop_order().is_none());
-        core.wake_application();
-        assert!(matches!(core.pop_order(), Some(Order::Wake)));
+    fn hints_come_in_the_order_of_their_thread() {
+        let (core, mut inbox) = (CoreShared::for_test(), Inbox::default());
+        core.hint(target(3));
+        core.hint(target(1));
+        assert_eq!(taken(&core, &mut inbox, 9), [Hint::Socket(target(3)), Hint::Socket(target(1))]);
+        assert_eq!(taken(&core, &mut inbox, 9), []);
     }
 
     #[test]
-    fn hints_beyond_the_queue_are_kept() {
-        let core = CoreShared::new(0, usize::MAX).unwrap();
-        let target = Target::Udp(super::super::SocketId { index: 0, generation: 0 });
-        (0..=MOST_HINTS).for_each(|_| core.push_hint(target));
-        assert!(matches!(core.pop_order(), Some(Order::Look(_))));
+    fn hints_beyond_the_ring_are_kept_as_bits() {
+        let (core, mut inbox) = (CoreShared::for_test(), Inbox::default());
+        for index in 0..5 {
+            core.hint(target(index));
+        }
+        core.hint(Target::Udp(SocketId { index: 9, generation: 0 }));
+        let hints = taken(&core, &mut inbox, 99);
+        assert_eq!(hints[..2], [Hint::Socket(target(0)), Hint::Socket(target(1))]);
+        assert_eq!(
+            hints[2..],
+            [Hint::TcpPlace(2), Hint::TcpPlace(3), Hint::TcpPlace(4), Hint::UdpPlace(9)]
+        );
     }
 
     #[test]
-    fn orders_that_nobody_follows_any_more_are_dropped() {
-        let core = CoreShared::new(0, 1).unwrap();
-        let ask = || {
-            let (answer, answered) = sync_channel(1);
-            core.order(Order::Snapshot(answer));
-            answered
+    fn a_budget_leaves_the_rest_for_the_next_turn() {
+        let (core, mut inbox) = (CoreShared::for_test(), Inbox::default());
+        for index in 0..6 {
+            core.hint(target(index));
+        }
+        let turns: Vec<usize> = (0..4).map(|_| taken(&core, &mut inbox, 2).len()).collect();
+        assert_eq!(turns, [2, 2, 2, 0]);
+    }
+
+    #[test]
+    fn what_a_thread_left_behind_is_looked_at() {
+        let (core, mut inbox) = (CoreShared::for_test(), Inbox::default());
+        let hinting = core.clone();
+        std::thread::spawn(move || hinting.hint(target(4))).join().unwrap();
+        let free = core.slots.len();
+        assert_eq!(taken(&core, &mut inbox, 9), [Hint::TcpPlace(4)]);
+        assert_eq!(core.slots.len(), free + 1, "its slot is free again");
+    }
+
+    #[test]
+    fn more_threads_than_slots_hint_by_bits() {
+        let (core, mut inbox) = (CoreShared::for_test(), Inbox::default());
+        while core.slots.pop().is_some() {}
+        core.hint(target(5));
+        assert_eq!(taken(&core, &mut inbox, 9), [Hint::TcpPlace(5)]);
+    }
+
+    #[test]
+    fn what_hints_at_itself_waits_for_the_next_turn() {
+        let (core, mut inbox) = (CoreShared::for_test(), Inbox::default());
+        core.hint(target(1));
+        let Some(Order::OpenMailbox(slot, hints)) = core.pop_order() else {
+            panic!("the first hint")
         };
-        let before = ask();
-        assert_eq!(before.try_recv().err(), Some(TryRecvError::Empty));
-        core.end();
-        assert_eq!(before.try_recv().err(), Some(TryRecvError::Disconnected));
-        assert_eq!(ask().try_recv().err(), Some(TryRecvError::Disconnected));
-    }
-
-    fn is_ringing(core: &CoreShared) -> bool {
-        let mut bell = [PollFd::from_borrowed_fd(core.bell(), PollFlags::IN)];
-        poll(&mut bell, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() > 0
+        inbox.open(slot, hints);
+        let mut count = 0;
+        inbox.take(&core, 99, |_| {
+            count += 1;
+            core.hint(target(1));
+        });
+        assert_eq!(count, 1);
+        assert_eq!(taken(&core, &mut inbox, 9).len(), 1);
     }
 }

@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use darner_ring::{ReceiveProducer, SendConsumer, receive_ring, send_ring};
 
-use super::mailbox::{CoreShared, Mailboxes};
-use super::words::{Failure, Hints, Phase, SocketId, SocketOptions, Target, Words};
-use crate::api::{Readiness, TcpStream};
+use super::core::CoreShared;
+use super::listener::ListenerShared;
+use super::readiness::Readies;
+use super::words::{Failure, Part, Phase, ProtocolSide, SocketId, Target, Told, sides};
+use crate::api::{Readiness, TcpStream, Token};
 
 /// The protocol thread's end.
 pub(crate) struct TcpSocket {
     pub(crate) receive: ReceiveProducer,
     pub(crate) send: SendConsumer,
-    words: Arc<Words>,
+    pub(crate) words: ProtocolSide,
+    /// Where the connection was accepted, or waits to be.
+    listener: Option<Arc<ListenerShared>>,
 }
 
 /// Most bytes that a socket buffers in each direction.
@@ -24,84 +28,108 @@ pub(crate) struct BufferLimits {
 }
 
 /// Who holds a socket first.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone)]
 pub(crate) enum Birth {
     Application,
     /// A listener's queue, until it is accepted.
-    Queue,
+    Queue(Arc<ListenerShared>),
 }
 
 /// Makes the ends of a fresh socket. The application's end goes to who connects, or into a listener's queue.
 pub(crate) fn tcp_pair(
     core: &Arc<CoreShared>,
     limits: BufferLimits,
-    (local, remote): (SocketAddr, SocketAddr),
+    addresses: (SocketAddr, SocketAddr),
     id: SocketId,
     birth: Birth,
 ) -> (TcpSocket, TcpStream) {
     let (receive, reader, read_closer) = receive_ring(limits.receive);
     let (writer, send, write_closer) = send_ring(limits.send);
-    let phase = match birth {
-        Birth::Application => Phase::Connecting,
-        Birth::Queue => Phase::Connected,
+    let (phase, listener) = match birth {
+        Birth::Application => (Phase::Connecting, None),
+        Birth::Queue(listener) => (Phase::Connected, Some(listener)),
     };
-    let words = Words::new(core.clone(), Target::Tcp(id), phase);
+    let words = sides(core, Target::Tcp(id), phase);
     let stream = TcpStream::new(
-        (reader, read_closer),
-        (writer, write_closer),
-        words.clone(),
-        (local, remote),
-        limits.receive,
+        (reader, words.reader, limits.receive),
+        (writer, words.writer),
+        (read_closer, write_closer, words.control),
+        addresses,
     );
-    (TcpSocket { receive, send, words }, stream)
+    (TcpSocket { receive, send, words: words.protocol, listener }, stream)
 }
 
 impl TcpSocket {
-    pub(crate) fn set_phase(&self, phase: Phase) {
-        self.words.set_phase(phase);
+    pub(crate) fn raise(&self, readies: &mut Readies, readiness: Readiness) {
+        self.words.raise(readies, readiness);
     }
 
-    /// Takes the hints; what they are about is read afterwards.
-    pub(crate) fn take_hints(&self) -> Hints {
-        self.words.take_hints()
+    /// From now on readiness of `part` is told to `told`, beginning with what it is now.
+    pub(crate) fn attach(&mut self, readies: &mut Readies, part: Part, told: Told) {
+        let level = self.level();
+        self.words.attach(readies, part, told, level);
     }
 
-    pub(crate) fn raise(&self, mailboxes: &mut Mailboxes, readiness: Readiness) {
-        self.words.raise(mailboxes, readiness);
-    }
-
-    /// Asks for a hint as soon as the application reads anything, because the peer was told of no room. Look at the
-    /// ring's head once more after this.
-    pub(crate) fn set_window_closed(&self, closed: bool) {
-        self.words.set_window_closed(closed);
+    /// From now on the application on this core is told under `token`, beginning with what it is now.
+    pub(crate) fn attach_application(&mut self, readies: &mut Readies, token: Token) {
+        let level = self.level();
+        self.words.attach_application(readies, token, level);
     }
 
     /// The connection died of `failure`: told to the application once, by its next call.
-    pub(crate) fn fail(&mut self, mailboxes: &mut Mailboxes, failure: Failure) {
+    pub(crate) fn fail(&mut self, readies: &mut Readies, failure: Failure) {
         self.words.set_error(failure);
         self.receive.reset();
-        self.die(mailboxes, Readiness::ERROR);
+        self.die(readies, Readiness::ERROR);
     }
 
     /// The connection ended in good order.
-    pub(crate) fn end(&mut self, mailboxes: &mut Mailboxes) {
-        self.die(mailboxes, Readiness::empty());
+    pub(crate) fn end(&mut self, readies: &mut Readies) {
+        self.die(readies, Readiness::empty());
     }
 
-    fn die(&mut self, mailboxes: &mut Mailboxes, also: Readiness) {
+    fn die(&mut self, readies: &mut Readies, also: Readiness) {
         self.send.kill();
-        self.set_phase(Phase::Dead);
+        self.words.set_phase(Phase::Dead);
         let told =
             Readiness::READABLE | Readiness::WRITABLE | Readiness::READ_CLOSED | Readiness::CLOSED;
-        self.raise(mailboxes, told | also);
+        self.raise(readies, told | also);
     }
 
-    pub(crate) fn options(&self) -> SocketOptions {
-        self.words.options()
-    }
-
-    /// Whether the application holds no handle any more.
+    /// Whether the application holds no half any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.words.is_closed()
+    }
+
+    /// What the application could do now.
+    fn level(&mut self) -> Readiness {
+        let mut level = Readiness::empty();
+        if self.receive.unread() > 0 || self.receive.has_ended() {
+            level |= Readiness::READABLE;
+        }
+        let phase = self.words.phase();
+        let buffered = self.send.tail().position - self.send.released();
+        if phase == Phase::Dead
+            || (phase > Phase::Connecting && buffered < self.send.limit() as u64)
+        {
+            level |= Readiness::WRITABLE;
+        }
+        level
+    }
+}
+
+/// A socket that is dropped alive loses its protocol thread: who waits is told.
+impl Drop for TcpSocket {
+    fn drop(&mut self) {
+        if self.words.phase() != Phase::Dead {
+            self.words.set_error(Failure::StackStopped);
+            self.receive.reset();
+            self.send.kill();
+            self.words.set_phase(Phase::Dead);
+            self.words.wake_all();
+        }
+        if let Some(listener) = &self.listener {
+            listener.child_gone();
+        }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use darner_ring::spsc::{self, Consumer, Producer};
 use pmd::{Frame, Pool};
 
-use super::mailbox::{CoreShared, Mailboxes};
-use super::words::{Failure, Hints, Phase, SocketId, Target, Words};
-use crate::api::{Readiness, UdpSocket};
+use super::core::CoreShared;
+use super::readiness::Readies;
+use super::words::{Failure, Hints, Part, Phase, ProtocolSide, SocketId, Target, Told, sides};
+use crate::api::{Readiness, Token, UdpSocket};
 
 /// A datagram on its way to the application.
 pub(crate) struct Received {
@@ -28,7 +29,7 @@ pub(crate) struct Submitted {
 pub(crate) struct UdpEndpoint {
     pub(crate) receive: Producer<Received>,
     pub(crate) send: Consumer<Submitted>,
-    words: Arc<Words>,
+    pub(crate) words: ProtocolSide,
 }
 
 /// Makes the ends of a fresh socket; `queue` is how many datagrams wait in each direction at most.
@@ -41,19 +42,26 @@ pub(crate) fn udp_pair(
 ) -> (UdpEndpoint, UdpSocket) {
     let (receive, reader) = spsc::queue(queue);
     let (writer, send) = spsc::queue(queue);
-    let words = Words::new(core.clone(), Target::Udp(id), Phase::Connected);
-    let socket = UdpSocket::new(reader, writer, words.clone(), pool.clone(), local);
-    (UdpEndpoint { receive, send, words }, socket)
+    let words = sides(core, Target::Udp(id), Phase::Connected);
+    let socket =
+        UdpSocket::new((reader, words.reader), (writer, words.writer), pool.clone(), local);
+    (UdpEndpoint { receive, send, words: words.protocol }, socket)
 }
 
 impl UdpEndpoint {
-    /// Takes the hints; what they are about is read afterwards.
-    pub(crate) fn take_hints(&self) -> Hints {
-        self.words.take_hints()
+    pub(crate) fn raise(&self, readies: &mut Readies, readiness: Readiness) {
+        self.words.raise(readies, readiness);
     }
 
-    pub(crate) fn raise(&self, mailboxes: &mut Mailboxes, readiness: Readiness) {
-        self.words.raise(mailboxes, readiness);
+    /// From now on readiness of `part` is told to `told`, beginning with what it may be now.
+    pub(crate) fn attach(&mut self, readies: &mut Readies, part: Part, told: Told) {
+        self.words.attach(readies, part, told, Readiness::READABLE | Readiness::WRITABLE);
+    }
+
+    /// From now on the application on this core is told under `token`.
+    pub(crate) fn attach_application(&mut self, readies: &mut Readies, token: Token) {
+        let level = Readiness::empty();
+        self.words.attach_application(readies, token, level);
     }
 
     /// Hints at itself: more is to be done than one turn allows.
@@ -62,8 +70,16 @@ impl UdpEndpoint {
     }
 
     /// Reports an ICMP error about something that was sent: told once, by the next call. The socket lives on.
-    pub(crate) fn report(&self, mailboxes: &mut Mailboxes, failure: Failure) {
+    pub(crate) fn report(&self, readies: &mut Readies, failure: Failure) {
         self.words.set_error(failure);
-        self.raise(mailboxes, Readiness::ERROR | Readiness::READABLE);
+        self.raise(readies, Readiness::ERROR | Readiness::READABLE);
+    }
+}
+
+/// Who waits on a socket whose protocol thread goes is woken, and finds its queues given up.
+impl Drop for UdpEndpoint {
+    fn drop(&mut self) {
+        self.words.set_phase(Phase::Dead);
+        self.words.wake_all();
     }
 }

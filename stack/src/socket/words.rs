@@ -1,29 +1,75 @@
-//! The words that the two sides of a socket share; [the module](super) says who writes which.
+//! The words that the two sides of a socket share.
+//!
+//! A socket's state is split by who writes it. Each side holds a type of its own, which has the setters of that side and
+//! no others: what a side must not write, it cannot name.
+//!
+//! | side | held by |
+//! |---|---|
+//! | [`ProtocolSide`] | the protocol thread of the core that owns the socket |
+//! | [`ReaderSide`] | the one application thread that holds the receiving half |
+//! | [`WriterSide`] | the one application thread that holds the sending half |
+//! | [`ControlSide`] | any thread with a control handle |
+//!
+//! | word | written by | read by | what it says |
+//! |---|---|---|---|
+//! | ring positions with their flags | one side each (see `darner-ring`) | the other | bytes, FIN, reset, shutdown, death |
+//! | `phase` | protocol | all | how far the connection has come; it only grows |
+//! | `error` | protocol sets the first cause, who takes it clears it | | why the socket failed, told exactly once |
+//! | `window_closed` | protocol | reader | a hint is due as soon as anything is read |
+//! | `reading.events`, `writing.events` | protocol adds, application takes all | | readiness not yet told |
+//! | `reading.parker`, `writing.parker` | the half's thread announces, who wakes it takes | | whether a call sleeps |
+//! | `token` | protocol | protocol | under which name its own application is told |
+//! | `hints` | application adds, protocol takes all | | what to look at again |
+//! | `owners` | each half leaves, once | protocol | whether any half is left |
+//! | `control` | under its lock | under its lock | options, linger, the urgent byte |
+//!
+//! A hint or an event never carries state: it says where to look. So they may be told twice or late, and coalesce.
+//!
+//! # Ordering
+//!
+//! What is announced is stored before what announces it: the error before the ring's reset or death, a ring's bytes before
+//! its tail, every word before the event or hint that asks for a look at it. Each type of `darner-ring` names the pairs
+//! that make this so.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering, fence};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::time::Instant;
 
 use bitflags::bitflags;
+use darner_ring::{Deferred, ErrorCell, EventSource, Flags, Left, Owners, Parker, TryLock};
 use rustix::io::Errno;
 
-use super::events::Events;
-use super::mailbox::{CoreShared, Mailboxes, Source};
-use crate::api::Readiness;
+use super::core::CoreShared;
+use super::options::{ControlState, SocketOptions};
+use super::readiness::{PollerKey, Readies, Source};
+use crate::api::{Readiness, Token};
 
 /// State of one socket beside its rings.
 pub(crate) struct Words {
     core: Arc<CoreShared>,
     target: Target,
     phase: AtomicU32,
-    error: AtomicI32,
+    error: ErrorCell,
     window_closed: AtomicBool,
-    events: Events,
-    options: AtomicU32,
-    user_timeout_ms: AtomicU32,
-    hints: AtomicU32,
-    closed: AtomicBool,
+    reading: Direction,
+    writing: Direction,
+    hints: Flags,
+    owners: Owners,
+    token: AtomicU64,
+    control: TryLock<ControlState>,
+}
+
+/// What one direction of a socket tells, and who waits for it.
+struct Direction {
+    events: EventSource,
+    parker: Parker,
+}
+
+impl Direction {
+    fn new() -> Self {
+        Self { events: EventSource::new(), parker: Parker::new() }
+    }
 }
 
 /// Which socket of a core a hint is about.
@@ -47,6 +93,42 @@ pub(crate) enum Phase {
     Connected = 2,
     Closing = 3,
     Dead = 4,
+}
+
+/// In the phase word: the handshake was completed, whatever came after it.
+const WAS_CONNECTED: u32 = 1 << 8;
+/// In the phase word: the peer has everything that we sent, our FIN with it.
+const ALL_ACKNOWLEDGED: u32 = 1 << 9;
+const PHASE: u32 = 0xff;
+
+/// A direction of a socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Part {
+    Read,
+    Write,
+}
+
+impl Part {
+    const ALL: [Self; 2] = [Self::Read, Self::Write];
+
+    /// What is told to those who wait for this direction.
+    fn mask(self) -> Readiness {
+        let both = Readiness::CLOSED | Readiness::ERROR;
+        match self {
+            Self::Read => both | Readiness::READABLE | Readiness::READ_CLOSED | Readiness::URGENT,
+            Self::Write => both | Readiness::WRITABLE | Readiness::CONNECTED,
+        }
+    }
+}
+
+/// To whom the readiness of a direction is told: the protocol thread alone knows, and is told by an order.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Told {
+    #[default]
+    Nobody,
+    /// The application on this core, under the socket's token.
+    Application,
+    Poller(PollerKey),
 }
 
 /// Why a socket failed; the value is the errno that the application gets.
@@ -74,103 +156,338 @@ bitflags! {
         const SHUT_WRITE = 1 << 2;
         const SHUT_READ = 1 << 3;
         const ABORT = 1 << 4;
-        /// The last handle is gone.
+        /// The last half is gone.
         const CLOSE = 1 << 5;
-        const OPTIONS = 1 << 6;
+        /// Something under the control lock has changed, or the lock is free that the protocol thread found taken.
+        const CONTROL = 1 << 6;
     }
 }
 
-bitflags! {
-    #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-    struct OptionBits: u32 {
-        const NODELAY = 1;
-        const KEEPALIVE = 1 << 1;
-    }
+/// Who holds a socket: bits of `owners`.
+const READER: u32 = 1;
+const WRITER: u32 = 1 << 1;
+
+/// The four sides of a fresh socket.
+pub(crate) struct Sides {
+    pub(crate) protocol: ProtocolSide,
+    pub(crate) reader: ReaderSide,
+    pub(crate) writer: WriterSide,
+    pub(crate) control: ControlSide,
 }
 
-/// What the application has set, as the protocol thread reads it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct SocketOptions {
-    /// Small segments are not held back (RFC 9293, section 3.7.4).
-    pub(crate) nodelay: bool,
-    pub(crate) keepalive: bool,
-    /// RFC 9293, section 3.8.3.
-    pub(crate) user_timeout: Option<Duration>,
-}
-
-impl Words {
-    pub(crate) fn new(core: Arc<CoreShared>, target: Target, phase: Phase) -> Arc<Self> {
-        Arc::new(Self {
-            core,
-            target,
-            phase: AtomicU32::new(phase as u32),
-            error: AtomicI32::new(0),
-            window_closed: AtomicBool::new(false),
-            events: Events::new(),
-            options: AtomicU32::new(0),
-            user_timeout_ms: AtomicU32::new(0),
-            hints: AtomicU32::new(0),
-            closed: AtomicBool::new(false),
-        })
-    }
-
-    pub(crate) fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Acquire) {
-            0 | 1 => Phase::Connecting,
-            2 => Phase::Connected,
-            3 => Phase::Closing,
-            _ => Phase::Dead,
-        }
+/// Makes the words of a socket that is nobody's yet.
+pub(crate) fn sides(core: &Arc<CoreShared>, target: Target, phase: Phase) -> Sides {
+    let connected = if phase == Phase::Connected { WAS_CONNECTED } else { 0 };
+    let words = Arc::new(Words {
+        core: core.clone(),
+        target,
+        phase: AtomicU32::new(phase as u32 | connected),
+        error: ErrorCell::new(),
+        window_closed: AtomicBool::new(false),
+        reading: Direction::new(),
+        writing: Direction::new(),
+        hints: Flags::new(),
+        owners: Owners::new(READER | WRITER),
+        token: AtomicU64::new(Token::NONE.0),
+        control: TryLock::new(ControlState::default()),
+    });
+    Sides {
+        protocol: ProtocolSide {
+            words: words.clone(),
+            reading: Told::Nobody,
+            writing: Told::Nobody,
+        },
+        reader: ReaderSide(words.clone()),
+        writer: WriterSide(words.clone()),
+        control: ControlSide(words),
     }
 }
 
 /// The protocol thread's side.
-impl Words {
+pub(crate) struct ProtocolSide {
+    words: Arc<Words>,
+    reading: Told,
+    writing: Told,
+}
+
+impl ProtocolSide {
+    pub(crate) fn phase(&self) -> Phase {
+        self.words.phase()
+    }
+
     pub(crate) fn set_phase(&self, phase: Phase) {
-        debug_assert!(self.phase() <= phase, "a phase only grows");
-        self.phase.store(phase as u32, Ordering::Release);
+        let before = self.words.phase.load(Ordering::Relaxed);
+        debug_assert!(before & PHASE <= phase as u32, "a phase only grows");
+        let connected = if phase == Phase::Connected { WAS_CONNECTED } else { 0 };
+        self.words.phase.store(before & !PHASE | phase as u32 | connected, Ordering::Release);
+    }
+
+    /// The peer has acknowledged our FIN: whoever lingers may go.
+    pub(crate) fn set_all_acknowledged(&self, readies: &mut Readies) {
+        let before = self.words.phase.load(Ordering::Relaxed);
+        self.words.phase.store(before | ALL_ACKNOWLEDGED, Ordering::Release);
+        self.raise(readies, Readiness::WRITABLE);
     }
 
     /// Records why the socket failed, unless an earlier cause is there. Before the flag that announces it.
     pub(crate) fn set_error(&self, failure: Failure) {
-        let _ =
-            self.error.compare_exchange(0, failure.errno(), Ordering::Release, Ordering::Relaxed);
-    }
-
-    /// Takes the hints. What they are about is read afterwards (L-4).
-    pub(crate) fn take_hints(&self) -> Hints {
-        Hints::from_bits_truncate(self.hints.swap(0, Ordering::AcqRel))
+        self.words.error.set(failure.errno());
     }
 
     /// Says whether the application must hint as soon as it has read anything. The caller looks at the ring's head once
     /// more after saying so.
     pub(crate) fn set_window_closed(&self, closed: bool) {
-        self.window_closed.store(closed, Ordering::Relaxed);
+        self.words.window_closed.store(closed, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
-    /// Tells the application.
-    pub(crate) fn raise(self: &Arc<Self>, mailboxes: &mut Mailboxes, readiness: Readiness) {
-        self.events.raise(mailboxes, readiness, || Source::Socket(self.clone()));
+    /// Takes the hints. What they are about is read afterwards (L-4).
+    pub(crate) fn take_hints(&self) -> Hints {
+        Hints::from_bits_truncate(self.words.hints.take())
     }
 
-    pub(crate) fn options(&self) -> SocketOptions {
-        let bits = OptionBits::from_bits_truncate(self.options.load(Ordering::Acquire));
-        let user_timeout = self.user_timeout_ms.load(Ordering::Relaxed);
-        SocketOptions {
-            nodelay: bits.contains(OptionBits::NODELAY),
-            keepalive: bits.contains(OptionBits::KEEPALIVE),
-            user_timeout: (user_timeout > 0).then(|| Duration::from_millis(user_timeout.into())),
+    /// Hints at itself: more is to be done than one turn allows.
+    pub(crate) fn hint(&self, hints: Hints) {
+        self.words.hint(hints);
+    }
+
+    /// Tells the application, whoever of it is to be told: its poller or its loop on this core, and the call that sleeps.
+    pub(crate) fn raise(&self, readies: &mut Readies, readiness: Readiness) {
+        for (part, told) in [(Part::Read, self.reading), (Part::Write, self.writing)] {
+            let bits = readiness & part.mask();
+            if !bits.is_empty() {
+                self.raise_part(readies, part, told, bits);
+            }
         }
     }
 
-    /// Whether the application holds no handle any more.
+    fn raise_part(&self, readies: &mut Readies, part: Part, told: Told, bits: Readiness) {
+        let side = self.words.direction(part);
+        side.events.raise(bits.bits(), || self.queue(readies, told));
+        // Nothing on this core ever sleeps.
+        if told != Told::Application && side.parker.take_waiter() {
+            readies.wake(self.words.clone(), part);
+        }
+    }
+
+    fn queue(&self, readies: &mut Readies, told: Told) {
+        match told {
+            Told::Nobody => {}
+            Told::Application => readies.push(Source::Socket(self.words.clone())),
+            Told::Poller(key) => readies.tell(key),
+        }
+    }
+
+    /// From now on readiness of `part` is told to `told`, beginning with `level`, which is what it is now, and with what was
+    /// told to nobody.
+    pub(crate) fn attach(
+        &mut self,
+        readies: &mut Readies,
+        part: Part,
+        told: Told,
+        level: Readiness,
+    ) {
+        match part {
+            Part::Read => self.reading = told,
+            Part::Write => self.writing = told,
+        }
+        let level = level & part.mask();
+        let events = &self.words.direction(part).events;
+        events.attach(level.bits(), || self.queue(readies, told));
+    }
+
+    /// The application on this core is told under `token` of both directions.
+    pub(crate) fn attach_application(
+        &mut self,
+        readies: &mut Readies,
+        token: Token,
+        level: Readiness,
+    ) {
+        self.words.token.store(token.0, Ordering::Relaxed);
+        let told = if token == Token::NONE { Told::Nobody } else { Told::Application };
+        Part::ALL.into_iter().for_each(|part| self.attach(readies, part, told, level));
+    }
+
+    /// Pollers keep what they were given until they hear that it is gone.
+    pub(crate) fn tell_gone(&self, readies: &mut Readies) {
+        [self.reading, self.writing].into_iter().for_each(|told| {
+            if let Told::Poller(key) = told {
+                readies.tell(key);
+            }
+        });
+    }
+
+    /// What the application has set, unless somebody is setting it: then a hint follows when he is done.
+    pub(crate) fn options(&self) -> Result<SocketOptions, Deferred> {
+        self.words.control.try_with(|state| state.options())
+    }
+
+    /// Does something under the control lock, unless somebody is inside: then a hint follows when he is done.
+    pub(crate) fn try_control<T>(
+        &self,
+        act: impl FnOnce(&mut ControlState) -> T,
+    ) -> Result<T, Deferred> {
+        self.words.control.try_with(act)
+    }
+
+    /// Whether the application holds no half any more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        !self.words.owners.holds(READER | WRITER)
+    }
+
+    /// The protocol thread is gone, or leaves this socket for good: whoever sleeps finds the flags that say so.
+    pub(crate) fn wake_all(&self) {
+        self.words.wake_all();
     }
 }
 
-/// The application's side.
+/// The receiving half's side. Dropping it says that nobody reads any more, so it is dropped after the ring's end.
+pub(crate) struct ReaderSide(Arc<Words>);
+
+impl ReaderSide {
+    pub(crate) fn phase(&self) -> Phase {
+        self.0.phase()
+    }
+
+    /// Asks the protocol thread to look.
+    pub(crate) fn hint(&self, hints: Hints) {
+        self.0.hint(hints);
+    }
+
+    /// Whether there is a cause of failure to be told.
+    pub(crate) fn has_error(&self) -> bool {
+        self.0.error.peek().is_some()
+    }
+
+    /// Whether a hint is due after reading, however little.
+    pub(crate) fn window_closed(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.0.window_closed.load(Ordering::Relaxed)
+    }
+
+    /// The cause of failure, told once.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        self.0.take_error()
+    }
+
+    /// Sleeps until `ready` gives something, or `deadline` has passed.
+    pub(crate) fn park<T>(
+        &self,
+        deadline: Option<Instant>,
+        ready: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        self.0.reading.parker.park(deadline, ready)
+    }
+
+    pub(crate) fn words(&self) -> &Arc<Words> {
+        &self.0
+    }
+}
+
+impl Drop for ReaderSide {
+    fn drop(&mut self) {
+        self.0.leave(READER, Hints::SHUT_READ);
+    }
+}
+
+/// The sending half's side. Dropping it says that nobody writes any more, so it is dropped after the ring's end.
+pub(crate) struct WriterSide(Arc<Words>);
+
+impl WriterSide {
+    pub(crate) fn phase(&self) -> Phase {
+        self.0.phase()
+    }
+
+    /// Asks the protocol thread to look.
+    pub(crate) fn hint(&self, hints: Hints) {
+        self.0.hint(hints);
+    }
+
+    /// The cause of failure, told once.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        self.0.take_error()
+    }
+
+    /// Whether the handshake was ever completed.
+    pub(crate) fn was_connected(&self) -> bool {
+        self.0.phase.load(Ordering::Acquire) & WAS_CONNECTED != 0
+    }
+
+    /// Sleeps until `ready` gives something, or `deadline` has passed.
+    pub(crate) fn park<T>(
+        &self,
+        deadline: Option<Instant>,
+        ready: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        self.0.writing.parker.park(deadline, ready)
+    }
+
+    pub(crate) fn words(&self) -> &Arc<Words> {
+        &self.0
+    }
+}
+
+impl Drop for WriterSide {
+    fn drop(&mut self) {
+        self.0.leave(WRITER, Hints::SHUT_WRITE);
+    }
+}
+
+/// The side of whoever may end a socket or set its options. It holds no half: a socket whose halves are gone is closed.
+#[derive(Clone)]
+pub(crate) struct ControlSide(Arc<Words>);
+
+impl ControlSide {
+    /// Asks the protocol thread to look.
+    pub(crate) fn hint(&self, hints: Hints) {
+        self.0.hint(hints);
+    }
+
+    /// Does something under the control lock; never on a data path. What it changed the protocol thread is hinted at by the
+    /// caller.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut ControlState) -> T) -> T {
+        self.0.control.with(|| self.0.hint(Hints::CONTROL), act)
+    }
+
+    /// The same for a thread that must not wait.
+    pub(crate) fn try_with<T>(
+        &self,
+        act: impl FnOnce(&mut ControlState) -> T,
+    ) -> Result<T, Deferred> {
+        self.0.control.try_with(act)
+    }
+
+    /// The cause of failure, told once.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        self.0.take_error()
+    }
+
+    /// Wakes the calls that sleep on this socket: they find what was done to it without the protocol thread's help.
+    pub(crate) fn wake_all(&self) {
+        self.0.wake_all();
+    }
+
+    /// Whether the peer has all that was sent, or will never have it.
+    pub(crate) fn is_settled(&self) -> bool {
+        let phase = self.0.phase.load(Ordering::Acquire);
+        phase & ALL_ACKNOWLEDGED != 0 || phase & PHASE == Phase::Dead as u32
+    }
+
+    /// Sleeps until `ready` gives something, or `deadline` has passed: for who lingers, in place of the sending half.
+    pub(crate) fn park<T>(
+        &self,
+        deadline: Option<Instant>,
+        ready: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        self.0.writing.parker.park(deadline, ready)
+    }
+
+    pub(crate) fn words(&self) -> &Arc<Words> {
+        &self.0
+    }
+}
+
+/// What every side of the application may do.
 impl Words {
     pub(crate) fn target(&self) -> Target {
         self.target
@@ -180,57 +497,64 @@ impl Words {
         &self.core
     }
 
-    /// Asks the protocol thread to look. Always a read-modify-write: a plain look at the bits could miss that they were
-    /// taken just now.
-    pub(crate) fn hint(&self, hints: Hints) {
-        if self.hints.fetch_or(hints.bits(), Ordering::AcqRel) == 0 {
-            self.core.push_hint(self.target);
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) & PHASE {
+            0 | 1 => Phase::Connecting,
+            2 => Phase::Connected,
+            3 => Phase::Closing,
+            _ => Phase::Dead,
         }
     }
 
-    /// Whether a hint is due after reading, however little.
-    pub(crate) fn window_closed(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.window_closed.load(Ordering::Relaxed)
+    /// What was raised for a direction since it was last taken.
+    pub(crate) fn take_events(&self, part: Part) -> Readiness {
+        Readiness::from_bits_truncate(self.direction(part).events.take())
     }
 
-    /// The cause of failure, told once.
-    pub(crate) fn take_error(&self) -> Option<io::Error> {
-        let errno = self.error.swap(0, Ordering::AcqRel);
-        (errno != 0).then(|| io::Error::from_raw_os_error(errno))
+    /// What was raised for both directions, and under which name: for the application on this core.
+    pub(crate) fn take_for_application(&self) -> (Token, Readiness) {
+        let readiness = self.take_events(Part::Read) | self.take_events(Part::Write);
+        (Token(self.token.load(Ordering::Relaxed)), readiness)
     }
 
-    pub(crate) fn events(&self) -> &Events {
-        &self.events
+    /// Whether no half is left.
+    pub(crate) fn is_closed(&self) -> bool {
+        !self.owners.holds(READER | WRITER)
     }
 
-    pub(crate) fn set_nodelay(&self, on: bool) {
-        self.set_option(OptionBits::NODELAY, on);
+    /// Wakes the call that sleeps on a direction.
+    pub(crate) fn unpark(&self, part: Part) {
+        self.direction(part).parker.unpark();
     }
 
-    pub(crate) fn set_keepalive(&self, on: bool) {
-        self.set_option(OptionBits::KEEPALIVE, on);
-    }
-
-    pub(crate) fn set_user_timeout(&self, timeout: Option<Duration>) {
-        let millis = timeout.map_or(0, |span| span.as_millis().clamp(1, u32::MAX.into()));
-        self.user_timeout_ms.store(u32::try_from(millis).unwrap_or(u32::MAX), Ordering::Relaxed);
-        self.hint(Hints::OPTIONS);
-    }
-
-    fn set_option(&self, option: OptionBits, on: bool) {
-        if on {
-            self.options.fetch_or(option.bits(), Ordering::AcqRel);
-        } else {
-            self.options.fetch_and(!option.bits(), Ordering::AcqRel);
+    /// Always a read-modify-write: a plain look at the bits could miss that they were taken just now.
+    fn hint(&self, hints: Hints) {
+        if self.hints.raise(hints.bits()) == 0 {
+            self.core.hint(self.target);
         }
-        self.hint(Hints::OPTIONS);
     }
 
-    /// The last handle is gone.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.hint(Hints::CLOSE);
+    fn take_error(&self) -> Option<io::Error> {
+        self.error.take().map(io::Error::from_raw_os_error)
+    }
+
+    fn leave(&self, owner: u32, hint: Hints) {
+        match self.owners.leave(owner) {
+            Left::Last => self.hint(Hints::CLOSE),
+            Left::Others(_) => self.hint(hint),
+        }
+    }
+
+    fn wake_all(&self) {
+        self.reading.parker.wake();
+        self.writing.parker.wake();
+    }
+
+    fn direction(&self, part: Part) -> &Direction {
+        match part {
+            Part::Read => &self.reading,
+            Part::Write => &self.writing,
+        }
     }
 }
 
@@ -250,3 +574,6 @@ impl Failure {
         .raw_os_error()
     }
 }
+
+/// An idle connection has one of these, with 16 bytes of reference counts.
+const _: () = assert!(size_of::<Words>() <= 88);

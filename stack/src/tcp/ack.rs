@@ -95,7 +95,7 @@ impl Connection {
         let half = self.socket.send.limit() as u64 / 2;
         self.socket.send.release(position);
         if tail - first > half && tail.saturating_sub(position) <= half {
-            self.socket.raise(&mut cx.net.mailboxes, Readiness::WRITABLE);
+            self.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
         }
     }
 
@@ -167,10 +167,13 @@ impl Connection {
             return Continue(());
         }
         match self.state {
-            State::FinWait1 => self.advance(Event::FinAcked),
+            State::FinWait1 => {
+                self.advance(Event::FinAcked);
+                self.socket.words.set_all_acknowledged(&mut cx.net.readies);
+            }
             State::Closing | State::LastAck => {
                 self.advance(Event::FinAcked);
-                self.socket.end(&mut cx.net.mailboxes);
+                self.socket.end(&mut cx.net.readies);
                 return done();
             }
             _ => {}
@@ -194,6 +197,7 @@ const ECHO_MAX_MS: u32 = 300_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket::Part;
     use crate::tcp::TcpConfig;
     use crate::tcp::harness::Harness;
 
@@ -201,7 +205,7 @@ mod tests {
     fn an_application_is_told_when_half_of_the_ring_is_free() {
         let config = TcpConfig { send_buffer: 8000, ..Harness::plain() };
         let mut t = Harness::connected_with(&config);
-        let took = |t: &mut Harness| t.stream().words().events().take().1;
+        let took = |t: &mut Harness| t.stream().words().take_events(Part::Write);
         assert!(took(&mut t).contains(Readiness::WRITABLE));
         assert_eq!(t.write(9000), 8000);
         t.sent();

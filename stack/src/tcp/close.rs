@@ -3,35 +3,76 @@
 //! The application's decisions stand in the socket's own words, and each is final. So they are read here whenever a hint
 //! says that something may have changed; how often, and in what order hints come, does not matter.
 
-use super::connection::{Connection, Context, Nodelay};
+use std::time::Duration;
+
+use darner_ring::{Deferred, SendEnd};
+
+use super::connection::{Connection, Context, Keepalive, Nodelay};
 use super::state::{Event, State};
-use crate::socket::{Hints, Phase};
+use crate::counters::Counter;
+use crate::socket::{Hints, OptionBits, Phase};
 use crate::time::Instant;
-use darner_ring::SendEnd;
+
+/// What an application's decisions ask for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Closing {
+    Not,
+    /// In good order, after what was written.
+    Fin,
+    Reset,
+}
 
 impl Connection {
     /// Looks at everything that the application may have changed.
     pub(super) fn look_at_application(&mut self, cx: &mut Context<'_>) {
-        let hints = self.socket.take_hints();
+        let hints = self.socket.words.take_hints();
+        if hints.contains(Hints::CONTROL) {
+            self.take_options(cx);
+        }
         let end = self.socket.send.tail().end;
         let closed = self.socket.is_closed();
-        // Closing with bytes unread tells the peer that they are lost (RFC 1122, section 4.2.2.13; RFC 2525,
-        // section 2.17).
-        let lost = closed && self.socket.receive.unread() > 0;
-        if end == SendEnd::Aborted || lost {
-            self.abort(cx);
-            return;
-        }
-        if closed || end == SendEnd::Shut {
-            self.close(cx, closed);
+        match self.how_to_close(cx, hints, end, closed) {
+            Closing::Not => {}
+            Closing::Fin => self.close(cx, closed),
+            Closing::Reset => return self.abort(cx),
         }
         if self.state == State::Closed {
             return;
         }
-        if hints.contains(Hints::OPTIONS) {
-            self.options_changed(cx);
-        }
         self.watch_fin_wait_2(cx);
+    }
+
+    /// What the application's words come to.
+    fn how_to_close(
+        &mut self,
+        cx: &Context<'_>,
+        hints: Hints,
+        end: SendEnd,
+        closed: bool,
+    ) -> Closing {
+        if end == SendEnd::Aborted {
+            return Closing::Reset;
+        }
+        if closed {
+            // Closing with bytes unread tells the peer that they are lost (RFC 1122, section 4.2.2.13; RFC 2525,
+            // section 2.17).
+            if self.socket.receive.unread() > 0 {
+                return Closing::Reset;
+            }
+            if hints.intersects(Hints::CLOSE | Hints::CONTROL) {
+                match self.socket.words.try_control(|state| state.options().linger) {
+                    Ok(Some(Duration::ZERO)) => return Closing::Reset,
+                    Ok(_) => {}
+                    Err(Deferred) => {
+                        // Somebody sets an option just now: he hints when he is done.
+                        cx.net.metrics.count(Counter::ControlDeferrals);
+                        return Closing::Not;
+                    }
+                }
+            }
+        }
+        let ended = closed || end == SendEnd::Shut || self.socket.send.is_abandoned();
+        if ended { Closing::Fin } else { Closing::Not }
     }
 
     /// The application sends no more. In SYN-SENT and SYN-RECEIVED that waits for the handshake, unless nobody is left
@@ -40,21 +81,32 @@ impl Connection {
         match self.state {
             State::SynSent if closed => {
                 self.advance(Event::AppClose);
-                self.socket.end(&mut cx.net.mailboxes);
+                self.socket.end(&mut cx.net.readies);
             }
             State::Established | State::CloseWait => {
                 self.advance(Event::AppClose);
-                self.socket.set_phase(Phase::Closing);
+                self.socket.words.set_phase(Phase::Closing);
             }
             _ => {}
         }
     }
 
-    fn options_changed(&mut self, cx: &Context<'_>) {
-        let options = self.socket.options();
-        self.nodelay = if options.nodelay { Nodelay::On } else { Nodelay::Off };
+    /// The options, unless somebody is setting one just now: then he hints when he is done.
+    fn take_options(&mut self, cx: &Context<'_>) {
+        let Ok(options) = self.socket.words.options() else {
+            cx.net.metrics.count(Counter::ControlDeferrals);
+            return;
+        };
+        let on = |bit| options.bits.contains(bit);
+        self.nodelay = if on(OptionBits::NODELAY) { Nodelay::On } else { Nodelay::Off };
+        self.keepalive = if on(OptionBits::KEEPALIVE) { Keepalive::On } else { Keepalive::Off };
+        let timeout = options.user_timeout.map_or(0, |span| span.as_millis());
+        let timeout = u32::try_from(timeout).unwrap_or(u32::MAX);
         self.watch_keepalive(cx);
-        self.user_timeout_changed(cx);
+        if timeout != self.user_timeout_ms {
+            self.user_timeout_ms = timeout;
+            self.user_timeout_changed(cx);
+        }
     }
 
     /// A peer that never closes must not hold a connection that nobody reads (socket contract, C-12). While somebody
@@ -64,7 +116,7 @@ impl Connection {
         let unarmed = self.deadlines.fin_wait_2 == Instant::FAR_FUTURE;
         if self.state == State::FinWait2 && unread && unarmed {
             self.deadlines.fin_wait_2 = cx.now() + cx.config.fin_wait_2;
-            self.socket.end(&mut cx.net.mailboxes);
+            self.socket.end(&mut cx.net.readies);
         }
     }
 

@@ -141,9 +141,9 @@ impl Connection {
         self.deadlines.give_up = Instant::FAR_FUTURE;
         self.recovery.point = self.snd.iss;
         self.heard_at = cx.now();
-        self.socket.set_phase(Phase::Connected);
+        self.socket.words.set_phase(Phase::Connected);
         let told = Readiness::CONNECTED | Readiness::WRITABLE;
-        self.socket.raise(&mut cx.net.mailboxes, told);
+        self.socket.raise(&mut cx.net.readies, told);
         self.watch_keepalive(cx);
     }
 

@@ -28,6 +28,9 @@ pub(super) struct Connection {
     pub(super) state: State,
     /// Small segments are not held back.
     pub(super) nodelay: Nodelay,
+    pub(super) keepalive: Keepalive,
+    /// The application's user timeout; zero if it has set none.
+    pub(super) user_timeout_ms: u32,
     /// On the list of connections that have something to do at the end of the turn.
     pub(super) listed: bool,
     /// Why the peer may be out of reach, as ICMP has it: the cause that is told if the connection is given up.
@@ -236,6 +239,13 @@ pub(super) enum Nodelay {
     On,
 }
 
+/// Whether a silent peer is asked for a sign of life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Keepalive {
+    Off,
+    On,
+}
+
 /// Counts for `darner stat`.
 #[derive(Default)]
 pub(super) struct Totals {
@@ -270,6 +280,8 @@ impl Connection {
             socket,
             state,
             nodelay: Nodelay::Off,
+            keepalive: Keepalive::Off,
+            user_timeout_ms: 0,
             listed: false,
             soft_error: None,
             retries: 0,
@@ -354,4 +366,4 @@ impl Connection {
 /// Long enough for a device to have given frames back.
 const RETRY_AFTER: Duration = Duration::from_micros(200);
 
-const _: () = assert!(size_of::<Connection>() <= 448, "an idle connection costs too much");
+const _: () = assert!(size_of::<Connection>() <= 472, "an idle connection costs too much");

@@ -14,15 +14,15 @@ use pmd::{ChecksumStatus, RxOffload};
 
 use super::seq::Seq;
 use super::{Connection, Tcp, TcpConfig};
-use crate::api::TcpStream;
+use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::ip::{Addressed, Datagram};
 use crate::net::{Net, Timer};
 use crate::rng::Rng;
-use crate::socket::words::Target;
-use crate::socket::{CoreShared, ListenerShared};
+use crate::socket::thread::InTurn;
+use crate::socket::{CoreShared, Inbox, ListenerShared};
 use crate::time::Instant;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
@@ -40,6 +40,8 @@ pub(super) struct Harness {
     pub(super) tcp: Tcp,
     pub(super) net: Net,
     pub(super) core: Arc<CoreShared>,
+    inbox: Inbox,
+    _turn: InTurn,
     pub(super) listener: Option<Arc<ListenerShared>>,
     pub(super) stream: Option<TcpStream>,
     pub(super) peer_port: u16,
@@ -61,7 +63,7 @@ pub(super) struct Emitted {
 
 impl Harness {
     pub(super) fn new(config: &TcpConfig) -> Self {
-        let core = CoreShared::new(0, 64).unwrap();
+        let core = CoreShared::for_test();
         let net = Net::for_test();
         let tcp = Tcp::new(config, core.clone(), &mut Rng::new([3; 32]));
         let frames = net.pool_available();
@@ -69,6 +71,8 @@ impl Harness {
             tcp,
             net,
             core,
+            inbox: Inbox::default(),
+            _turn: InTurn::enter(0),
             listener: None,
             stream: None,
             peer_port: PEER_PORT,
@@ -111,7 +115,8 @@ impl Harness {
     /// We listen, with room for this many connections that nobody has accepted.
     pub(super) fn listening(config: &TcpConfig, backlog: u32) -> Self {
         let mut t = Self::new(config);
-        let listener = ListenerShared::new((US, OUR_PORT).into(), backlog, 1);
+        let listener =
+            ListenerShared::new((US, OUR_PORT).into(), ListenOptions::with_backlog(backlog), 1);
         t.tcp.listen(&t.net, listener.clone()).unwrap();
         t.listener = Some(listener);
         t
@@ -335,9 +340,8 @@ impl Harness {
 
     /// Hints are followed, and the turn ends.
     pub(super) fn application(&mut self) {
-        while let Some(hint) = self.core.pop_hint() {
-            let Target::Tcp(id) = hint else { continue };
-            self.tcp.hint(&mut self.net, id);
+        for hint in self.inbox.drain(&self.core) {
+            self.tcp.follow_hint(&mut self.net, hint);
         }
         self.tcp.flush(&mut self.net);
     }

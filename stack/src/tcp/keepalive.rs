@@ -1,6 +1,6 @@
 //! Keep-alive: whether a silent peer is still there (RFC 9293, section 3.8.4). Off unless the application wants it.
 
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, Keepalive};
 use crate::counters::Counter;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
@@ -8,7 +8,7 @@ use crate::wire::tcp::Flags;
 impl Connection {
     /// The application may have switched it on or off.
     pub(super) fn watch_keepalive(&mut self, cx: &Context<'_>) {
-        let wanted = self.socket.options().keepalive && self.state.is_synchronized();
+        let wanted = self.keepalive == Keepalive::On && self.state.is_synchronized();
         if !wanted {
             self.deadlines.keepalive = Instant::FAR_FUTURE;
         } else if self.deadlines.keepalive == Instant::FAR_FUTURE {

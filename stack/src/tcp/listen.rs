@@ -3,9 +3,6 @@
 //! Until then a connection is an entry of the half-open table and nothing else: a SYN costs its sender nothing, so it must
 //! cost little here. The connection itself is made by the ACK that completes the handshake.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use super::Tcp;
@@ -17,78 +14,17 @@ use super::reset::reset_segment;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::State;
+use crate::api::Overflow;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::net::Net;
-use crate::socket::{Birth, ListenerShared};
+use crate::socket::{Birth, ListenerShared, NoPlace};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, TcpHeader};
 use crate::wire::tcp_options::{TcpOptions, Timestamps};
 
-/// Who listens where: at an address of ours, or with the unspecified one at all of them.
-#[derive(Default)]
-pub(super) struct Listeners {
-    by_address: BTreeMap<(u16, Ipv4Addr), Arc<ListenerShared>>,
-}
-
-/// Why nobody listens there now.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum ListenError {
-    /// Somebody else does.
-    AddressInUse,
-    /// The address is not ours.
-    AddressNotAvailable,
-}
-
-impl From<ListenError> for io::Error {
-    fn from(error: ListenError) -> Self {
-        match error {
-            ListenError::AddressInUse => io::ErrorKind::AddrInUse.into(),
-            ListenError::AddressNotAvailable => io::ErrorKind::AddrNotAvailable.into(),
-        }
-    }
-}
-
-impl Listeners {
-    /// Whose connections to this address are: the listener at exactly it, else the one at all addresses.
-    fn find(&self, flow: &FlowKey4) -> Option<&Arc<ListenerShared>> {
-        let exact = self.by_address.get(&(flow.local_port, flow.local));
-        exact.or_else(|| self.by_address.get(&(flow.local_port, Ipv4Addr::UNSPECIFIED)))
-    }
-
-    pub(super) fn has_port(&self, port: u16) -> bool {
-        let all = (port, Ipv4Addr::UNSPECIFIED)..=(port, Ipv4Addr::BROADCAST);
-        self.by_address.range(all).next().is_some()
-    }
-}
-
 impl Tcp {
-    /// Peers may connect to the listener's address from now on.
-    pub(crate) fn listen(
-        &mut self,
-        net: &Net,
-        listener: Arc<ListenerShared>,
-    ) -> Result<(), ListenError> {
-        let SocketAddr::V4(address) = listener.address() else {
-            return Err(ListenError::AddressNotAvailable);
-        };
-        if !address.ip().is_unspecified() && !net.is_local(*address.ip()) {
-            return Err(ListenError::AddressNotAvailable);
-        }
-        let key = key_of(address);
-        if self.listeners.by_address.contains_key(&key) {
-            return Err(ListenError::AddressInUse);
-        }
-        self.listeners.by_address.insert(key, listener);
-        Ok(())
-    }
-
-    /// Nobody connects to the listener's address any more. Handshakes that are under way find nobody when they end.
-    pub(crate) fn unlisten(&mut self, listener: &Arc<ListenerShared>) {
-        self.listeners.by_address.retain(|_, known| !Arc::ptr_eq(known, listener));
-    }
-
     /// Section 3.10.7.2: a segment for a listener. `None` if nobody listens: the segment is not looked at then.
     pub(super) fn arrive_in_listen(
         &mut self,
@@ -218,16 +154,12 @@ impl Tcp {
         entry: &HalfOpen,
         segment: Segment,
     ) -> Result<(), Drop> {
-        let Some(listener) = self.listeners.find(&flow).cloned() else {
-            self.half_open.remove(&flow);
-            reset_segment(net, &flow, &segment);
-            return Err(Drop::TcpNoSocket);
-        };
-        listener.reserve().map_err(|_| Drop::TcpListenOverflow)?;
+        let shared = self.reserve_place(net, &flow, &segment)?;
         let numbers = (entry.iss, self.isn.timestamp_offset(&flow));
-        let created = self.create(net, flow, (Birth::Queue, State::SynReceived), numbers);
+        let birth = Birth::Queue(shared.clone());
+        let created = self.create(net, flow, (birth, State::SynReceived), numbers);
         let Ok((id, child)) = created else {
-            listener.release();
+            shared.release();
             return Err(Drop::TcpConnectionLimit);
         };
         let sent_at = self.half_open.sent_at(&flow);
@@ -240,8 +172,38 @@ impl Tcp {
             }
             connection.arrive(cx, segment)
         });
-        listener.push(self.core.index, child, &mut net.mailboxes);
+        if let Some(listener) = self.listeners.find(&flow)
+            && listener.push(child, &mut net.readies).is_err()
+        {
+            net.metrics.count(Counter::AcceptDeferrals);
+            self.listeners.note_stashed();
+        }
         arrived.unwrap_or(Ok(()))
+    }
+
+    /// A place in the backlog of whoever listens. Without one the ACK is as good as lost, unless the listener wants the peer
+    /// to know.
+    fn reserve_place(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        segment: &Segment,
+    ) -> Result<Arc<ListenerShared>, Drop> {
+        let Some(listener) = self.listeners.find(flow) else {
+            self.half_open.remove(flow);
+            reset_segment(net, flow, segment);
+            return Err(Drop::TcpNoSocket);
+        };
+        let why = match listener.shared().reserve() {
+            Ok(()) => return Ok(listener.shared().clone()),
+            Err(NoPlace::BacklogFull) => Drop::TcpListenOverflow,
+            Err(NoPlace::TooManyChildren) => Drop::TcpListenerLimit,
+        };
+        if listener.shared().options().overflow == Overflow::Reset {
+            self.half_open.remove(flow);
+            reset_segment(net, flow, segment);
+        }
+        Err(why)
     }
 
     /// SYN-ACKs were not answered in time.
@@ -343,17 +305,18 @@ impl Connection {
     }
 }
 
-fn key_of(address: SocketAddrV4) -> (u16, Ipv4Addr) {
-    (address.port(), *address.ip())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::net::Ipv4Addr;
+
     use super::*;
+    use crate::api::ListenOptions;
     use crate::api::TcpListener;
     use crate::protocol::Order;
     use crate::tcp::TcpConfig;
     use crate::tcp::harness::{Harness, OUR_PORT, US};
+    use crate::tcp::listeners::ListenError;
 
     #[test]
     fn a_peer_connects_and_talks() {
@@ -447,10 +410,11 @@ mod tests {
             t.input("A 1 ack 1").unwrap();
             t.input(then).unwrap();
         }
-        let mut listener = TcpListener::new(t.listener.clone().unwrap(), t.core.clone());
+        let listener = TcpListener::new(t.listener.clone().unwrap(), vec![t.core.clone()]);
         assert_eq!(listener.accept().unwrap().1.port(), 2);
-        assert!(matches!(t.core.pop_order(), Some(Order::CountSkipped)));
-        assert!(t.core.pop_order().is_none());
+        let orders = std::iter::from_fn(|| t.core.pop_order());
+        let skipped = orders.filter(|order| matches!(order, Order::CountSkipped));
+        assert_eq!(skipped.count(), 1);
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
@@ -536,7 +500,7 @@ mod tests {
         t.input("S 0").unwrap();
         t.sent();
         let listener = t.listener.take().unwrap();
-        t.tcp.unlisten(&listener);
+        t.tcp.unlisten(&mut t.net.readies, &listener);
         assert_eq!(t.input("A 1 ack 1"), Err(Drop::TcpNoSocket));
         assert_eq!(t.sent(), ["R 1"]);
         assert_eq!(t.tcp.half_open.len(), 0);
@@ -546,7 +510,10 @@ mod tests {
     fn an_address_is_listened_at_once() {
         let mut t = Harness::listening(&Harness::plain(), 1);
         let listen = |t: &mut Harness, address: (Ipv4Addr, u16)| {
-            t.tcp.listen(&t.net, ListenerShared::new(address.into(), 1, 1))
+            t.tcp.listen(
+                &t.net,
+                ListenerShared::new(address.into(), ListenOptions::with_backlog(1), 1),
+            )
         };
         let [anywhere, nowhere] = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 9, 9, 9)];
         assert_eq!(listen(&mut t, (US, OUR_PORT)), Err(ListenError::AddressInUse));

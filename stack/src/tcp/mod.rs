@@ -22,6 +22,7 @@ mod isn;
 mod keepalive;
 mod late;
 mod listen;
+mod listeners;
 mod open;
 mod reassembly;
 mod receive;
@@ -45,16 +46,17 @@ mod states;
 
 use std::sync::Arc;
 
+use crate::api::Readiness;
 use crate::demux::{FlowHash, FlowKey4, FlowTable};
 use crate::net::Net;
 use crate::rng::Rng;
-use crate::socket::{CoreShared, Failure, SocketId};
+use crate::socket::{CoreShared, Failure, Hint, SocketId, Target, TcpSocket};
 use crate::table::Table;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
 use half_open::HalfOpenTable;
 use isn::Isn;
-use listen::Listeners;
+use listeners::Listeners;
 use state::State;
 use time_wait::TimeWaitTable;
 
@@ -94,12 +96,13 @@ impl Tcp {
     pub(crate) fn new(config: &TcpConfig, core: Arc<CoreShared>, rng: &mut Rng) -> Self {
         let mut secret = || [rng.next_u64(), rng.next_u64()];
         let (hash, [a, b], [c, d]) = (FlowHash::new(secret()), secret(), secret());
+        let index = core.index;
         Self {
             config: config.clone(),
             core,
             connections: Table::new(config.max_connections),
             flows: FlowTable::new(hash),
-            listeners: Listeners::default(),
+            listeners: Listeners::new(hash, index),
             half_open: HalfOpenTable::new(
                 hash,
                 config.max_half_open,
@@ -131,8 +134,43 @@ impl Tcp {
     }
 
     /// The application may have changed something about a socket.
-    pub(crate) fn hint(&mut self, net: &mut Net, id: SocketId) {
+    fn hint(&mut self, net: &mut Net, id: SocketId) {
         self.with_connection(net, id, Connection::look_at_application);
+    }
+
+    /// Follows a hint, if it is about a connection.
+    pub(crate) fn follow_hint(&mut self, net: &mut Net, hint: Hint) {
+        let id = match hint {
+            Hint::Socket(Target::Tcp(id)) => Some(id),
+            Hint::TcpPlace(index) => self.connections.id_at(index),
+            Hint::Socket(Target::Udp(_)) | Hint::UdpPlace(_) => None,
+        };
+        if let Some(id) = id {
+            self.hint(net, id);
+        }
+    }
+
+    /// What the application is told through, if the connection is there.
+    pub(crate) fn socket(&mut self, id: SocketId) -> Option<&mut TcpSocket> {
+        self.connections.get_mut(id).map(|connection| &mut connection.socket)
+    }
+
+    /// The application wants other limits. Less than is buffered loses nothing.
+    pub(crate) fn set_buffers(
+        &mut self,
+        net: &mut Net,
+        id: SocketId,
+        (receive, send): (Option<usize>, Option<usize>),
+    ) {
+        self.with_connection(net, id, |connection, cx| {
+            if let Some(limit) = receive {
+                connection.socket.receive.set_limit(limit);
+            }
+            if let Some(limit) = send {
+                connection.socket.send.set_limit(limit);
+                connection.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
+            }
+        });
     }
 
     /// The end of a turn: every connection that something has happened to sends what it may, once.
@@ -221,6 +259,7 @@ impl Tcp {
 
     fn remove(&mut self, net: &mut Net, id: SocketId) -> Option<Connection> {
         let connection = self.connections.remove(id)?;
+        connection.socket.words.tell_gone(&mut net.readies);
         self.flows.remove(&connection.flow);
         if let Some(key) = connection.wheel.key {
             net.timers.cancel(key);

@@ -132,7 +132,12 @@ fn pair(
     id: SocketId,
     birth: Birth,
 ) -> (TcpSocket, TcpStream) {
-    let limits = BufferLimits { receive: config.receive_buffer, send: config.send_buffer };
+    let mut limits = BufferLimits { receive: config.receive_buffer, send: config.send_buffer };
+    if let Birth::Queue(listener) = &birth {
+        let options = listener.options();
+        limits.receive = options.receive_buffer.unwrap_or(limits.receive);
+        limits.send = options.send_buffer.unwrap_or(limits.send);
+    }
     let addresses = ((flow.local, flow.local_port).into(), (flow.remote, flow.remote_port).into());
     tcp_pair(core, limits, addresses, id, birth)
 }

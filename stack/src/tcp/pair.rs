@@ -11,13 +11,13 @@ use pmd::{ChecksumStatus, Frame, RxOffload};
 
 use super::harness::{PEER, US, pattern};
 use super::{Tcp, TcpConfig};
-use crate::api::TcpStream;
+use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
 use crate::ip::{Addressed, Datagram};
 use crate::net::{Net, Timer};
 use crate::rng::Rng;
-use crate::socket::words::Target;
-use crate::socket::{CoreShared, ListenerShared};
+use crate::socket::thread::InTurn;
+use crate::socket::{CoreShared, Inbox, ListenerShared};
 use crate::time::Instant;
 use crate::wire::ipv4::protocol;
 
@@ -35,6 +35,8 @@ struct End {
     net: Net,
     core: Arc<CoreShared>,
     stream: Option<TcpStream>,
+    inbox: Inbox,
+    _turn: InTurn,
     address: Ipv4Addr,
     to_write: u64,
     written: u64,
@@ -56,7 +58,7 @@ struct Pair {
 
 impl End {
     fn new(config: &TcpConfig, address: Ipv4Addr, seed: u8, to_write: u64) -> Self {
-        let core = CoreShared::new(0, 64).unwrap();
+        let core = CoreShared::for_test();
         let mut net = Net::for_test();
         net.interface.addresses = vec![format!("{address}/24").parse().unwrap()];
         Self {
@@ -65,6 +67,8 @@ impl End {
             net,
             core,
             stream: None,
+            inbox: Inbox::default(),
+            _turn: InTurn::enter(0),
             address,
             to_write,
             written: 0,
@@ -128,8 +132,8 @@ impl End {
         if self.saw_end && self.written == self.to_write {
             self.stream = None;
         }
-        while let Some(Target::Tcp(id)) = self.core.pop_hint() {
-            self.tcp.hint(&mut self.net, id);
+        for hint in self.inbox.drain(&self.core) {
+            self.tcp.follow_hint(&mut self.net, hint);
         }
     }
 }
@@ -140,7 +144,7 @@ impl Pair {
             End::new(config, US, seed, to_write[0]),
             End::new(config, PEER, seed.wrapping_add(1), to_write[1]),
         ];
-        let listener = ListenerShared::new((US, 80).into(), 1, 1);
+        let listener = ListenerShared::new((US, 80).into(), ListenOptions::with_backlog(1), 1);
         let [server, client] = &mut ends;
         server.tcp.listen(&server.net, listener.clone()).unwrap();
         let stream = client.tcp.connect(&mut client.net, None, SocketAddrV4::new(US, 80)).unwrap();

@@ -67,7 +67,7 @@ impl Connection {
         self.socket.receive.publish();
         if self.rcv.nxt != before {
             self.schedule_ack(cx, filled_a_gap);
-            self.socket.raise(&mut cx.net.mailboxes, Readiness::READABLE);
+            self.socket.raise(&mut cx.net.readies, Readiness::READABLE);
         }
         if fin_at == Some(self.rcv.nxt) {
             return self.process_fin(cx);
@@ -109,10 +109,10 @@ impl Connection {
         self.reassembly = None;
         self.socket.receive.finish();
         let told = Readiness::READABLE | Readiness::READ_CLOSED;
-        self.socket.raise(&mut cx.net.mailboxes, told);
+        self.socket.raise(&mut cx.net.readies, told);
         self.advance(Event::FinArrived);
         if self.state == State::TimeWait {
-            self.socket.end(&mut cx.net.mailboxes);
+            self.socket.end(&mut cx.net.readies);
         }
         done()
     }

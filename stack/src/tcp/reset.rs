@@ -73,7 +73,7 @@ impl Connection {
             _ => {}
         }
         self.advance(Event::Abort);
-        self.socket.fail(&mut cx.net.mailboxes, failure);
+        self.socket.fail(&mut cx.net.readies, failure);
     }
 
     /// Once everything of ours is acknowledged and the peer has closed, it needs no reset (section 3.10.5).

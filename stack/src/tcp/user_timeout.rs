@@ -9,7 +9,8 @@ use crate::time::Instant;
 impl Connection {
     /// The application's, else the configured one.
     pub(super) fn user_timeout(&self, config: &TcpConfig) -> Option<Duration> {
-        self.socket.options().user_timeout.or(config.user_timeout)
+        let own = self.user_timeout_ms;
+        if own > 0 { Some(Duration::from_millis(own.into())) } else { config.user_timeout }
     }
 
     /// Something waits for an acknowledgement: the time runs, unless it does already.

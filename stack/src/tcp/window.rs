@@ -37,7 +37,7 @@ impl Connection {
             return;
         }
         self.rcv.wants_hint = closed;
-        self.socket.set_window_closed(closed);
+        self.socket.words.set_window_closed(closed);
         if closed && self.owes_window_update() {
             self.ack_now();
         }

@@ -35,7 +35,7 @@ impl Udp {
                 datagram.frame.trim_front(datagram.header_len + HEADER_LEN);
                 let received = Received { from, frame: datagram.frame };
                 socket.endpoint.receive.push(received).map_err(|_| Drop::UdpQueueFull)?;
-                socket.endpoint.raise(&mut net.mailboxes, Readiness::READABLE);
+                socket.endpoint.raise(&mut net.readies, Readiness::READABLE);
                 net.metrics.count(Counter::UdpInDatagrams);
                 Ok(())
             }

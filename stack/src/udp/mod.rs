@@ -12,7 +12,7 @@ use crate::drops::Drop;
 use crate::icmp::IcmpError;
 use crate::net::Net;
 use crate::rng::Rng;
-use crate::socket::{CoreShared, Hints, SocketId, UdpEndpoint, udp_pair};
+use crate::socket::{CoreShared, Hint, Hints, SocketId, Target, UdpEndpoint, udp_pair};
 use crate::table::Table;
 use ports::Ports;
 
@@ -79,15 +79,33 @@ impl Udp {
     }
 
     /// Follows a hint: sends what was submitted, or closes.
-    pub(crate) fn hint(&mut self, net: &mut Net, id: SocketId) {
+    fn hint(&mut self, net: &mut Net, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        if !socket.endpoint.take_hints().contains(Hints::CLOSE) {
+        if !socket.endpoint.words.take_hints().contains(Hints::CLOSE) {
             return socket.send_some(net);
         }
         socket.send_all(net);
         if let Some(socket) = self.sockets.remove(id) {
+            socket.endpoint.words.tell_gone(&mut net.readies);
             self.ports.release(socket.local);
         }
+    }
+
+    /// Follows a hint, if it is about a UDP socket.
+    pub(crate) fn follow_hint(&mut self, net: &mut Net, hint: Hint) {
+        let id = match hint {
+            Hint::Socket(Target::Udp(id)) => Some(id),
+            Hint::UdpPlace(index) => self.sockets.id_at(index),
+            Hint::Socket(Target::Tcp(_)) | Hint::TcpPlace(_) => None,
+        };
+        if let Some(id) = id {
+            self.hint(net, id);
+        }
+    }
+
+    /// What the application is told through, if the socket is there.
+    pub(crate) fn endpoint(&mut self, id: SocketId) -> Option<&mut UdpEndpoint> {
+        self.sockets.get_mut(id).map(|socket| &mut socket.endpoint)
     }
 
     /// An ICMP error about a datagram of ours: told to the socket that sent it, if it is connected. An unconnected one
@@ -107,7 +125,7 @@ impl Udp {
                 net.narrow_path(flow.remote, mtu, len);
             }
             _ if socket.peer.is_some() => {
-                socket.endpoint.report(&mut net.mailboxes, error.failure());
+                socket.endpoint.report(&mut net.readies, error.failure());
             }
             _ => {}
         }
@@ -138,7 +156,7 @@ impl Udp {
 }
 
 /// Most UDP sockets of a core.
-const MOST_SOCKETS: usize = 1 << 16;
+pub(crate) const MOST_SOCKETS: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests;

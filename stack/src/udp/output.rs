@@ -23,7 +23,7 @@ impl Socket {
         if !self.endpoint.send.is_empty() {
             self.endpoint.look_again();
         }
-        self.endpoint.raise(&mut net.mailboxes, Readiness::WRITABLE);
+        self.endpoint.raise(&mut net.readies, Readiness::WRITABLE);
     }
 
     /// Sends what is left. The queue is bounded, and what the device does not take now is lost.
@@ -38,7 +38,7 @@ impl Socket {
         let Err(drop) = self.try_send(net, submitted) else { return };
         net.metrics.count_drop(drop);
         if drop == Drop::IpNoRoute {
-            self.endpoint.report(&mut net.mailboxes, Failure::NetUnreachable);
+            self.endpoint.report(&mut net.readies, Failure::NetUnreachable);
         }
     }
 

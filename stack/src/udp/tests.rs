@@ -9,7 +9,8 @@ use super::*;
 use crate::api::{Readiness, Token};
 use crate::counters::Counter;
 use crate::icmp::{Message, Sent};
-use crate::socket::Target;
+use crate::socket::thread::InTurn;
+use crate::socket::{Inbox, Target};
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::{FragmentField, Ipv4Header, Ipv4View, protocol};
 
@@ -21,7 +22,9 @@ struct Host {
     net: Net,
     udp: Udp,
     core: Arc<CoreShared>,
+    inbox: Inbox,
     pool: Pool,
+    _turn: InTurn,
 }
 
 impl Host {
@@ -29,7 +32,14 @@ impl Host {
         let mut net = Net::for_test();
         net.interface.addresses = vec![format!("{address}/24").parse().unwrap()];
         let udp = Udp::new(8, &mut net.rng);
-        Self { udp, core: CoreShared::new(0, 64).unwrap(), pool: net.test_pool().clone(), net }
+        Self {
+            udp,
+            core: CoreShared::for_test(),
+            inbox: Inbox::default(),
+            pool: net.test_pool().clone(),
+            net,
+            _turn: InTurn::enter(0),
+        }
     }
 
     fn bind(&mut self, address: Ipv4Addr, port: u16) -> io::Result<UdpSocket> {
@@ -40,13 +50,14 @@ impl Host {
     /// Follows every hint and order.
     fn work(&mut self) {
         use crate::protocol::Order;
+        let hints = self.inbox.drain(&self.core);
         while let Some(order) = self.core.pop_order() {
             if let Order::ConnectUdp(id, peer) = order {
                 self.udp.connect(id, peer);
             }
         }
-        while let Some(Target::Udp(id)) = self.core.pop_hint() {
-            self.udp.hint(&mut self.net, id);
+        for hint in hints {
+            self.udp.follow_hint(&mut self.net, hint);
         }
     }
 
@@ -310,12 +321,13 @@ fn no_way_to_the_destination_is_told() {
 fn who_found_no_frame_to_send_with_is_told_to_try_again() {
     let mut us = Host::new(A);
     let mut socket = us.bind(A, 1000).unwrap();
-    socket.set_token(Token(7));
+    let Target::Udp(id) = socket.words().target() else { panic!("a UDP socket") };
+    us.udp.endpoint(id).unwrap().attach_application(&mut us.net.readies, Token(7));
     let hoard: Vec<Frame> = std::iter::from_fn(|| us.pool.alloc()).collect();
     assert_eq!(socket.send_to(b"x", at(B, 9)).unwrap_err().kind(), ErrorKind::WouldBlock);
     drop(hoard);
     us.work();
-    assert_eq!(us.net.mailboxes.pop(), Some((Token(7), Readiness::WRITABLE)));
+    assert_eq!(us.net.readies.pop(), Some((Token(7), Readiness::WRITABLE)));
     socket.send_to(b"x", at(B, 9)).unwrap();
 }
 
@@ -341,8 +353,9 @@ fn a_stuck_device_holds_back_what_an_application_sends() {
         a.net.transmit(filler.alloc().unwrap()).unwrap();
     }
     socket.send_to(b"?", at(B, 53)).unwrap();
-    let Some(Target::Udp(id)) = a.core.pop_hint() else { panic!("a hint was given") };
-    a.udp.hint(&mut a.net, id);
+    let hints = a.inbox.drain(&a.core);
+    assert_eq!(hints.len(), 1);
+    a.udp.follow_hint(&mut a.net, hints[0]);
     assert_eq!(a.net.outbox_room(), 100);
     a.net.outbox.clear();
     a.work();

@@ -341,7 +341,7 @@ impl Application for Echo {
         match token {
             Token(0) => {
                 while let Some(Ok((mut stream, _))) =
-                    self.listener.as_mut().map(TcpListener::accept)
+                    self.listener.as_ref().map(TcpListener::accept)
                 {
                     core.register(&mut stream, Token(2 + self.streams.len() as u64));
                     self.streams.push(Some(stream));

@@ -132,7 +132,7 @@ impl Application for Talker {
 
     fn ready(&mut self, core: &mut Core<'_>, token: Token, _: Readiness) {
         while token == Token(0)
-            && let Some(Ok((mut stream, _))) = self.listener.as_mut().map(TcpListener::accept)
+            && let Some(Ok((mut stream, _))) = self.listener.as_ref().map(TcpListener::accept)
         {
             let token = self.token();
             core.register(&mut stream, token);

@@ -1,0 +1,184 @@
+//! What any thread may do to a TCP connection beside reading and writing.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use darner_ring::{ReceiveCloser, SendCloser};
+
+use crate::protocol::Order;
+use crate::socket::options::Change;
+use crate::socket::thread::is_protocol_thread;
+use crate::socket::words::{ControlSide, Words};
+use crate::socket::{Hints, OptionBits, SocketOptions};
+
+/// A handle to end a TCP connection or set its options, from any thread and as many as there are.
+///
+/// It neither reads nor writes, and does not keep the connection open. Operations of several threads happen one after the
+/// other; none of them waits for the protocol thread, and the protocol thread waits for none. On a protocol thread, where
+/// nothing may wait, an operation that finds another one going on is done in the next turn.
+#[derive(Clone)]
+pub struct Control {
+    read_closer: ReceiveCloser,
+    write_closer: SendCloser,
+    words: ControlSide,
+    addresses: Arc<(SocketAddr, SocketAddr)>,
+}
+
+impl Control {
+    pub(crate) fn new(
+        (read_closer, write_closer, words): (ReceiveCloser, SendCloser, ControlSide),
+        addresses: (SocketAddr, SocketAddr),
+    ) -> Self {
+        Self { read_closer, write_closer, words, addresses: Arc::new(addresses) }
+    }
+
+    /// Our address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addresses.0
+    }
+
+    /// The peer's address.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.addresses.1
+    }
+
+    /// Ends one direction or both, whoever reads or writes just now: calls that wait return.
+    ///
+    /// After [`Shutdown::Write`] the peer gets what was written and then the end of the stream. After [`Shutdown::Read`] reads
+    /// give zero bytes, and what arrives is acknowledged and thrown away.
+    pub fn shutdown(&self, how: Shutdown) {
+        self.in_order(|| {
+            if how != Shutdown::Write {
+                self.read_closer.shut();
+            }
+            if how != Shutdown::Read {
+                self.write_closer.shut_down();
+            }
+        });
+        self.words.hint(match how {
+            Shutdown::Read => Hints::SHUT_READ,
+            Shutdown::Write => Hints::SHUT_WRITE,
+            Shutdown::Both => Hints::SHUT_READ | Hints::SHUT_WRITE,
+        });
+        self.words.wake_all();
+    }
+
+    /// Resets the connection: what was written and not sent is lost, and so is what was not read.
+    pub fn abort(&self) {
+        self.in_order(|| self.write_closer.abort());
+        self.words.hint(Hints::ABORT);
+        self.words.wake_all();
+    }
+
+    /// Sends small segments at once (Nagle's algorithm off, RFC 9293 section 3.7.4). Off by default.
+    pub fn set_nodelay(&self, on: bool) {
+        self.change(Change::Bit(OptionBits::NODELAY, on));
+    }
+
+    /// Whether small segments are sent at once.
+    pub fn nodelay(&self) -> bool {
+        self.options().bits.contains(OptionBits::NODELAY)
+    }
+
+    /// Probes the peer while the connection is idle (RFC 9293, section 3.8.4). Off by default.
+    pub fn set_keepalive(&self, on: bool) {
+        self.change(Change::Bit(OptionBits::KEEPALIVE, on));
+    }
+
+    /// Whether the peer is probed while the connection is idle.
+    pub fn keepalive(&self) -> bool {
+        self.options().bits.contains(OptionBits::KEEPALIVE)
+    }
+
+    /// How long written bytes may stay unacknowledged before the connection is given up (RFC 9293, section 3.8.3). `None`: the
+    /// stack's default.
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) {
+        self.change(Change::UserTimeout(timeout.map(|span| span.max(Duration::from_millis(1)))));
+    }
+
+    /// How long written bytes may stay unacknowledged, if that was set.
+    pub fn user_timeout(&self) -> Option<Duration> {
+        self.options().user_timeout
+    }
+
+    /// What closing does. `None`, the default: it returns at once, and what was written is still sent. Zero: it resets the
+    /// connection. Else it waits for so long until the peer has everything; see [`TcpStream::close`](super::TcpStream::close).
+    pub fn set_linger(&self, linger: Option<Duration>) {
+        self.change(Change::Linger(linger));
+    }
+
+    /// What closing does.
+    pub fn linger(&self) -> Option<Duration> {
+        self.options().linger
+    }
+
+    /// Most bytes that are buffered for reading and for writing, from 1 byte to 1 GiB. Less than what is buffered loses
+    /// nothing: no more is taken until it fits again.
+    pub fn set_buffers(&self, receive: Option<usize>, send: Option<usize>) {
+        let within = |limit: usize| limit.clamp(1, BUFFER_MAX);
+        let words = self.words.words();
+        let (receive, send) = (receive.map(within), send.map(within));
+        words.core().order(Order::SetBuffers { target: words.target(), receive, send });
+    }
+
+    /// Why the connection failed; told once, here or by a read or a write.
+    pub fn take_error(&self) -> Option<io::Error> {
+        self.words.take_error()
+    }
+
+    pub(crate) fn side(&self) -> &ControlSide {
+        &self.words
+    }
+
+    pub(crate) fn words(&self) -> &Arc<Words> {
+        self.words.words()
+    }
+
+    fn options(&self) -> SocketOptions {
+        if is_protocol_thread() {
+            // Whoever sets an option just now has not set it yet, as far as anybody can tell.
+            return self.words.try_with(|state| state.options()).unwrap_or_default();
+        }
+        self.words.with(|state| state.options())
+    }
+
+    /// Takes its turn among the operations of all threads. What it does is whole without the lock as well: on a protocol
+    /// thread it goes ahead.
+    fn in_order(&self, act: impl Fn()) {
+        if is_protocol_thread() {
+            if self.words.try_with(|_| act()).is_err() {
+                act();
+            }
+        } else {
+            self.words.with(|_| act());
+        }
+    }
+
+    fn change(&self, change: Change) {
+        let mut spare = change.memory();
+        if is_protocol_thread() {
+            if self.words.try_with(|state| change.apply(state, &mut spare)).is_err() {
+                let words = self.words.words();
+                words.core().order(Order::Change(words.target(), change));
+                return;
+            }
+        } else {
+            self.words.with(|state| change.apply(state, &mut spare));
+        }
+        self.words.hint(Hints::CONTROL);
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control")
+            .field("local", &self.local_addr())
+            .field("peer", &self.peer_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a window can offer at most (RFC 7323, section 2.3).
+const BUFFER_MAX: usize = 1 << 30;

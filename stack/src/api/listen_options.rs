@@ -1,0 +1,60 @@
+//! How to listen.
+
+/// How a listener treats those who connect.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListenOptions {
+    /// Connections that wait to be accepted, over all cores and exactly; at least one. 1024 by default.
+    pub backlog: u32,
+    /// What becomes of a handshake that is completed while the backlog is full.
+    pub overflow: Overflow,
+    /// Several listeners with this set share an address: each connection goes to one of them, by its addresses and ports.
+    pub sharing: Sharing,
+    /// Most connections of this listener at any time, those that wait included. `None`: as many as the stack has.
+    pub max_connections: Option<u32>,
+    /// Most bytes that an accepted connection buffers for reading; the stack's default if `None`.
+    pub receive_buffer: Option<usize>,
+    /// Most bytes that an accepted connection buffers for sending; the stack's default if `None`.
+    pub send_buffer: Option<usize>,
+}
+
+/// What becomes of a handshake that is completed while the backlog is full.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Overflow {
+    /// It is not noticed: the peer's data comes again, and with it another chance.
+    #[default]
+    Ignore,
+    /// The peer is reset.
+    Reset,
+}
+
+/// Whether others may listen at the same address.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Sharing {
+    /// Nobody else may.
+    #[default]
+    Exclusive,
+    /// Others may who say so too, like `SO_REUSEPORT`. Connections are spread over all of them by their flow.
+    Group,
+    /// The same, and connections of this core go to this listener, if no other is pinned to that core.
+    GroupPinned(usize),
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 1024,
+            overflow: Overflow::default(),
+            sharing: Sharing::default(),
+            max_connections: None,
+            receive_buffer: None,
+            send_buffer: None,
+        }
+    }
+}
+
+impl ListenOptions {
+    /// The defaults with another backlog.
+    pub fn with_backlog(backlog: u32) -> Self {
+        Self { backlog, ..Self::default() }
+    }
+}

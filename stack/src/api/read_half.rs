@@ -1,0 +1,193 @@
+//! The receiving half of a TCP connection.
+
+use std::io::{self, BufRead, ErrorKind, IoSliceMut, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use darner_ring::{ReceiveConsumer, ReceiveEnd};
+
+use super::waiting::Waiting;
+use crate::socket::Hints;
+use crate::socket::words::{ReaderSide, Words};
+
+/// The receiving half of a [`TcpStream`](super::TcpStream).
+///
+/// One thread at a time reads: the half may be moved to another thread, and neither be shared nor cloned. [`Read`] and
+/// [`BufRead`] behave as they do for [`std::net::TcpStream`]; `BufRead` reads in place, without a copy. A call that has to
+/// wait sleeps after a short look, unless the half is non-blocking.
+///
+/// Dropping it says that nobody reads any more: what arrives is acknowledged and thrown away. Once both halves are dropped
+/// the connection closes, and bytes that were received and never read make the close a reset (RFC 1122, section 4.2.2.13).
+pub struct ReadHalf {
+    ring: ReceiveConsumer,
+    /// After the ring: whoever hears that the half is gone finds that the ring's end is.
+    words: ReaderSide,
+    waiting: Waiting,
+    /// Bytes read since the protocol thread was last told.
+    unreported: usize,
+    /// So many that it is told.
+    report_at: usize,
+}
+
+/// Two full segments, the least that is worth a window update (RFC 9293, section 3.8.6.2.2).
+const REPORT_AT_LEAST: usize = 2 * 1460;
+
+impl ReadHalf {
+    pub(crate) fn new(ring: ReceiveConsumer, words: ReaderSide, limit: usize) -> Self {
+        let report_at = REPORT_AT_LEAST.min(limit / 2).max(1);
+        Self { ring, words, waiting: Waiting::at_birth(), unreported: 0, report_at }
+    }
+
+    /// How many bytes can be read without waiting.
+    pub fn readable(&mut self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether calls give [`ErrorKind::WouldBlock`] instead of waiting.
+    pub fn set_nonblocking(&mut self, nonblocking: bool) {
+        self.waiting.set_nonblocking(nonblocking);
+    }
+
+    /// How long a read may wait before it gives [`ErrorKind::WouldBlock`], as a socket of Linux does. `None`: for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a time of zero.
+    pub fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.waiting.set_timeout(timeout)
+    }
+
+    /// How long a read may wait.
+    pub fn read_timeout(&self) -> Option<Duration> {
+        self.waiting.timeout()
+    }
+
+    /// Copies the next bytes and leaves them to be read: as many as lie together, at least one. Zero at the end of the
+    /// stream.
+    ///
+    /// # Errors
+    ///
+    /// As a read.
+    pub fn peek(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let bytes = self.fill_buf()?;
+        let len = bytes.len().min(out.len());
+        out[..len].copy_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+
+    /// Why the connection failed; told once, here or by any other call.
+    pub fn take_error(&self) -> Option<io::Error> {
+        self.words.take_error()
+    }
+
+    pub(crate) fn words(&self) -> &Arc<Words> {
+        self.words.words()
+    }
+
+    /// Sleeps until there is something to read or to be told.
+    fn wait(&mut self) -> io::Result<()> {
+        let deadline = self.waiting.deadline()?;
+        let ring = &mut self.ring;
+        let ready = || (ring.len() > 0 || ring.end() != ReceiveEnd::Open).then_some(());
+        self.words.park(deadline, ready).ok_or(ErrorKind::WouldBlock.into())
+    }
+
+    /// What a read gives when no byte is there, in the order that C-4 fixes.
+    fn end_of_bytes(&mut self) -> io::Result<()> {
+        match self.ring.end() {
+            ReceiveEnd::Open => Err(ErrorKind::WouldBlock.into()),
+            ReceiveEnd::Reset => self.words.take_error().map_or(Ok(()), Err),
+            ReceiveEnd::Shut | ReceiveEnd::Finished => Ok(()),
+        }
+    }
+
+    /// Waits until there are bytes, or the end of the stream. Says which.
+    fn wait_for_bytes(&mut self) -> io::Result<Found> {
+        loop {
+            if self.ring.len() > 0 {
+                return Ok(Found::Bytes);
+            }
+            match self.end_of_bytes() {
+                Ok(()) => return Ok(Found::End),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn copy_out(&mut self, out: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while filled < out.len() {
+            let bytes = self.ring.fill_buf();
+            let take = bytes.len().min(out.len() - filled);
+            if take == 0 {
+                break;
+            }
+            out[filled..filled + take].copy_from_slice(&bytes[..take]);
+            filled += take;
+            self.consume(take);
+        }
+        filled
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Found {
+    Bytes,
+    End,
+}
+
+impl Read for ReadHalf {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let filled = self.copy_out(out);
+        if filled > 0 || out.is_empty() {
+            return Ok(filled);
+        }
+        match self.wait_for_bytes()? {
+            Found::Bytes => Ok(self.copy_out(out)),
+            Found::End => Ok(0),
+        }
+    }
+
+    fn read_vectored(&mut self, outs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let Some(first) = outs.iter().position(|out| !out.is_empty()) else { return Ok(0) };
+        let mut filled = self.read(&mut outs[first])?;
+        if filled == outs[first].len() {
+            for out in &mut outs[first + 1..] {
+                let more = self.copy_out(out);
+                filled += more;
+                if more < out.len() {
+                    break;
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+impl BufRead for ReadHalf {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.wait_for_bytes()? {
+            Found::Bytes => Ok(self.ring.fill_buf()),
+            Found::End => Ok(&[]),
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.ring.consume(count);
+        self.unreported += count;
+        if self.unreported >= self.report_at || self.words.window_closed() {
+            self.unreported = 0;
+            self.words.hint(Hints::RECEIVE);
+        }
+    }
+}
+
+impl std::fmt::Debug for ReadHalf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadHalf").field("phase", &self.words.phase()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! The sending half of a TCP connection.
+
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use darner_ring::{SendClosed, SendProducer};
+
+use super::waiting::Waiting;
+use crate::socket::words::{Words, WriterSide};
+use crate::socket::{Hints, Phase};
+
+/// The sending half of a [`TcpStream`](super::TcpStream).
+///
+/// One thread at a time writes: the half may be moved to another thread, and neither be shared nor cloned. A call that has
+/// to wait sleeps after a short look, unless the half is non-blocking.
+///
+/// Dropping it shuts the direction down: what was written is sent, and then the end of the stream.
+pub struct WriteHalf {
+    ring: SendProducer,
+    /// After the ring: whoever hears that the half is gone finds that the ring's end is.
+    words: WriterSide,
+    waiting: Waiting,
+}
+
+impl WriteHalf {
+    pub(crate) fn new(ring: SendProducer, words: WriterSide) -> Self {
+        Self { ring, words, waiting: Waiting::at_birth() }
+    }
+
+    /// How many bytes can be written without waiting.
+    pub fn writable(&self) -> usize {
+        self.ring.free()
+    }
+
+    /// How many of the bytes that were written are not acknowledged yet.
+    pub fn unacknowledged(&self) -> usize {
+        self.ring.buffered()
+    }
+
+    /// Whether calls give [`ErrorKind::WouldBlock`] instead of waiting.
+    pub fn set_nonblocking(&mut self, nonblocking: bool) {
+        self.waiting.set_nonblocking(nonblocking);
+    }
+
+    /// How long a write may wait before it gives [`ErrorKind::WouldBlock`], as a socket of Linux does. `None`: for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a time of zero.
+    pub fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.waiting.set_timeout(timeout)
+    }
+
+    /// How long a write may wait.
+    pub fn write_timeout(&self) -> Option<Duration> {
+        self.waiting.timeout()
+    }
+
+    /// Room in the ring, to be filled in place and then [committed](Self::commit): what a write does without its copy.
+    /// Empty if nothing can be written without waiting. What is in it before is arbitrary.
+    pub fn reserve(&mut self) -> &mut [u8] {
+        if self.words.phase() == Phase::Connecting { &mut [] } else { self.ring.reserve() }
+    }
+
+    /// Sends the first `len` bytes of what [`reserve`](Self::reserve) gave.
+    ///
+    /// # Errors
+    ///
+    /// As a write: then none of them was accepted.
+    ///
+    /// # Panics
+    ///
+    /// If `len` is more than was reserved.
+    pub fn commit(&mut self, len: usize) -> io::Result<()> {
+        self.ring.commit(len).map_err(|closed| self.why_closed(closed))?;
+        if len > 0 {
+            self.words.hint(Hints::SEND);
+        }
+        Ok(())
+    }
+
+    /// Why the connection failed; told once, here or by any other call.
+    pub fn take_error(&self) -> Option<io::Error> {
+        self.words.take_error()
+    }
+
+    /// Whether the handshake is done. A connection that has ended since counts as done.
+    pub fn is_connected(&self) -> bool {
+        self.words.phase() != Phase::Connecting
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    pub(crate) fn words(&self) -> &Arc<Words> {
+        self.words.words()
+    }
+
+    /// Waits until the handshake is done, or has failed.
+    ///
+    /// # Errors
+    ///
+    /// Why it failed; [`ErrorKind::TimedOut`] at the deadline. A connection that was made and ended since is no failure here:
+    /// the next call tells (C-10).
+    pub(crate) fn wait_connected(&self, deadline: Option<Instant>) -> io::Result<()> {
+        let done = || (self.words.phase() != Phase::Connecting).then_some(());
+        self.words.park(deadline, done).ok_or(ErrorKind::TimedOut)?;
+        if self.words.was_connected() {
+            return Ok(());
+        }
+        Err(self.words.take_error().unwrap_or(ErrorKind::ConnectionAborted.into()))
+    }
+
+    /// Sleeps until there is room, or something to be told.
+    fn wait(&self) -> io::Result<()> {
+        let deadline = self.waiting.deadline()?;
+        let ready = || {
+            let connected = self.words.phase() != Phase::Connecting;
+            (self.ring.closed().is_err() || connected && self.ring.free() > 0).then_some(())
+        };
+        self.words.park(deadline, ready).ok_or(ErrorKind::WouldBlock.into())
+    }
+
+    /// Appends what fits, without waiting.
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.words.phase() == Phase::Connecting {
+            self.ring.closed().map_err(|closed| self.why_closed(closed))?;
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        match self.ring.write(bytes) {
+            Ok(0) if !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
+            Ok(written) => Ok(written),
+            Err(closed) => Err(self.why_closed(closed)),
+        }
+    }
+
+    fn why_closed(&self, closed: SendClosed) -> io::Error {
+        let failure = match closed {
+            SendClosed::Dead => self.words.take_error(),
+            SendClosed::ShutDown | SendClosed::Aborted => None,
+        };
+        failure.unwrap_or(ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Write for WriteHalf {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.try_write(bytes) {
+                Ok(written) => {
+                    if written > 0 {
+                        self.words.hint(Hints::SEND);
+                    }
+                    return Ok(written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Some(first) = pieces.iter().position(|piece| !piece.is_empty()) else { return Ok(0) };
+        let mut written = self.write(&pieces[first])?;
+        if written == pieces[first].len() {
+            for piece in &pieces[first + 1..] {
+                let Ok(more) = self.ring.write(piece) else { break };
+                written += more;
+                if more < piece.len() {
+                    break;
+                }
+            }
+            self.words.hint(Hints::SEND);
+        }
+        Ok(written)
+    }
+
+    /// Does nothing: what was written is sent without being asked for.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for WriteHalf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteHalf").field("phase", &self.words.phase()).finish_non_exhaustive()
+    }
+}

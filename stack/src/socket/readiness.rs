@@ -1,0 +1,183 @@
+//! Readiness on its way to applications: to the one on this core, to pollers, and to calls that sleep.
+//!
+//! Everything is collected while a turn goes on. Pollers and sleepers are woken when it ends, so that nobody is woken more
+//! than once for a burst of packets, and no system call stands between two packets.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use darner_ring::Parker;
+use darner_ring::spsc::Producer;
+
+use super::listener::ListenerShared;
+use super::words::{Part, Words};
+use crate::api::{Readiness, Token};
+
+/// What one core has to tell.
+#[derive(Default)]
+pub(crate) struct Readies {
+    application: VecDeque<Source>,
+    pollers: Vec<Option<PollerEnd>>,
+    /// Pollers that were told something in this turn.
+    rung: Vec<u16>,
+    sleepers: VecDeque<Sleeper>,
+}
+
+/// A socket with readiness to tell the application on this core.
+pub(crate) enum Source {
+    Socket(Arc<Words>),
+    Listener(Arc<ListenerShared>),
+    /// The application asked for another turn.
+    Again(Token, Readiness),
+}
+
+/// A registration with a poller: the poller's number on this core, and its own key of the registration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct PollerKey {
+    pub(crate) slot: u16,
+    pub(crate) key: u32,
+}
+
+/// What a poller shares with the cores that tell it.
+pub(crate) struct PollerShared {
+    pub(crate) parker: Parker,
+    /// A ring was full: look at every registration.
+    lost: AtomicBool,
+}
+
+impl PollerShared {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { parker: Parker::new(), lost: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// A poller as the protocol thread knows it.
+pub(crate) struct PollerEnd {
+    keys: Producer<u32>,
+    shared: Arc<PollerShared>,
+    rung: bool,
+}
+
+impl PollerEnd {
+    pub(crate) fn new(keys: Producer<u32>, shared: Arc<PollerShared>) -> Self {
+        Self { keys, shared, rung: false }
+    }
+}
+
+impl std::fmt::Debug for PollerEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PollerEnd").finish_non_exhaustive()
+    }
+}
+
+/// A thread that sleeps in a call.
+enum Sleeper {
+    Socket(Arc<Words>, Part),
+    Listener(Arc<ListenerShared>),
+}
+
+/// Sleepers woken in one turn. A system call each: more would keep packets waiting.
+const WAKES: usize = 64;
+
+impl Readies {
+    pub(crate) fn push(&mut self, source: Source) {
+        self.application.push_back(source);
+    }
+
+    /// The next socket that has something to tell the application on this core, and what.
+    pub(crate) fn pop(&mut self) -> Option<(Token, Readiness)> {
+        loop {
+            let (token, readiness) = match self.application.pop_front()? {
+                Source::Socket(words) => words.take_for_application(),
+                Source::Listener(listener) => listener.take_for_application(),
+                Source::Again(token, readiness) => (token, readiness),
+            };
+            if !readiness.is_empty() && token != Token::NONE {
+                return Some((token, readiness));
+            }
+        }
+    }
+
+    /// How many sockets wait to be told of.
+    pub(crate) fn len(&self) -> usize {
+        self.application.len()
+    }
+
+    /// Tells a poller to look at one of its registrations.
+    ///
+    /// A registration is told again only after its events were taken, so that its ring has room; should it have none, the
+    /// poller is told to look at all of them.
+    pub(crate) fn tell(&mut self, PollerKey { slot, key }: PollerKey) {
+        let Some(Some(poller)) = self.pollers.get_mut(usize::from(slot)) else { return };
+        if poller.keys.push(key).is_err() {
+            poller.shared.lost.store(true, Ordering::Release);
+        }
+        if !poller.rung {
+            poller.rung = true;
+            self.rung.push(slot);
+        }
+    }
+
+    /// Has a call that sleeps woken at the end of the turn.
+    pub(crate) fn wake(&mut self, words: Arc<Words>, part: Part) {
+        self.sleepers.push_back(Sleeper::Socket(words, part));
+    }
+
+    /// Has an accepting thread woken at the end of the turn.
+    pub(crate) fn wake_acceptor(&mut self, listener: Arc<ListenerShared>) {
+        self.sleepers.push_back(Sleeper::Listener(listener));
+    }
+
+    /// The end of a turn: wakes who was told something. Returns how many are left for the next.
+    pub(crate) fn wake_all(&mut self) -> usize {
+        for slot in self.rung.drain(..) {
+            if let Some(Some(poller)) = self.pollers.get_mut(usize::from(slot)) {
+                poller.rung = false;
+                poller.shared.parker.wake();
+            }
+        }
+        for sleeper in self.sleepers.drain(..self.sleepers.len().min(WAKES)) {
+            match sleeper {
+                Sleeper::Socket(words, part) => words.unpark(part),
+                Sleeper::Listener(listener) => listener.wake_acceptor(),
+            }
+        }
+        self.sleepers.len()
+    }
+
+    pub(crate) fn open_poller(&mut self, slot: u16, end: PollerEnd) {
+        let index = usize::from(slot);
+        if self.pollers.len() <= index {
+            self.pollers.resize_with(index + 1, || None);
+        }
+        if let Some(place) = self.pollers.get_mut(index) {
+            *place = Some(end);
+        }
+    }
+
+    pub(crate) fn close_poller(&mut self, slot: u16) {
+        if let Some(place) = self.pollers.get_mut(usize::from(slot)) {
+            *place = None;
+        }
+    }
+}
+
+/// The protocol thread ends: nobody is to sleep on.
+impl Drop for Readies {
+    fn drop(&mut self) {
+        while self.wake_all() > 0 {}
+        for poller in self.pollers.iter().flatten() {
+            poller.shared.lost.store(true, Ordering::Release);
+            poller.shared.parker.wake();
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Application threads: where an [`Application`] runs that is not to run on a protocol thread.
+
+use std::io;
+use std::sync::mpsc::sync_channel;
+use std::thread::{Builder, JoinHandle};
+
+use super::StackHandle;
+use crate::api::{Application, ThreadLoop, ThreadWaker, Waker};
+
+/// An application that runs on a thread of its own. Dropping it ends the application and waits for it.
+pub struct ApplicationThread {
+    waker: ThreadWaker,
+    handle: Option<JoinHandle<()>>,
+}
+
+/// An application's thread panicked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the application's thread panicked")]
+pub struct ApplicationPanicked;
+
+impl ApplicationThread {
+    pub(super) fn spawn(
+        stack: StackHandle,
+        epoch: std::time::Instant,
+        application: Box<dyn Application>,
+    ) -> io::Result<Self> {
+        let (started, starting) = sync_channel(1);
+        let thread = ThreadLoop::new(stack, epoch);
+        let waker = thread.waker();
+        let handle = Builder::new().name("darner-app".to_owned()).spawn(move || {
+            thread.run(application, |begun| {
+                let _ = started.send(begun);
+            });
+        })?;
+        let begun = starting
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the application panicked while it started")));
+        let thread = Self { waker, handle: Some(handle) };
+        begun.map(|()| thread)
+    }
+
+    /// Calls the application from any thread.
+    pub fn waker(&self) -> Waker {
+        Waker::of_thread(self.waker.clone())
+    }
+
+    /// Asks the application to end. Does not wait: see [`join`](Self::join).
+    pub fn stop(&self) {
+        self.waker.stop();
+    }
+
+    /// Waits until the application has ended: by [`stop`](Self::stop), or because the stack has.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplicationPanicked`] if it did.
+    pub fn join(mut self) -> Result<(), ApplicationPanicked> {
+        let handle = self.handle.take();
+        handle.map_or(Ok(()), |handle| handle.join().map_err(|_| ApplicationPanicked))
+    }
+}
+
+impl Drop for ApplicationThread {
+    fn drop(&mut self) {
+        self.waker.stop();
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for ApplicationThread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApplicationThread").finish_non_exhaustive()
+    }
+}
