@@ -50,8 +50,7 @@ impl TcpListener {
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
             found => found?,
         };
-        let peer = stream.peer_addr();
-        Ok((stream, peer))
+        Ok(with_peer(stream))
     }
 
     /// Like [`accept`](Self::accept), but only what the core has that is next to the calling thread, and without waiting.
@@ -62,9 +61,7 @@ impl TcpListener {
     pub fn accept_local(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let home = home_core() % self.cores.len().max(1);
         let core = self.cores.get(home).map_or(home, |core| core.index);
-        let stream = self.try_local(core)?;
-        let peer = stream.peer_addr();
-        Ok((stream, peer))
+        Ok(with_peer(self.try_local(core)?))
     }
 
     /// Whether [`accept`](Self::accept) gives [`ErrorKind::WouldBlock`] instead of waiting.
@@ -137,6 +134,13 @@ impl TcpListener {
         }
         alive
     }
+}
+
+/// It was made on its protocol thread, and waits from now on if it may.
+fn with_peer(mut stream: TcpStream) -> (TcpStream, SocketAddr) {
+    stream.set_nonblocking(is_protocol_thread());
+    let peer = stream.peer_addr();
+    (stream, peer)
 }
 
 impl Drop for TcpListener {

@@ -1,0 +1,10 @@
+//! Sockets of a running stack, used from threads of their own. The stack talks to itself: packets to its own address go
+//! through all layers and never meet the device.
+
+mod accept;
+mod application;
+mod blocking;
+mod life;
+mod poller;
+mod udp;
+mod world;
