@@ -24,7 +24,7 @@ use crate::snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo};
 use crate::socket::options::Change;
 use crate::socket::readiness::Source;
 use crate::socket::{CoreShared, Hints, Inbox, ListenerShared, Part, Target, Told};
-use crate::tcp::Tcp;
+use crate::tcp::{Settled, Tcp};
 use crate::time::Instant;
 use crate::udp::Udp;
 use crate::wire::icmpv4::{IcmpHeader, Unreachable};
@@ -40,6 +40,7 @@ pub(crate) struct Layers {
     inbox: Inbox,
     /// Options to be set that a thread was in the way of.
     deferred: Vec<(Target, Change)>,
+    settled: Settled,
     pool: Pool,
     /// Timers of the application that have run out.
     timeouts: VecDeque<Token>,
@@ -65,6 +66,7 @@ impl Layers {
             shared,
             inbox: Inbox::default(),
             deferred: Vec::new(),
+            settled: Settled::Everything,
             pool: device.pool.clone(),
             timeouts: VecDeque::new(),
             echo_replies: VecDeque::new(),
@@ -177,12 +179,18 @@ impl Layers {
         count
     }
 
-    /// Tries once more what other threads were in the way of. Returns how much is still to be done.
-    pub(super) fn follow_deferred(&mut self) -> usize {
+    /// Tries once more what other threads were in the way of. Whoever holds a control lock hints when he lets it go; a thread
+    /// that accepts does not, so there the next turn must come soon.
+    pub(super) fn follow_deferred(&mut self) {
         for (target, change) in std::mem::take(&mut self.deferred) {
             self.change(target, change);
         }
-        self.deferred.len() + self.tcp.settle_listeners(&mut self.net)
+        self.settled = self.tcp.settle_listeners(&mut self.net);
+    }
+
+    /// Whether a turn is due soon though nothing arrives.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled == Settled::Everything
     }
 
     /// Follows an order, those that concern the application aside.

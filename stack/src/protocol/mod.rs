@@ -78,8 +78,9 @@ impl Turn {
 /// Most timers, hints and calls of the application in one turn, so that packets are not kept waiting by any of them.
 const BUDGET: usize = 256;
 
-/// When a device that took no more frames is offered them again. No device tells when it has room.
-const OFFER_AGAIN_AFTER: Duration = Duration::from_micros(100);
+/// When a device that took no more frames is offered them again, and a lock is tried again that was taken: neither tells when
+/// it has room.
+const TRY_AGAIN_AFTER: Duration = Duration::from_micros(100);
 
 impl Protocol {
     /// A protocol thread's work over `queues`, which belong to one device, and starts `application`.
@@ -132,9 +133,9 @@ impl Protocol {
         let work = self.receive()
             + self.layers.run_timers(BUDGET)
             + self.follow_orders()
-            + self.layers.follow_hints(BUDGET)
-            + self.layers.follow_deferred()
-            + self.run_application();
+            + self.layers.follow_hints(BUDGET);
+        self.layers.follow_deferred();
+        let work = work + self.run_application();
         // What the application has just written leaves in this turn.
         let work = work + self.layers.follow_hints(BUDGET);
         self.layers.tcp.flush(&mut self.layers.net);
@@ -149,7 +150,8 @@ impl Protocol {
     pub fn next_deadline(&self) -> Option<Instant> {
         let net = &self.layers.net;
         let refused = !(self.transmit.is_empty() && net.outbox.is_empty());
-        let retry = refused.then(|| net.now + OFFER_AGAIN_AFTER);
+        let again = refused || !self.layers.is_settled();
+        let retry = again.then(|| net.now + TRY_AGAIN_AFTER);
         [net.timers.next_deadline(), self.stopping, retry].into_iter().flatten().min()
     }
 

@@ -153,18 +153,18 @@ impl ListenerEnd {
 
     /// Queues a child, for which a place was reserved.
     pub(crate) fn push(&mut self, child: TcpStream, readies: &mut Readies) -> Result<(), Busy> {
-        self.shared.shard(self.core).try_push(&mut self.stash, child)?;
-        self.announce(readies);
-        Ok(())
+        let waiting = self.stash.len() + 1;
+        let pushed = self.shared.shard(self.core).try_push(&mut self.stash, child);
+        self.announce(readies, waiting - self.stash.len());
+        pushed
     }
 
     /// Tries again to queue what somebody was in the way of.
     pub(crate) fn flush(&mut self, readies: &mut Readies) -> Result<(), Busy> {
-        if !self.stash.is_empty() {
-            self.shared.shard(self.core).try_flush(&mut self.stash)?;
-            self.announce(readies);
-        }
-        Ok(())
+        let waiting = self.stash.len();
+        let pushed = self.shared.shard(self.core).try_flush(&mut self.stash);
+        self.announce(readies, waiting - self.stash.len());
+        pushed
     }
 
     /// From now on readiness is told to `told`, beginning with what it is now.
@@ -193,11 +193,17 @@ impl ListenerEnd {
         Ok(())
     }
 
-    fn announce(&self, readies: &mut Readies) {
+    /// So many children more wait: each is worth one acceptor.
+    fn announce(&self, readies: &mut Readies, children: usize) {
+        if children == 0 {
+            return;
+        }
         let shared = &self.shared;
         shared.events.raise(Readiness::READABLE.bits(), || self.queue(readies));
-        if shared.waiters.take_waiter() {
-            readies.wake_acceptor(shared.clone());
+        for _ in 0..children {
+            if shared.waiters.take_waiter() {
+                readies.wake_acceptor(shared.clone());
+            }
         }
     }
 

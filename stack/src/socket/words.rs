@@ -264,8 +264,7 @@ impl ProtocolSide {
     fn raise_part(&self, readies: &mut Readies, part: Part, told: Told, bits: Readiness) {
         let side = self.words.direction(part);
         side.events.raise(bits.bits(), || self.queue(readies, told));
-        // Nothing on this core ever sleeps.
-        if told != Told::Application && side.parker.take_waiter() {
+        if side.parker.take_waiter() {
             readies.wake(self.words.clone(), part);
         }
     }

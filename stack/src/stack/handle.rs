@@ -68,6 +68,9 @@ impl StackHandle {
         options: ListenOptions,
     ) -> io::Result<TcpListener> {
         let address = ipv4(address)?;
+        if is_protocol_thread() {
+            return Err(ErrorKind::Deadlock.into());
+        }
         let _one_at_a_time = self.shared.listening.lock().unwrap_or_else(PoisonError::into_inner);
         if address.port() != 0 {
             return self.listen_at(address, options);
@@ -163,8 +166,12 @@ impl StackHandle {
         Ok(socket)
     }
 
-    /// What the stack does, and with whom. A core that does not answer within a second is left out.
+    /// What the stack does, and with whom. A core that does not answer within a second is left out; on a protocol thread,
+    /// which cannot wait for itself, all cores are, and the counters are there.
     pub fn snapshot(&self) -> Snapshot {
+        if is_protocol_thread() {
+            return Snapshot::new(Vec::new(), self.metrics());
+        }
         let answers: Vec<_> = self
             .shared
             .cores

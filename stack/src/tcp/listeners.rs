@@ -33,6 +33,13 @@ enum Stashed {
     Yes,
 }
 
+/// Whether something is left that an accepting thread is in the way of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Settled {
+    Everything,
+    NotYet,
+}
+
 /// Why nobody listens there now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ListenError {
@@ -170,8 +177,8 @@ impl Tcp {
         }
     }
 
-    /// Tries once more what an accepting thread was in the way of (contract 3.6). Returns how much is still to be done.
-    pub(crate) fn settle_listeners(&mut self, net: &mut Net) -> usize {
+    /// Tries once more what an accepting thread was in the way of (contract 3.6).
+    pub(crate) fn settle_listeners(&mut self, net: &mut Net) -> Settled {
         let listeners = &mut self.listeners;
         if listeners.stashed == Stashed::Yes {
             let flush = |end: &mut ListenerEnd| end.flush(&mut net.readies).is_err();
@@ -181,7 +188,10 @@ impl Tcp {
             listeners.stashed = if busy > 0 { Stashed::Yes } else { Stashed::No };
         }
         listeners.closing.retain_mut(|end| end.close(&mut net.readies).is_err());
-        listeners.closing.len() + usize::from(listeners.stashed == Stashed::Yes)
+        match listeners.stashed {
+            Stashed::No if listeners.closing.is_empty() => Settled::Everything,
+            _ => Settled::NotYet,
+        }
     }
 }
 

@@ -57,6 +57,7 @@ use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
 use half_open::HalfOpenTable;
 use isn::Isn;
 use listeners::Listeners;
+pub(crate) use listeners::Settled;
 use state::State;
 use time_wait::TimeWaitTable;
 
