@@ -99,7 +99,8 @@ impl Doorbell {
     /// After the sleep, however it ended, the core calls [`awake`](Self::awake).
     #[must_use = "the core may sleep only if it may"]
     pub fn sleep(&self, idle: impl FnOnce() -> bool) -> bool {
-        self.asleep.store(ASLEEP, Ordering::Relaxed);
+        // Not a store: so a waker's exchange comes before it or after it, and not in between for anybody.
+        self.asleep.swap(ASLEEP, Ordering::Relaxed);
         full_fence(Fault::DoorbellB1); // B1
         let may_sleep = self.is_silent() && idle();
         if !may_sleep {

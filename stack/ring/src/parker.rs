@@ -55,7 +55,8 @@ impl Parker {
             spin_loop();
         }
         loop {
-            self.0.store(PARKED, Ordering::Relaxed);
+            // Not a store: so the waker's exchange comes before it or after it, and not in between for anybody.
+            self.0.swap(PARKED, Ordering::Relaxed);
             full_fence(Fault::ParkerA1); // A1
             let found = ready();
             if found.is_some() || self.0.wait(PARKED, deadline) == Slept::TimedOut {
