@@ -5,16 +5,18 @@ CARGO ?= cargo
 NEXTEST = $(CARGO) nextest run --no-tests fail
 # Where libdpdk cannot be found, however it is installed.
 HIDDEN = PKG_CONFIG=false
+LOOM = RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -p darner-ring --lib loom
 # How long `make fuzz` goes on.
 SECONDS = 60
 
-.PHONY: help demo test lint loom fuzz bench-instructions test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long fuzz bench-instructions test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
 	@echo 'make test    everything that can be proved on this machine'
 	@echo 'make lint    formatting, clippy with and without DPDK, documentation'
 	@echo 'make loom    the models of shared memory'
+	@echo 'make loom-long    the same with more preemptions: some minutes'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 
@@ -42,7 +44,10 @@ test-doc: deps
 	$(HIDDEN) $(CARGO) test --doc
 
 loom: deps
-	RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -p darner-ring --lib loom
+	$(LOOM)
+
+loom-long: deps
+	DARNER_RING_MORE_PREEMPTIONS=2 $(LOOM)
 
 fuzz: deps
 	@scripts/fuzz $(SECONDS)

@@ -1,333 +1,108 @@
-//! Every interleaving (of at most five preemptions) of small runs, on the crate's own types. Each model is first seen green, then red with each of
-//! the faults that it guards against.
+//! Every interleaving (up to a number of preemptions) of small runs, on the crate's own types. Each model is first seen
+//! green, then red with each of the faults that it guards against.
 //!
 //! A chunk holds two bytes here; [`Watch`](crate::sync::Watch) lets loom see who touches which.
 
 use std::process::{Command, Stdio};
-
-use loom::sync::Arc;
-use loom::sync::atomic::{AtomicU32, Ordering};
-use loom::thread;
+use std::sync::OnceLock;
 
 use crate::fault::{self, Fault};
-use crate::spin::SpinLock;
 use crate::sync::BALANCE;
-use crate::{
-    ReceiveConsumer, ReceiveEnd, SendClosed, SendConsumer, SendEnd, receive_ring, send_ring, spsc,
-};
 
-/// A slot is filled again only after its value was taken, and a value is seen only when it is whole.
-#[test]
-fn queue() {
-    check("queue", queue_model, &[Fault::QueueA1, Fault::QueueA2, Fault::QueueB1, Fault::QueueB2]);
-}
-
-fn queue_model() {
-    let (mut producer, mut consumer) = spsc::queue(1);
-    let pushing =
-        thread::spawn(move || (1..=2).filter(|&value| producer.push(value).is_ok()).count());
-    let mut popped: Vec<_> = (0..2).filter_map(|_| consumer.pop()).collect();
-    let pushed = pushing.join().unwrap();
-    popped.extend(consumer.pop());
-    assert_eq!(popped, [1, 2][..pushed]);
-    assert!(consumer.is_abandoned());
-}
-
-#[test]
-fn spin_lock() {
-    check("spin_lock", spin_lock_model, &[Fault::LockA1, Fault::LockA2]);
-}
-
-fn spin_lock_model() {
-    let lock = Arc::new(SpinLock::new(0));
-    let other = lock.clone();
-    let adding = thread::spawn(move || *other.lock() += 1);
-    // A protocol thread only tries.
-    let added = lock.try_lock().map(|mut count| *count += 10).is_some();
-    adding.join().unwrap();
-    assert_eq!(*lock.lock(), 1 + 10 * u32::from(added));
-}
-
-/// L-1: what `write` accepted is what the FIN follows, and the bytes are there.
-#[test]
-fn send_close_is_fused_with_the_position() {
-    check(
-        "send_close_is_fused_with_the_position",
-        send_close_model,
-        &[Fault::TailByStore, Fault::TailA1, Fault::TailA2],
-    );
-}
-
-fn send_close_model() {
-    let (mut producer, mut consumer, closer) = send_ring(8);
-    let writing = thread::spawn(move || {
-        let accepted = (1..=2).take_while(|&byte| producer.write(&[byte]).is_ok()).count();
-        (accepted as u64, producer)
-    });
-    let closing = thread::spawn(move || closer.shut_down());
-
-    let tail = consumer.tail();
-    assert_stream(&consumer, tail.position);
-    let (accepted, _producer) = writing.join().unwrap();
-    let fin = closing.join().unwrap();
-    assert_eq!(accepted, fin);
-    if tail.end == SendEnd::Shut {
-        assert_eq!(tail.position, fin);
-    }
-    assert_eq!(consumer.tail().position, fin);
-}
-
-/// L-11: EOF is never seen before the last byte.
-#[test]
-fn fin_follows_the_last_byte() {
-    check("fin_follows_the_last_byte", fin_model, &[Fault::FinFirst, Fault::TailA1, Fault::TailA2]);
-}
-
-fn fin_model() {
-    let (mut producer, mut consumer, _closer) = receive_ring(8);
-    let writing = thread::spawn(move || {
-        producer.write(&[1]);
-        producer.publish();
-        producer.write(&[2]);
-        producer.finish();
-        producer
-    });
-    for _ in 0..2 {
-        read(&mut consumer);
-        if consumer.fill_buf().is_empty() && consumer.end() != ReceiveEnd::Open {
-            assert_eq!((consumer.position(), consumer.end()), (2, ReceiveEnd::Finished));
-        }
-    }
-    writing.join().unwrap();
-}
-
-/// L-11: who sees a reset sees its cause, and the bytes before it.
-#[test]
-fn reset_shows_its_cause() {
-    check("reset_shows_its_cause", reset_model, &[Fault::TailA1, Fault::TailA2]);
-}
-
-fn reset_model() {
-    let (mut producer, mut consumer, _closer) = receive_ring(8);
-    let cause = Arc::new(AtomicU32::new(0));
-    let error = cause.clone();
-    let resetting = thread::spawn(move || {
-        producer.write(&[1]);
-        error.store(104, Ordering::Relaxed);
-        producer.reset();
-    });
-    read(&mut consumer);
-    if consumer.fill_buf().is_empty() && consumer.end() == ReceiveEnd::Reset {
-        assert_eq!((consumer.position(), cause.load(Ordering::Relaxed)), (1, 104));
-    }
-    resetting.join().unwrap();
-}
-
-/// L-12: a shutdown of reading survives the reader's own progress.
-#[test]
-fn shut_survives_consume() {
-    check("shut_survives_consume", shut_model, &[Fault::HeadByStore]);
-}
-
-fn shut_model() {
-    let (mut producer, mut consumer, closer) = receive_ring(8);
-    producer.write(&[1]);
-    producer.publish();
-    let closing = thread::spawn(move || closer.shut());
-    let read = read(&mut consumer);
-    closing.join().unwrap();
-    assert_eq!(consumer.end(), ReceiveEnd::Shut);
-    assert!(producer.is_shut());
-    assert!(consumer.fill_buf().is_empty(), "after shut() nothing is read");
-    assert!(read <= 1 && consumer.position() == 1);
-}
-
-/// L-21: the chain grows under a reader that reads in place and gives back.
-#[test]
-fn chain_grows_and_is_given_back() {
-    check(
-        "chain_grows_and_is_given_back",
-        growth_model,
-        &[
-            Fault::TailA1,
-            Fault::TailA2,
-            Fault::LinkB1,
-            Fault::LinkB2,
-            Fault::TailBeforeLink,
-            Fault::GiveBackEarly,
-        ],
-    );
-}
-
-fn growth_model() {
-    let (mut producer, mut consumer, _closer) = receive_ring(8);
-    let writing = thread::spawn(move || {
-        producer.write(&[1, 2]);
-        producer.publish();
-        producer.write(&[3]);
-        producer.publish();
-        producer
-    });
-    for _ in 0..3 {
-        read_up_to(&mut consumer, 1);
-    }
-    let producer = writing.join().unwrap();
-    while read_up_to(&mut consumer, 1) > 0 {}
-    assert_eq!(consumer.position(), producer.position());
-}
-
-/// L-22: the last chunk of an empty ring is given back, unless the writer is in it.
-#[test]
-fn last_chunk_is_given_back_or_written() {
-    check(
-        "last_chunk_is_given_back_or_written",
-        give_back_model,
-        &[Fault::TakeUnasked, Fault::TailBeforeClaim, Fault::TailA1],
-    );
-}
-
-fn give_back_model() {
-    let (mut producer, mut consumer, _closer) = receive_ring(8);
-    let writing = thread::spawn(move || {
-        for byte in 1..=2 {
-            producer.write(&[byte]);
-            producer.publish();
-        }
-        producer
-    });
-    for _ in 0..2 {
-        read(&mut consumer);
-    }
-    let _producer = writing.join().unwrap();
-    if consumer.position() == 2 {
-        assert!(!consumer.holds_memory(), "nobody comes back to an empty ring to tidy up");
-    }
-    while read(&mut consumer) > 0 {}
-    assert_eq!(consumer.position(), 2);
-}
-
-/// L-22: a reservation that came to nothing leaves the chunk to the reader.
-#[test]
-fn reserved_chunk_is_given_back_after_the_commit() {
-    check(
-        "reserved_chunk_is_given_back_after_the_commit",
-        reserve_model,
-        &[Fault::ClaimC1, Fault::ClaimC2, Fault::TakeUnasked],
-    );
-}
-
-fn reserve_model() {
-    let (mut producer, mut consumer, _closer) = send_ring(8);
-    producer.write(&[1]).unwrap();
-    let writing = thread::spawn(move || {
-        producer.reserve()[0] = 2;
-        producer.commit(0).unwrap();
-        producer
-    });
-    let tail = consumer.tail();
-    assert_stream(&consumer, tail.position);
-    consumer.release(tail.position);
-    let _producer = writing.join().unwrap();
-    consumer.tail();
-    assert!(!consumer.holds_memory());
-}
-
-/// L-21, L-22 against a shutdown of reading: nothing is read after it, and no chunk is lost or given back twice.
-#[test]
-fn shut_against_write_and_read() {
-    check(
-        "shut_against_write_and_read",
-        shut_write_model,
-        &[Fault::HeadByStore, Fault::TakeUnasked],
-    );
-}
-
-fn shut_write_model() {
-    let (mut producer, mut consumer, closer) = receive_ring(8);
-    let writing = thread::spawn(move || {
-        producer.write(&[1, 2, 3]);
-        producer.publish();
-        producer.write(&[4]);
-        producer.publish();
-        producer
-    });
-    let closing = thread::spawn(move || closer.shut());
-    read(&mut consumer);
-    closing.join().unwrap();
-    assert!(consumer.fill_buf().is_empty());
-    assert_eq!(consumer.end(), ReceiveEnd::Shut);
-    let mut producer = writing.join().unwrap();
-    assert!(producer.is_shut());
-    assert_eq!(producer.free(), 8);
-    assert!(consumer.fill_buf().is_empty());
-    assert!(!consumer.holds_memory());
-}
-
-/// L-21, L-22 against the connection's death: the writer is told, and no chunk is lost or given back twice.
-#[test]
-fn death_against_write() {
-    check("death_against_write", death_model, &[Fault::TakeUnasked]);
-}
-
-fn death_model() {
-    let (mut producer, mut consumer, _closer) = send_ring(8);
-    let writing = thread::spawn(move || {
-        for byte in 1..=2 {
-            if let Err(closed) = producer.write(&[byte]) {
-                assert_eq!(closed, SendClosed::Dead);
-            }
-        }
-        producer
-    });
-    consumer.kill();
-    let mut producer = writing.join().unwrap();
-    assert_eq!(producer.write(&[9]), Err(SendClosed::Dead));
-}
-
-/// Consumes what lies together at the head, which must be the stream 1, 2, 3 ..., and gives its length.
-fn read(consumer: &mut ReceiveConsumer) -> usize {
-    read_up_to(consumer, usize::MAX)
-}
-
-fn read_up_to(consumer: &mut ReceiveConsumer, limit: usize) -> usize {
-    let position = consumer.position();
-    let bytes = consumer.fill_buf();
-    let len = bytes.len();
-    assert!(bytes.iter().zip(position + 1..).all(|(&byte, want)| u64::from(byte) == want));
-    assert!(len > 0 || consumer.has_seen_everything(), "published bytes cannot be read");
-    consumer.consume(len.min(limit));
-    len
-}
-
-fn assert_stream(consumer: &SendConsumer, end: u64) {
-    let bytes: Vec<u8> = consumer.slices_at(0, 8).flatten().copied().collect();
-    assert_eq!(bytes, [1, 2, 3, 4][..usize::try_from(end).unwrap()]);
-}
+mod hints;
+mod locks;
+mod rings;
+mod shards;
+mod sleeping;
+mod words;
 
 /// Runs the model of the test `name` in every interleaving: as it is, then with each fault, which must be noticed.
+fn check(name: &str, size: Size, model: fn(), faults: &[Fault]) {
+    check_use(name, size, model, faults, &[]);
+}
+
+/// The same for a model of how the types are used together, with what users can do wrong.
 ///
 /// Each fault has a process of its own, because loom does not survive what a failed model drops.
-fn check(name: &str, model: fn(), faults: &[Fault]) {
-    explore(model);
-    if fault::chosen().is_some() {
+fn check_use(name: &str, size: Size, model: fn(), faults: &[Fault], misuses: &[Misuse]) {
+    explore(size, model);
+    if fault::chosen().is_some() || std::env::var_os(MISUSE).is_some() {
         return;
     }
     for &fault in faults {
-        let noticed = Command::new(std::env::current_exe().unwrap())
-            .args([&format!("loom_models::{name}"), "--exact"])
-            .env(fault::VARIABLE, (fault as u8).to_string())
-            .env("RUST_BACKTRACE", "0")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(!noticed.success(), "{name} does not notice {fault:?}");
+        let noticed = fails(name, fault::VARIABLE, (fault as u8).to_string());
+        assert!(noticed, "{name} does not notice {fault:?}");
+    }
+    for &misuse in misuses {
+        let noticed = fails(name, MISUSE, format!("{misuse:?}"));
+        assert!(noticed, "{name} does not notice {misuse:?}");
     }
 }
 
-fn explore(model: fn()) {
+fn fails(name: &str, variable: &str, value: String) -> bool {
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args([&format!("loom_models::{name}"), "--exact"])
+        .env(variable, value)
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    !status.unwrap().success()
+}
+
+/// One way to use the types wrongly, which a model does itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Misuse {
+    /// What a hint is about is read before the hint is taken.
+    StateReadFirst,
+    /// News are taken before the name is taken out of the queue.
+    NewsTakenFirst,
+    /// A reader takes news of a source that has moved on to another.
+    OldReaderTakes,
+    /// A hint is followed without asking for which generation.
+    GenerationUnasked,
+    /// A hint does not lead to a new decision.
+    NotEvaluatedAgain,
+    /// The hint is given before the flag that it is about.
+    HintBeforeFlag,
+}
+
+impl Misuse {
+    fn is_done(self) -> bool {
+        static DONE: OnceLock<Option<String>> = OnceLock::new();
+        let done = DONE.get_or_init(|| std::env::var(MISUSE).ok());
+        done.as_ref().is_some_and(|done| *done == format!("{self:?}"))
+    }
+}
+
+/// Holds the name of a [`Misuse`].
+const MISUSE: &str = "DARNER_RING_MISUSE";
+
+/// How much there is to explore.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Size {
+    Small,
+    /// More threads, or longer ones.
+    Big,
+}
+
+impl Size {
+    /// At how many points a thread may be interrupted that could have gone on.
+    fn preemptions(self) -> usize {
+        let more = std::env::var(MORE).ok().and_then(|more| more.parse().ok()).unwrap_or(0);
+        more + match self {
+            Self::Small => 5,
+            Self::Big => 3,
+        }
+    }
+}
+
+/// How many preemptions more than usual `make loom-long` looks at.
+const MORE: &str = "DARNER_RING_MORE_PREEMPTIONS";
+
+fn explore(size: Size, model: fn()) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(5);
+    builder.preemption_bound = Some(size.preemptions());
     builder.check(move || {
         BALANCE.set(0);
         model();
