@@ -11,6 +11,8 @@
 //! | `first` | writer while the reader knows no chunk        | reader     |
 //! | `head`  | reader; flags also by closers                 | writer     |
 //! | `limit` | whoever decides about memory                  | writer     |
+//! | `window` | writer                                       | reader     |
+//! | `lent`  | reader, and who has a lease                   | writer     |
 //!
 //! # Ordering
 //!
@@ -24,10 +26,14 @@
 //!   never repeat, so an exchange that succeeds proves that the writer has not been there since.
 //! - **D**: the reader reads bytes, then moves `head` (D1, release) and gives chunks back. The writer (D2, acquire) counts
 //!   room by it; it never writes a byte a second time, so memory does not depend on D.
+//! - **E**: the writer says that there is no window, fences (E1), and looks at the head once more. The reader moves the head,
+//!   fences (E2), and looks whether there is a window. Both fences are sequentially consistent, so one of the two sees what
+//!   the other did.
 
 use std::ptr::{self, NonNull};
 
 use crate::chunk::Chunk;
+use crate::fault::{Fault, full_fence};
 use crate::sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::word::SharedWord;
 
@@ -44,7 +50,9 @@ pub(crate) fn chain(limit: usize) -> (Writer, Reader) {
         claim: AtomicU64::new(NO_CHAIN),
         first: AtomicPtr::new(ptr::null_mut()),
         limit: AtomicU32::new(0),
+        window: AtomicU32::new(OPEN),
         _apart: [0; APART],
+        lent: AtomicU32::new(0),
         head: SharedWord::new(),
     });
     words.set_limit(limit);
@@ -63,7 +71,10 @@ pub(crate) struct Words {
     /// The first chunk of the chain, for a reader that knows none.
     first: AtomicPtr<Chunk>,
     limit: AtomicU32,
+    window: AtomicU32,
     _apart: [u8; APART],
+    /// How many leases of chunks there are.
+    lent: AtomicU32,
     pub(crate) head: SharedWord,
 }
 
@@ -74,6 +85,35 @@ impl Words {
 
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.store(u32::try_from(limit).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// For the writer. It looks at the head afterwards.
+    pub(crate) fn close_window(&self) {
+        self.window.store(CLOSED, Ordering::Relaxed);
+        full_fence(Fault::WindowE1); // E1
+    }
+
+    /// For the writer.
+    pub(crate) fn open_window(&self) {
+        self.window.store(OPEN, Ordering::Relaxed);
+    }
+
+    /// For the reader, which has moved the head.
+    pub(crate) fn window_is_closed(&self) -> bool {
+        full_fence(Fault::WindowE2); // E2
+        self.window.load(Ordering::Relaxed) == CLOSED
+    }
+
+    pub(crate) fn lend(&self) {
+        self.lent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_back(&self) {
+        self.lent.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lent(&self) -> u32 {
+        self.lent.load(Ordering::Relaxed)
     }
 }
 
@@ -112,8 +152,12 @@ unsafe fn free_chain(first: Option<NonNull<Chunk>>) {
 const CLAIMED: u64 = 1 << 63;
 /// There is no chain.
 const NO_CHAIN: u64 = 1 << 62;
-/// Fills the line that begins with `first` up to the reader's word.
-const APART: usize = 52;
+/// There is room in the window that the peer was told of.
+const OPEN: u32 = 0;
+/// There is none, and the reader is to say when it has read.
+const CLOSED: u32 = 1;
+/// Fills the line that begins with `first` up to the reader's words.
+const APART: usize = 44;
 
 #[cfg(not(loom))]
 const _: () = {

@@ -4,10 +4,10 @@ use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
 
-use crate::fault::{Fault, ordering};
+use crate::fault::{Fault, is_on, ordering};
 #[cfg(not(loom))]
 use crate::stock::{self, Unused};
-use crate::sync::{AtomicPtr, Ordering, Watch};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, Watch};
 
 /// Bytes of stream that one piece of ring memory holds.
 pub const CHUNK: usize = if cfg!(loom) {
@@ -22,8 +22,15 @@ pub const CHUNK: usize = if cfg!(loom) {
 ///
 /// The writer writes bytes at and above the published tail, the reader reads bytes below it: no byte is ever
 /// written again in the life of a chunk. All bytes are initialized from the start.
+///
+/// # Ordering
+///
+/// - **A**: whoever gives up a share is done with the bytes (A1, release) before the memory is used again by whoever gives up
+///   the last (A2, acquire).
 pub(crate) struct Chunk {
     base: u64,
+    /// One for the chain, and one for each lease.
+    shares: AtomicU32,
     /// Stored by the writer when the stream enters the next chunk; from then on only the reader touches this one.
     next: AtomicPtr<Self>,
     watch: Watch,
@@ -39,17 +46,53 @@ impl Chunk {
         // are initialized.
         unsafe {
             (&raw mut (*memory).base).write(base);
+            (&raw mut (*memory).shares).write(AtomicU32::new(1));
             (&raw mut (*memory).next).write(AtomicPtr::new(ptr::null_mut()));
             (&raw mut (*memory).watch).write(Watch::new());
         }
         chunk
     }
 
+    /// One share more, beside the one that makes this call sound.
+    pub(crate) fn lease(&self) {
+        self.shares.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives a share back, and with the last one the memory.
+    ///
+    /// # Safety
+    /// `chunk` comes from [`allocate`](Self::allocate), whose share this is, or has been [leased](Self::lease), and whoever has
+    /// the share does not use the chunk any more. Only who has the chain's share leases.
+    pub(crate) unsafe fn free(chunk: NonNull<Self>) {
+        // SAFETY: the caller's promise: his share is still there.
+        if unsafe { chunk.as_ref() }.give_up() == Shares::Last {
+            // SAFETY: the last share is the caller's.
+            unsafe { Self::reuse(chunk) };
+        }
+    }
+
+    /// Gives up one share, without a locked instruction if there is no other: for if this is the last one, nobody is there
+    /// to lease.
+    fn give_up(&self) -> Shares {
+        let acquire = ordering(Ordering::Acquire, Fault::LeaseA2);
+        if self.shares.load(acquire) == 1 {
+            return Shares::Last; // A2
+        }
+        if is_on(Fault::LeaseForgotten) {
+            return Shares::Last;
+        }
+        let both = ordering(Ordering::AcqRel, Fault::LeaseA1);
+        match self.shares.fetch_sub(1, both) {
+            1 => Shares::Last, // A1, A2
+            _ => Shares::More,
+        }
+    }
+
     /// Gives the memory back.
     ///
     /// # Safety
     /// `chunk` comes from [`allocate`](Self::allocate) and nobody uses it any more.
-    pub(crate) unsafe fn free(chunk: NonNull<Self>) {
+    unsafe fn reuse(chunk: NonNull<Self>) {
         #[cfg(loom)]
         // SAFETY: the caller's promise.
         unsafe { chunk.as_ref() }.watch.free();
@@ -123,6 +166,13 @@ impl Chunk {
     fn byte(&self, index: usize) -> *mut u8 {
         UnsafeCell::raw_get(self.bytes.as_ptr()).wrapping_add(index)
     }
+}
+
+/// What is left of a chunk's shares.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Shares {
+    More,
+    Last,
 }
 
 /// Memory of a chunk that was given back, with arbitrary bytes.

@@ -37,6 +37,14 @@ pub(crate) enum Fault {
     TakeUnasked,
     /// A chunk is given back before its last byte is read.
     GiveBackEarly,
+    /// A of a chunk's shares.
+    LeaseA1,
+    LeaseA2,
+    /// A chunk is given back although it is lent.
+    LeaseForgotten,
+    /// E of the byte rings.
+    WindowE1,
+    WindowE2,
     /// A of the flags.
     FlagsA1,
     FlagsA2,

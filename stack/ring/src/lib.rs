@@ -41,6 +41,7 @@ mod flags;
 pub mod fork;
 mod futex;
 mod hint_map;
+mod lent;
 #[cfg(loom)]
 #[cfg(test)]
 mod loom_models;
@@ -65,6 +66,7 @@ pub use event_count::EventCount;
 pub use event_source::EventSource;
 pub use flags::Flags;
 pub use hint_map::HintMap;
+pub use lent::Lent;
 pub use owners::{Left, Owners};
 pub use parker::Parker;
 pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, receive_ring};

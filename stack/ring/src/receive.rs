@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::chain::{Reader, Words, Writer, chain};
 use crate::fault::{Fault, is_on};
+use crate::lent::Lent;
 use crate::sync::Arc;
 use crate::word::Word;
 
@@ -153,6 +154,23 @@ impl ReceiveProducer {
         self.writer.words().set_limit(limit);
     }
 
+    /// Says that the peer was told of no window, so that the reader [knows](ReceiveConsumer::window_is_closed), and looks once
+    /// more: how many bytes fit now. If none does, the reader will tell when it has read.
+    pub fn close_window(&mut self) -> usize {
+        self.writer.words().close_window();
+        self.free()
+    }
+
+    /// The peer was told of a window: the reader need not tell.
+    pub fn open_window(&mut self) {
+        self.writer.words().open_window();
+    }
+
+    /// How many pieces the reader has [taken with it](ReceiveConsumer::lend) and not dropped.
+    pub fn lent(&self) -> u32 {
+        self.writer.words().lent()
+    }
+
     fn store_tail(&mut self) {
         self.writer.publish(match self.end {
             End::Open => 0,
@@ -217,6 +235,26 @@ impl ReceiveConsumer {
         self.reader.pass(len as u64);
         self.reader.words().head.advance(len as u64); // D1
         self.reader.give_back_if_read();
+    }
+
+    /// Moves on by at most `most` bytes and gives them away, as far as they lie together: to keep, whatever becomes of the
+    /// ring. None if there is no byte, or nobody may read any more.
+    ///
+    /// Their memory is used again when the [`Lent`] is dropped; the room in the receive window is free at once.
+    pub fn lend(&mut self, most: usize) -> Option<Lent> {
+        let len = self.fill_buf().len().min(most);
+        if len == 0 {
+            return None;
+        }
+        let lent = self.reader.lend(len);
+        self.consume(len);
+        Some(lent)
+    }
+
+    /// Whether the protocol thread must be told of what was just [consumed](Self::consume), however little it is, for the peer
+    /// waits for a window.
+    pub fn window_is_closed(&self) -> bool {
+        self.reader.words().window_is_closed()
     }
 
     /// How many bytes are readable now.

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use super::{NO_CHAIN, Words, free_chain};
 use crate::chunk::Chunk;
 use crate::fault::{Fault, is_on, ordering};
+use crate::lent::Lent;
 use crate::sync::{Arc, Ordering};
 use crate::word::Word;
 
@@ -109,6 +110,15 @@ impl Reader {
             Some(chunk) => unsafe { (*chunk.as_ptr()).read(position, self.seen.position()) },
             None => &[],
         }
+    }
+
+    /// The first `len` bytes of [`front`](Self::front), to keep.
+    pub(crate) fn lend(&self, len: usize) -> Lent {
+        assert!(len <= self.front().len(), "lent more than was readable");
+        let chunk = self.chunk.expect("bytes are readable, so there is a chunk");
+        let end = self.head + len as u64;
+        // SAFETY: the chunk is still the chain's, and these bytes of it are published.
+        unsafe { Lent::new(chunk, self.head, end, self.words.clone()) }
     }
 
     /// `len` bytes at the head, all of them known, are read: gives back the chunks that lie below the new head.

@@ -2,7 +2,8 @@
 
 use loom::thread;
 
-use super::{Size::Small, check};
+use super::Size::{Big, Small};
+use super::check;
 use crate::fault::Fault;
 use crate::{
     ReceiveConsumer, ReceiveEnd, SendClosed, SendConsumer, SendEnd, receive_ring, send_ring,
@@ -230,6 +231,60 @@ fn death_model() {
     consumer.kill();
     let mut producer = writing.join().unwrap();
     assert_eq!(producer.write(&[9]), Err(SendClosed::Dead));
+}
+
+/// L-13: if the writer finds no room for a window, the reader sees that it is to tell.
+#[test]
+fn closed_window_is_reopened() {
+    check(
+        "rings::closed_window_is_reopened",
+        Small,
+        window_model,
+        &[Fault::WindowE1, Fault::WindowE2],
+    );
+}
+
+fn window_model() {
+    let (mut producer, mut consumer, _closer) = receive_ring(1);
+    producer.write(&[1]);
+    producer.publish();
+    let reading = thread::spawn(move || {
+        read(&mut consumer);
+        consumer.window_is_closed()
+    });
+    let room = producer.close_window();
+    let told = reading.join().unwrap();
+    assert!(room > 0 || told, "the window stays closed");
+}
+
+/// L-16: what is lent stays, through a reset and the end of the ring, and its memory is given back once.
+#[test]
+fn lent_bytes_stay() {
+    check(
+        "rings::lent_bytes_stay",
+        Big,
+        lent_model,
+        &[Fault::LeaseA1, Fault::LeaseA2, Fault::LeaseForgotten],
+    );
+}
+
+fn lent_model() {
+    let (mut producer, mut consumer, _closer) = receive_ring(8);
+    producer.write(&[1, 2]);
+    producer.publish();
+    let lent = [consumer.lend(1).unwrap(), consumer.lend(1).unwrap()];
+    let resetting = thread::spawn(move || {
+        producer.write(&[3]);
+        producer.reset();
+    });
+    let [first, second] = lent;
+    let keeping = thread::spawn(move || assert_eq!(&*first, [1]));
+    read(&mut consumer);
+    drop(consumer);
+    assert_eq!(&*second, [2]);
+    drop(second);
+    resetting.join().unwrap();
+    keeping.join().unwrap();
 }
 
 /// Consumes what lies together at the head, which must be the stream 1, 2, 3 ..., and gives its length.

@@ -315,6 +315,20 @@ fn a_stream_crosses_threads_whole() {
 }
 
 #[test]
+fn a_reader_knows_of_a_closed_window() {
+    let (mut producer, mut consumer, _closer) = receive_ring(4);
+    producer.write(b"full");
+    producer.publish();
+    assert_eq!(producer.close_window(), 0);
+    consumer.fill_buf();
+    consumer.consume(1);
+    assert!(consumer.window_is_closed());
+    assert_eq!(producer.close_window(), 1, "the second look finds room");
+    producer.open_window();
+    assert!(!consumer.window_is_closed());
+}
+
+#[test]
 fn ends_are_small() {
     assert!(size_of::<ReceiveProducer>() <= 48);
     assert!(size_of::<ReceiveConsumer>() <= 40);
