@@ -52,6 +52,7 @@ pub use api::{
     UdpSocket, Waker, WriteHalf,
 };
 pub use config::{Config, DuplicateDetection, Idle};
+pub use darner_ring::Lent;
 pub use ip::{BadPrefix, Ipv4Prefix};
 pub use metrics::Metrics;
 pub use protocol::{Protocol, Turn};

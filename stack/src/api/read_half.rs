@@ -4,7 +4,7 @@ use std::io::{self, BufRead, ErrorKind, IoSliceMut, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use darner_ring::{ReceiveConsumer, ReceiveEnd};
+use darner_ring::{Lent, ReceiveConsumer, ReceiveEnd};
 
 use super::waiting::Waiting;
 use crate::socket::Hints;
@@ -78,6 +78,25 @@ impl ReadHalf {
         Ok(len)
     }
 
+    /// Takes the next bytes without a copy, to keep: as many as lie together, `most` at most. `None` at the end of the stream.
+    ///
+    /// They stay what they are whatever becomes of the connection. Their room in the receive window is free at once, and their
+    /// memory when they are dropped, up to 16 KiB for each piece.
+    ///
+    /// # Errors
+    ///
+    /// As a read.
+    pub fn lend(&mut self, most: usize) -> io::Result<Option<Lent>> {
+        match self.wait_for_bytes()? {
+            Found::End => Ok(None),
+            Found::Bytes => {
+                let lent = self.ring.lend(most);
+                self.report(lent.as_ref().map_or(0, |bytes| bytes.len()));
+                Ok(lent)
+            }
+        }
+    }
+
     /// Why the connection failed; told once, here or by any other call.
     pub fn take_error(&self) -> Option<io::Error> {
         self.words.take_error()
@@ -115,6 +134,15 @@ impl ReadHalf {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// So many bytes more were read: the protocol thread is told now and then, or at once if the peer waits for it.
+    fn report(&mut self, count: usize) {
+        self.unreported += count;
+        if self.unreported >= self.report_at || self.ring.window_is_closed() {
+            self.unreported = 0;
+            self.words.hint(Hints::RECEIVE);
         }
     }
 
@@ -178,11 +206,7 @@ impl BufRead for ReadHalf {
 
     fn consume(&mut self, count: usize) {
         self.ring.consume(count);
-        self.unreported += count;
-        if self.unreported >= self.report_at || self.words.window_closed() {
-            self.unreported = 0;
-            self.words.hint(Hints::RECEIVE);
-        }
+        self.report(count);
     }
 }
 

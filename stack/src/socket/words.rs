@@ -15,7 +15,6 @@
 //! | ring positions with their flags | one side each (see `darner-ring`) | the other | bytes, FIN, reset, shutdown, death |
 //! | `phase` | protocol | all | how far the connection has come; it only grows |
 //! | `error` | protocol sets the first cause, who takes it clears it | | why the socket failed, told exactly once |
-//! | `window_closed` | protocol | reader | a hint is due as soon as anything is read |
 //! | `reading.events`, `writing.events` | protocol adds, application takes all | | readiness not yet told |
 //! | `reading.parker`, `writing.parker` | the half's thread announces, who wakes it takes | | whether a call sleeps |
 //! | `token` | protocol | protocol | under which name its own application is told |
@@ -33,7 +32,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bitflags::bitflags;
@@ -51,7 +50,6 @@ pub(crate) struct Words {
     target: Target,
     phase: AtomicU32,
     error: ErrorCell,
-    window_closed: AtomicBool,
     reading: Direction,
     writing: Direction,
     hints: Flags,
@@ -183,7 +181,6 @@ pub(crate) fn sides(core: &Arc<CoreShared>, target: Target, phase: Phase) -> Sid
         target,
         phase: AtomicU32::new(phase as u32 | connected),
         error: ErrorCell::new(),
-        window_closed: AtomicBool::new(false),
         reading: Direction::new(),
         writing: Direction::new(),
         hints: Flags::new(),
@@ -232,13 +229,6 @@ impl ProtocolSide {
     /// Records why the socket failed, unless an earlier cause is there. Before the flag that announces it.
     pub(crate) fn set_error(&self, failure: Failure) {
         self.words.error.set(failure.errno());
-    }
-
-    /// Says whether the application must hint as soon as it has read anything. The caller looks at the ring's head once
-    /// more after saying so.
-    pub(crate) fn set_window_closed(&self, closed: bool) {
-        self.words.window_closed.store(closed, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
     }
 
     /// Takes the hints. What they are about is read afterwards (L-4).
@@ -356,12 +346,6 @@ impl ReaderSide {
     /// Whether there is a cause of failure to be told.
     pub(crate) fn has_error(&self) -> bool {
         self.0.error.peek().is_some()
-    }
-
-    /// Whether a hint is due after reading, however little.
-    pub(crate) fn window_closed(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.0.window_closed.load(Ordering::Relaxed)
     }
 
     /// The cause of failure, told once.

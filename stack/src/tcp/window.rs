@@ -37,8 +37,12 @@ impl Connection {
             return;
         }
         self.rcv.wants_hint = closed;
-        self.socket.words.set_window_closed(closed);
-        if closed && self.owes_window_update() {
+        if !closed {
+            self.socket.receive.open_window();
+            return;
+        }
+        self.socket.receive.close_window();
+        if self.owes_window_update() {
             self.ack_now();
         }
     }

@@ -66,6 +66,26 @@ fn peek_leaves_bytes_and_vectored_calls_use_all_buffers() {
     assert_eq!((&seen, &one, &four), (b"ab", b"a", b"bcde"));
 }
 
+/// what was lent is there after a reset.
+#[test]
+fn lent_bytes_outlive_the_connection() {
+    let stack = stack();
+    let (mut client, server) = pair(&stack);
+    client.write_all(&[7; 5000]).unwrap();
+    let (mut reader, writer, _control) = server.split();
+    while reader.readable() < 5000 {
+        thread::yield_now();
+    }
+    let first = reader.lend(1000).unwrap().unwrap();
+    let second = reader.lend(usize::MAX).unwrap().unwrap();
+    assert_eq!((first.len(), second.len()), (1000, 4000));
+    client.abort();
+    assert_eq!(reader.lend(1).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(reader.lend(1).unwrap().is_none());
+    drop((reader, writer, client, stack));
+    assert!(first.iter().chain(&*second).all(|&byte| byte == 7));
+}
+
 #[test]
 fn bytes_are_written_in_place() {
     let stack = stack();
