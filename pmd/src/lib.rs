@@ -10,7 +10,7 @@
 //! | [`pcap`] | another device, recorded to a file that wireshark reads |
 //! | `dpdk` (feature `dpdk`) | any DPDK poll-mode driver: net_tap, memif, af_packet, a PCI NIC |
 //!
-//! [`toeplitz`] tells which queue a device's hash leads a packet to.
+//! [`toeplitz`] tells which queue a device's hash leads a packet to, and [`Rss`] what a device says of it.
 
 mod burst;
 #[cfg(feature = "dpdk")]
@@ -20,6 +20,7 @@ pub mod mem;
 pub mod pcap;
 mod pool;
 mod queue;
+mod rss;
 pub mod sim;
 pub mod toeplitz;
 
@@ -29,3 +30,4 @@ pub use frame::{
 };
 pub use pool::{HEADROOM, Pool};
 pub use queue::{Medium, QueueInfo, QueuePair, TxOffload};
+pub use rss::{Hashed, Rss, Scaling};

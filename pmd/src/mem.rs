@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Burst, Frame, Medium, Pool, QueueInfo, QueuePair, TxOffload};
+use crate::{Burst, Frame, Medium, Pool, QueueInfo, QueuePair, Rss, TxOffload};
 
 /// A device without a link layer: its frames begin with the IP header.
 ///
@@ -46,6 +46,7 @@ fn open(medium: Medium, pool: Pool, mtu: u16) -> (MemQueue, MemHandle) {
         medium,
         mtu,
         tx_offload: TxOffload { multi_segment: true, ..TxOffload::default() },
+        rss: Rss::default(),
         pool: pool.clone(),
     };
     (MemQueue { info, shared: shared.clone() }, MemHandle { pool, shared })

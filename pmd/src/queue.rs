@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use crate::{Burst, Pool};
+use crate::{Burst, Pool, Rss};
 
 /// One receive queue and one transmit queue of a device, owned by one thread.
 ///
@@ -38,6 +38,8 @@ pub struct QueueInfo {
     pub mtu: u16,
     /// Checksums that the device fills in on request.
     pub tx_offload: TxOffload,
+    /// How the device spreads what it receives over its queues.
+    pub rss: Rss,
     /// Where frames for transmission come from.
     pub pool: Pool,
 }

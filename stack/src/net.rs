@@ -287,6 +287,7 @@ impl Net {
             medium,
             mtu: 1500,
             tx_offload: TxOffload::default(),
+            rss: pmd::Rss::default(),
             pool: Pool::heap(512, 2048),
         };
         let config = NetConfig {

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::queue::DpdkQueue;
 use super::{DeviceSpec, Eal, Error, preflight};
-use crate::toeplitz::{Key, RedirectionTable};
-use crate::{Pool, QueuePair};
+use crate::toeplitz::Key;
+use crate::{Pool, QueuePair, Rss};
 
 mod configure;
 mod port;
+mod scaling;
 
 pub(super) use configure::{Plan, TAP};
 pub(super) use port::Port;
@@ -22,7 +23,7 @@ pub struct Device {
     port: Arc<Port>,
     mac: [u8; 6],
     mtu: u16,
-    rss: Option<Rss>,
+    rss: Rss,
     pool: Pool,
 }
 
@@ -39,7 +40,8 @@ pub struct DeviceConfig {
     pub frames: u32,
     /// Largest IP packet; the device's own default unless said.
     pub mtu: Option<u16>,
-    /// The key of receive-side scaling, for several queues on devices that spread flows by one.
+    /// The key of receive-side scaling, for several queues on devices that spread flows by one. Its redirection table is
+    /// filled evenly. What became of both is told by [`Device::rss`]: no device fails to open for want of them.
     pub rss_key: Key,
     /// Whether the device is to verify and fill checksums where it can.
     pub checksum_offload: bool,
@@ -60,15 +62,6 @@ impl Default for DeviceConfig {
             promiscuous: false,
         }
     }
-}
-
-/// Receive-side scaling as the device was told to do it.
-#[derive(Clone, Debug)]
-pub struct Rss {
-    /// The hash's key.
-    pub key: Key,
-    /// Which queue each hash goes to.
-    pub table: RedirectionTable,
 }
 
 /// The state of the line.
@@ -144,9 +137,9 @@ impl Device {
         self.mtu
     }
 
-    /// Receive-side scaling, if there are several queues and the device spreads flows over them by a key.
-    pub fn rss(&self) -> Option<&Rss> {
-        self.rss.as_ref()
+    /// How it spreads what it receives over its queues.
+    pub fn rss(&self) -> &Rss {
+        &self.rss
     }
 
     /// Where its frames come from. Its receive queues hold some of them.

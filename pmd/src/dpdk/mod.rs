@@ -27,7 +27,7 @@ mod queue;
 mod spec;
 mod thread;
 
-pub use device::{Device, DeviceConfig, Link, Rss, Statistics};
+pub use device::{Device, DeviceConfig, Link, Statistics};
 pub use eal::{Eal, EalBuilder, HugePages, IovaMode, Memory};
 pub use error::Error;
 pub use log::{LogLevel, drivers};

@@ -77,6 +77,7 @@ impl DpdkQueue {
             medium: Medium::Ethernet(plan.mac),
             mtu: plan.mtu,
             tx_offload: plan.tx,
+            rss: plan.rss.clone(),
             pool: plan.pool.clone(),
         };
         Self {

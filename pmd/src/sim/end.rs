@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Shared, Statistics, offload};
-use crate::{Burst, Frame, Medium, Pool, QueueInfo, QueuePair, TxOffload};
+use crate::{Burst, Frame, Medium, Pool, QueueInfo, QueuePair, Rss, TxOffload};
 
 /// What to put at the end of a wire.
 #[derive(Clone)]
@@ -74,6 +74,7 @@ impl SimQueue {
             medium: Medium::Ethernet(end.address),
             mtu: end.mtu,
             tx_offload: TxOffload { ipv4: fills, tcp: fills, udp: fills, multi_segment: true },
+            rss: Rss::default(),
             pool: end.pool,
         };
         Self { id, info, offload: end.offload, network }

@@ -21,6 +21,9 @@ struct rte_mbuf *pmd_mbuf_alloc(struct rte_mempool *pool);
 int pmd_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **frames, unsigned int count);
 void pmd_mbuf_free(struct rte_mbuf *frame);
 
+/* The hash of receive-side scaling over `count` words of input, bit by bit: what ours is compared with. */
+uint32_t pmd_softrss(uint32_t *words, uint32_t count, const uint8_t *key);
+
 /* The calling thread's. */
 int pmd_errno(void);
 unsigned int pmd_lcore_id(void);

@@ -9,6 +9,7 @@ mod memif;
 mod namespace;
 mod null;
 mod ring;
+mod softrss;
 mod start;
 mod tap;
 mod veth;

@@ -1,8 +1,8 @@
 //! net_null: receives as many frames as one asks for, and has the controls of receive-side scaling.
 
-use pmd::Burst;
 use pmd::dpdk::DeviceConfig;
 use pmd::toeplitz::Key;
+use pmd::{Burst, Rss};
 
 use super::{eal, open, small};
 
@@ -12,17 +12,19 @@ fn a_device_with_a_redirection_table_has_it_filled_evenly() {
     let config = DeviceConfig { queues: 3, rss_key: key, ..small() };
     let (device, queues) = open(eal(), "vdev:net_null0", &config);
     assert_eq!(queues.len(), 3);
-    let rss = device.rss().expect("three queues");
-    assert!(rss.key == key);
-    let entries = rss.table.entries();
+    let scaling = device.rss().scaling().expect("three queues");
+    assert!(scaling.key == key);
+    let entries = scaling.table.entries();
     assert_eq!(entries.len(), 128);
     assert_eq!(entries[..4], [0, 1, 2, 0]);
+    let seen_by_the_stack = queues[2].info().rss.scaling().expect("every queue tells");
+    assert!(seen_by_the_stack.key == key);
 }
 
 #[test]
 fn one_queue_needs_no_scaling() {
     let (device, _) = open(eal(), "vdev:net_null0", &small());
-    assert!(device.rss().is_none());
+    assert!(matches!(device.rss(), Rss::OneQueue));
 }
 
 #[test]

@@ -6,11 +6,10 @@ use std::ptr;
 
 use dpdk_sys as sys;
 
-use super::{DeviceConfig, Port, Rss};
+use super::{DeviceConfig, Port, scaling};
 use crate::dpdk::pool::{Lease, Shape};
 use crate::dpdk::{Error, log};
-use crate::toeplitz::{Key, RedirectionTable};
-use crate::{Pool, TxOffload};
+use crate::{Pool, Rss, TxOffload};
 
 /// A started device's constants.
 pub(in crate::dpdk) struct Plan {
@@ -18,7 +17,7 @@ pub(in crate::dpdk) struct Plan {
     pub(in crate::dpdk) mtu: u16,
     pub(in crate::dpdk) tx: TxOffload,
     pub(in crate::dpdk) pool: Pool,
-    pub(super) rss: Option<Rss>,
+    pub(in crate::dpdk) rss: Rss,
 }
 
 /// Starts an attached device. When that fails, dropping the port detaches it.
@@ -26,8 +25,7 @@ pub(super) fn start(mut port: Port, config: &DeviceConfig) -> Result<(Port, Plan
     log::forget();
     let capabilities = capabilities(&mut port)?;
     check_queues(&port, &capabilities, config.queues)?;
-    let offloads = Offloads::of(&port, &capabilities, config);
-    configure(&mut port, &capabilities, config, offloads)?;
+    let offloads = configure(&mut port, &capabilities, config)?;
     let mtu = set_mtu(&port, &capabilities, config.mtu)?;
     let pool = set_up_queues(&mut port, &capabilities, config, mtu)?;
     // SAFETY: the port is configured, and all its queues are set up.
@@ -38,7 +36,12 @@ pub(super) fn start(mut port: Port, config: &DeviceConfig) -> Result<(Port, Plan
         let code = unsafe { sys::rte_eth_promiscuous_enable(port.id) };
         done(&port, "make it promiscuous", code)?;
     }
-    let rss = offloads.rss.then(|| spread(&port, &capabilities, config)).transpose()?;
+    let rss = match offloads.spread {
+        Spread::OneQueue => Rss::OneQueue,
+        Spread::Unsupported => Rss::Unsupported,
+        Spread::Refused => Rss::Refused("take a key"),
+        Spread::ByKey => scaling::set(&mut port, &capabilities, config),
+    };
     let plan = Plan { mac: mac(&port)?, mtu, tx: offloads.tx(), pool, rss };
     Ok((port, plan))
 }
@@ -71,26 +74,29 @@ fn check_queues(port: &Port, device: &sys::rte_eth_dev_info, asked: u16) -> Resu
 struct Offloads {
     rx: u64,
     tx: u64,
-    rss: bool,
+    spread: Spread,
+}
+
+/// What becomes of receive-side scaling when the device is configured.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Spread {
+    OneQueue,
+    Unsupported,
+    Refused,
+    ByKey,
 }
 
 impl Offloads {
-    fn of(port: &Port, device: &sys::rte_eth_dev_info, config: &DeviceConfig) -> Self {
-        // net_tap says so and does not: the kernel's tun driver spreads flows by a hash of its own.
-        let rss = config.queues > 1
-            && port.driver != TAP
-            && device.flow_type_rss_offloads & RSS_FLOWS != 0
-            && key_len(device) >= Key::LEN
-            && device.reta_size.is_power_of_two();
+    fn of(device: &sys::rte_eth_dev_info, config: &DeviceConfig, spread: Spread) -> Self {
         let (mut rx, mut tx) = (0, u64::from(sys::RTE_ETH_TX_OFFLOAD_MULTI_SEGS));
-        if rss {
+        if spread == Spread::ByKey {
             rx |= u64::from(sys::RTE_ETH_RX_OFFLOAD_RSS_HASH);
         }
         if config.checksum_offload {
             rx |= RX_CHECKSUMS;
             tx |= TX_CHECKSUMS;
         }
-        Self { rx: rx & device.rx_offload_capa, tx: tx & device.tx_offload_capa, rss }
+        Self { rx: rx & device.rx_offload_capa, tx: tx & device.tx_offload_capa, spread }
     }
 
     fn tx(self) -> TxOffload {
@@ -104,7 +110,35 @@ impl Offloads {
     }
 }
 
+/// Configures the device, without receive-side scaling where it cannot do that: whoever steers in software needs none.
 fn configure(
+    port: &mut Port,
+    device: &sys::rte_eth_dev_info,
+    config: &DeviceConfig,
+) -> Result<Offloads, Error> {
+    let offloads = Offloads::of(device, config, spread(port, device, config));
+    match configure_with(port, device, config, offloads) {
+        Err(_) if offloads.spread == Spread::ByKey => {
+            let offloads = Offloads::of(device, config, Spread::Refused);
+            configure_with(port, device, config, offloads).map(|()| offloads)
+        }
+        outcome => outcome.map(|()| offloads),
+    }
+}
+
+fn spread(port: &Port, device: &sys::rte_eth_dev_info, config: &DeviceConfig) -> Spread {
+    if config.queues == 1 {
+        return Spread::OneQueue;
+    }
+    // net_tap says so and does not: the kernel's tun driver spreads flows by a hash of its own.
+    if port.driver != TAP && scaling::is_possible(device) {
+        Spread::ByKey
+    } else {
+        Spread::Unsupported
+    }
+}
+
+fn configure_with(
     port: &mut Port,
     device: &sys::rte_eth_dev_info,
     config: &DeviceConfig,
@@ -114,14 +148,8 @@ fn configure(
     let mut wanted: sys::rte_eth_conf = unsafe { MaybeUninit::zeroed().assume_init() };
     wanted.rxmode.offloads = offloads.rx;
     wanted.txmode.offloads = offloads.tx;
-    if offloads.rss {
-        // Devices that want a longer key never use the bytes behind ours.
-        port.rss_key = config.rss_key.bytes().to_vec();
-        port.rss_key.resize(key_len(device), 0);
-        let rss = &mut wanted.rx_adv_conf.rss_conf;
-        rss.rss_key = port.rss_key.as_mut_ptr();
-        rss.rss_key_len = u8::try_from(port.rss_key.len()).unwrap_or(u8::MAX);
-        rss.rss_hf = RSS_FLOWS & device.flow_type_rss_offloads;
+    if offloads.spread == Spread::ByKey {
+        wanted.rx_adv_conf.rss_conf = scaling::wanted(port, device, config);
         wanted.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
     }
     if port.driver == TAP {
@@ -132,14 +160,6 @@ fn configure(
         sys::rte_eth_dev_configure(port.id, config.queues, config.queues, &raw const wanted)
     };
     done(port, "configure it", code).map(drop)
-}
-
-/// Bytes of the key that the device wants; the usual length where it does not say.
-fn key_len(device: &sys::rte_eth_dev_info) -> usize {
-    match device.hash_key_size {
-        0 => Key::LEN,
-        len => usize::from(len),
-    }
 }
 
 /// The device's MTU, after setting it if one is asked for.
@@ -215,33 +235,6 @@ fn room(device: &sys::rte_eth_dev_info, mtu: u16) -> u16 {
     packet.max(least).max(LEAST_ROOM)
 }
 
-/// Spreads hashes evenly over the queues.
-fn spread(
-    port: &Port,
-    device: &sys::rte_eth_dev_info,
-    config: &DeviceConfig,
-) -> Result<Rss, Error> {
-    let table = RedirectionTable::even(usize::from(device.reta_size), config.queues);
-    let group = sys::RTE_ETH_RETA_GROUP_SIZE as usize;
-    let mut groups: Vec<_> = table
-        .entries()
-        .chunks(group)
-        .map(|queues| {
-            let mut entry = sys::rte_eth_rss_reta_entry64 { mask: 0, reta: [0; 64] };
-            for (index, &queue) in queues.iter().enumerate() {
-                entry.mask |= 1 << index;
-                entry.reta[index] = queue;
-            }
-            entry
-        })
-        .collect();
-    // SAFETY: the port runs, and `groups` covers `reta_size` entries.
-    let code =
-        unsafe { sys::rte_eth_dev_rss_reta_update(port.id, groups.as_mut_ptr(), device.reta_size) };
-    done(port, "fill its redirection table", code)?;
-    Ok(Rss { key: config.rss_key, table })
-}
-
 fn mac(port: &Port) -> Result<[u8; 6], Error> {
     let mut address = sys::rte_ether_addr::default();
     // SAFETY: the port is open, and `address` a place for the answer.
@@ -284,11 +277,3 @@ const RX_CHECKSUMS: u64 = (sys::RTE_ETH_RX_OFFLOAD_IPV4_CKSUM
 const TX_CHECKSUMS: u64 = (sys::RTE_ETH_TX_OFFLOAD_IPV4_CKSUM
     | sys::RTE_ETH_TX_OFFLOAD_TCP_CKSUM
     | sys::RTE_ETH_TX_OFFLOAD_UDP_CKSUM) as u64;
-
-/// Addresses, and ports where the packet has them and is no fragment.
-const RSS_FLOWS: u64 = (sys::RTE_ETH_RSS_IPV4
-    | sys::RTE_ETH_RSS_IPV6
-    | sys::RTE_ETH_RSS_NONFRAG_IPV4_TCP
-    | sys::RTE_ETH_RSS_NONFRAG_IPV4_UDP
-    | sys::RTE_ETH_RSS_NONFRAG_IPV6_TCP
-    | sys::RTE_ETH_RSS_NONFRAG_IPV6_UDP) as u64;
