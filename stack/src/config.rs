@@ -30,6 +30,8 @@ pub struct Config {
     /// Makes chance repeat itself: for simulations only, because it makes ports and sequence numbers predictable. `None`
     /// takes a seed from the operating system.
     pub seed: Option<[u8; 32]>,
+    /// How flows are spread over the cores.
+    pub steering: SteeringConfig,
     /// How our addresses are tested before they are used.
     pub duplicate_detection: DuplicateDetection,
     /// TCP's times and limits.
@@ -50,6 +52,23 @@ pub enum Idle {
     Sleep,
 }
 
+/// How flows are spread over the cores. Each belongs to one of them, by a hash of its addresses and ports.
+#[derive(Clone, Debug)]
+pub struct SteeringConfig {
+    /// The hash's key. `None` takes the device's, or else a random one: who knows it can aim all flows at one core.
+    pub key: Option<[u8; 40]>,
+    /// Entries of the table from hashes to cores, a power of two, where the device has none that fits.
+    pub table_len: usize,
+    /// Packets that wait at most on their way from one core to another.
+    pub ring: usize,
+}
+
+impl Default for SteeringConfig {
+    fn default() -> Self {
+        Self { key: None, table_len: 128, ring: 512 }
+    }
+}
+
 /// Whether other stations are asked for our addresses before we use them (RFC 5227).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum DuplicateDetection {
@@ -65,6 +84,9 @@ pub enum DuplicateDetection {
 /// Every link of the Internet carries this much (RFC 791).
 const MTU_MIN: u16 = 576;
 
+/// More entries than any device's table has, and more packets than a device's pool has for each ring.
+const STEERING_MAX: usize = 1 << 15;
+
 /// More than any device's pool has frames for.
 const UDP_QUEUE_MAX: usize = 1 << 16;
 
@@ -79,6 +101,7 @@ impl Default for Config {
             cores: Vec::new(),
             idle: Idle::default(),
             seed: None,
+            steering: SteeringConfig::default(),
             duplicate_detection: DuplicateDetection::default(),
             tcp: TcpConfig::default(),
             udp_queue: 256,
@@ -120,12 +143,30 @@ impl Config {
             let most = device.mtu;
             return Err(invalid(format!("MTU {mtu}: {} takes {MTU_MIN} to {most}", device.device)));
         }
+        self.check_steering()?;
         if !(1..=UDP_QUEUE_MAX).contains(&self.udp_queue) {
             return Err(invalid(format!(
                 "a UDP socket's queue holds 1 to {UDP_QUEUE_MAX} datagrams"
             )));
         }
         self.tcp.check()
+    }
+
+    fn check_steering(&self) -> io::Result<()> {
+        let SteeringConfig { table_len, ring, .. } = self.steering;
+        if !table_len.is_power_of_two() || !(1..=STEERING_MAX).contains(&table_len) {
+            return Err(invalid(format!(
+                "steering: {table_len} table entries: give a power of two up to {STEERING_MAX}"
+            )));
+        }
+        if table_len < self.cores.len() {
+            let cores = self.cores.len();
+            return Err(invalid(format!("steering: {table_len} table entries for {cores} cores")));
+        }
+        if !(1..=STEERING_MAX).contains(&ring) {
+            return Err(invalid(format!("steering: a ring holds 1 to {STEERING_MAX} packets")));
+        }
+        Ok(())
     }
 
     /// What of it the layers below the transports are told.

@@ -84,6 +84,17 @@ pub enum Counter {
     ArpRepliesSent,
     /// ARP packets that claimed an address of ours.
     ArpConflicts,
+    // Steering.
+    /// Packets, and news of the link, given to other cores.
+    ForwardedOut,
+    /// What other cores have given to this one.
+    ForwardedIn,
+    /// Packets among those given to other cores that a device which scales as it should would have taken there.
+    Missteered,
+    /// Packets by which the device's hash was checked.
+    RssChecked,
+    /// Packets that came with another hash than they should, or to the wrong core.
+    RssMismatches,
     // The protocol thread.
     /// Frames taken from devices.
     FramesReceived,
@@ -139,6 +150,11 @@ impl Counter {
         Self::ArpRequestsSent,
         Self::ArpRepliesSent,
         Self::ArpConflicts,
+        Self::ForwardedOut,
+        Self::ForwardedIn,
+        Self::Missteered,
+        Self::RssChecked,
+        Self::RssMismatches,
         Self::FramesReceived,
         Self::FramesSent,
         Self::BytesReceived,
@@ -187,6 +203,11 @@ impl Counter {
             Self::ArpRequestsSent => "arpRequestsSent",
             Self::ArpRepliesSent => "arpRepliesSent",
             Self::ArpConflicts => "arpConflicts",
+            Self::ForwardedOut => "forwardedOut",
+            Self::ForwardedIn => "forwardedIn",
+            Self::Missteered => "missteered",
+            Self::RssChecked => "rssChecked",
+            Self::RssMismatches => "rssMismatches",
             Self::FramesReceived => "framesReceived",
             Self::FramesSent => "framesSent",
             Self::BytesReceived => "bytesReceived",

@@ -13,6 +13,10 @@ pub enum Drop {
     FrameHeadroom,
     /// Too much that we sent to ourselves waits to be received.
     LoopbackFull,
+    /// Too much waits on the way to the core that it belongs to.
+    ForwardFull,
+    /// The core that it belongs to has ended.
+    ForwardCoreEnded,
     // Ethernet.
     /// Shorter than an Ethernet header and its tags.
     EthernetRunt,
@@ -163,6 +167,8 @@ impl Drop {
         Self::OutboxFull,
         Self::FrameHeadroom,
         Self::LoopbackFull,
+        Self::ForwardFull,
+        Self::ForwardCoreEnded,
         Self::EthernetRunt,
         Self::EthernetLength,
         Self::EthernetType,
@@ -239,6 +245,8 @@ impl Drop {
             Self::OutboxFull => "outbox-full",
             Self::FrameHeadroom => "frame-headroom",
             Self::LoopbackFull => "loopback-full",
+            Self::ForwardFull => "forward-full",
+            Self::ForwardCoreEnded => "forward-core-ended",
             Self::EthernetRunt => "ethernet-runt",
             Self::EthernetLength => "ethernet-length",
             Self::EthernetType => "ethernet-type",

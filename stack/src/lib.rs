@@ -25,6 +25,7 @@ mod timer;
 
 // A packet's way in.
 mod protocol;
+mod steer;
 #[cfg_attr(not(test), expect(dead_code, reason = "a view shows its whole header, whoever asks"))]
 mod wire;
 
@@ -51,11 +52,12 @@ pub use api::{
     PollerWaker, ReadHalf, Readiness, Registered, Sharing, Source, TcpListener, TcpStream, Token,
     UdpSocket, Waker, WriteHalf,
 };
-pub use config::{Config, DuplicateDetection, Idle};
+pub use config::{Config, DuplicateDetection, Idle, SteeringConfig};
 pub use darner_ring::Lent;
 pub use ip::{BadPrefix, Ipv4Prefix};
 pub use metrics::Metrics;
 pub use protocol::{Protocol, Turn};
 pub use snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo, NeighborState, Snapshot};
 pub use stack::{ApplicationPanicked, ApplicationThread, Stack, StackHandle, ThreadPanicked};
+pub use steer::Verdict;
 pub use tcp::{ConnectionInfo, TcpConfig, TcpState};

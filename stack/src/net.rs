@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::neighbor::{Detection, Neighbors};
 use crate::rng::Rng;
 use crate::socket::Readies;
+use crate::steer::Steer;
 use crate::tcp;
 use crate::time::Instant;
 use crate::timer::{TimerKey, Wheel};
@@ -48,6 +49,8 @@ pub(crate) struct Net {
     pub(crate) identification: Identification,
     pub(crate) reassembly: Reassembly,
     pub(crate) icmp_limit: RateLimit,
+    /// Who gets what is not this core's.
+    pub(crate) steer: Steer,
     /// `None` on a device without link headers.
     pub(crate) neighbors: Option<Neighbors>,
     neighbor_timer: Option<(Instant, TimerKey)>,
@@ -112,6 +115,7 @@ impl Net {
         now: Instant,
         mut rng: Rng,
         metrics: Arc<Metrics>,
+        steer: Steer,
     ) -> Self {
         let interface = Interface {
             link: Link::new(device.medium, config.vlan),
@@ -143,7 +147,9 @@ impl Net {
             interface,
             routes,
             path_mtus: PathMtus::default(),
-            reassembly: Reassembly::new(device.pool.capacity() / 4),
+            // All cores together may hold a quarter of the device's frames.
+            reassembly: Reassembly::new(device.pool.capacity() / 4 / steer.steering().cores()),
+            steer,
             pool: device.pool.clone(),
         };
         net.arm_neighbor_timer();
@@ -300,7 +306,8 @@ impl Net {
             mtu: None,
             detection,
         };
-        Self::new(&config, &device, Instant::ZERO, Rng::new([7; 32]), Arc::new(Metrics::new()))
+        let (rng, metrics) = (Rng::new([7; 32]), Arc::new(Metrics::new()));
+        Self::new(&config, &device, Instant::ZERO, rng, metrics, Steer::for_test())
     }
 
     pub(crate) fn test_pool(&self) -> &Pool {

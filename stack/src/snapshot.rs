@@ -7,6 +7,7 @@ use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::metrics::Metrics;
 use crate::neighbor::{Neighbor, Standing};
+use crate::steer::{Steering, Verdict};
 use crate::tcp::ConnectionInfo;
 use crate::wire::ethernet::MacAddr;
 
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub counters: Vec<(Counter, u64)>,
     /// Every reason for dropping, summed over all cores.
     pub drops: Vec<(Drop, u64)>,
+    /// Whether the device takes packets to the cores that own them.
+    pub steering: Verdict,
 }
 
 /// The state of one core.
@@ -79,6 +82,7 @@ impl Snapshot {
     pub(crate) fn new<'a>(
         cores: Vec<CoreSnapshot>,
         metrics: impl Iterator<Item = &'a Metrics> + Clone,
+        steering: &Steering,
     ) -> Self {
         let counters = Counter::ALL
             .iter()
@@ -88,7 +92,10 @@ impl Snapshot {
             .iter()
             .map(|&drop| (drop, metrics.clone().map(|core| core.dropped(drop)).sum()))
             .collect();
-        Self { cores, counters, drops }
+        let mut snapshot = Self { cores, counters, drops, steering: Verdict::default() };
+        let checked = snapshot.counter(Counter::RssChecked);
+        snapshot.steering = steering.verdict(checked, snapshot.counter(Counter::RssMismatches));
+        snapshot
     }
 
     /// The count of `counter` over all cores.

@@ -12,8 +12,10 @@ use crate::api::Application;
 use crate::config::{Config, invalid};
 use crate::protocol::Protocol;
 use crate::protocol::thread::{self, Placement, ProtocolThread};
+use crate::rng::Rng;
 use crate::snapshot::Snapshot;
-use crate::socket::{CoreShared, Places};
+use crate::socket::Places;
+use crate::steer::seats;
 use crate::udp;
 
 mod application_thread;
@@ -68,7 +70,8 @@ pub struct ThreadPanicked {
 }
 
 impl Stack {
-    /// Starts one protocol thread per core. `queues` holds the queue pairs of each core in turn.
+    /// Starts one protocol thread per core. `queues` holds the queue pairs of each core in turn. A core may
+    /// have none, as long as others have: they receive and send for it.
     ///
     /// # Errors
     ///
@@ -109,16 +112,18 @@ impl Stack {
             None => random_seed()?,
         });
         let epoch = std::time::Instant::now();
+        let mut seed = [0; 32];
+        seeds.fill_bytes(&mut seed);
+        let (steering, seats) = seats(config, &queues, &mut Rng::new(seed))?;
         let mut threads = Starting(Vec::with_capacity(cores));
-        for (index, queues) in queues.into_iter().enumerate() {
-            let shared = CoreShared::new(index, places(config))?;
+        for (index, (queues, seat)) in queues.into_iter().zip(seats).enumerate() {
             let placement =
                 Placement { cpu: config.cores.get(index).copied(), idle: config.idle, epoch };
-            let mut seed = [0; 32];
             seeds.fill_bytes(&mut seed);
             let (config, application) = (config.clone(), application(index));
-            threads.0.push(thread::start(shared, placement, move |shared| {
-                Protocol::on_core(&config, queues, application, seed, shared)
+            let shared = seat.shared.clone();
+            threads.0.push(thread::start(shared, placement, move || {
+                Protocol::on_core(&config, queues, application, seed, seat)
             })?);
         }
         let threads = std::mem::take(&mut threads.0);
@@ -126,6 +131,7 @@ impl Stack {
             threads.iter().map(|thread| thread.shared.clone()).collect(),
             threads.iter().map(|thread| thread.metrics.clone()).collect(),
             config.tcp.ephemeral_ports.clone(),
+            steering,
         );
         Ok(Self { threads, handle, epoch })
     }
@@ -157,7 +163,7 @@ impl Stack {
     /// [`ThreadPanicked`] for the first core whose thread did.
     pub fn join(mut self) -> Result<Snapshot, ThreadPanicked> {
         join(&mut self.threads)?;
-        Ok(Snapshot::new(Vec::new(), self.handle.metrics()))
+        Ok(Snapshot::new(Vec::new(), self.handle.metrics(), self.handle.steering()))
     }
 }
 

@@ -180,7 +180,11 @@ impl<'a> Core<'a> {
     /// Asks the whole stack to stop, as [`Stack::stop`](crate::Stack::stop) does, within `deadline`.
     pub fn stop(&mut self, deadline: Duration) {
         match &mut self.place {
-            Place::Protocol(layers) => layers.shared.order(Order::Stop(deadline)),
+            Place::Protocol(layers) => {
+                for core in layers.net.steer.other_cores().chain([&layers.shared]) {
+                    core.order(Order::Stop(deadline));
+                }
+            }
             Place::Thread(thread) => thread.stack().stop(deadline),
         }
     }

@@ -10,6 +10,7 @@ use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::link::{Cast, Inbound};
 use crate::net::Net;
+use crate::steer::Forwarded;
 use crate::wire::ipv4::{FragmentField, HEADER_LEN, Ipv4View};
 use crate::wire::tcp;
 
@@ -42,14 +43,35 @@ impl Net {
         let to = self.addressed(header.destination, cast, via)?;
         // Behind the datagram stands what fills a frame up to the link's shortest.
         packet.truncate(header.total_len);
-        let frame = if header.fragment.is_fragment() {
-            let Some(whole) = self.collect(&header, packet)? else { return Ok(None) };
-            whole
-        } else {
-            packet
-        };
+        if header.fragment.is_fragment() {
+            return self.fragment_input(ReceivedFragment { header, packet, to });
+        }
         self.metrics.count(Counter::IpInDelivers);
-        header.datagram(frame, to).map(Some)
+        let datagram = header.datagram(packet, to)?;
+        if via == Via::Device {
+            self.check_steering(&datagram);
+        }
+        Ok(Some(datagram))
+    }
+
+    /// A fragment says nothing of ports: all between two addresses meet on one core.
+    fn fragment_input(&mut self, fragment: ReceivedFragment) -> Result<Option<Datagram>, Drop> {
+        let Header { source, destination, .. } = fragment.header;
+        match self.steer.fragments_elsewhere(source, destination) {
+            Some(core) => self.forward(core, Forwarded::Fragment(fragment)).map(|()| None),
+            None => self.put_together(fragment),
+        }
+    }
+
+    /// Takes a fragment between addresses that are this core's. `None` means that it waits for others.
+    pub(crate) fn put_together(
+        &mut self,
+        fragment: ReceivedFragment,
+    ) -> Result<Option<Datagram>, Drop> {
+        let ReceivedFragment { header, packet, to } = fragment;
+        let Some(whole) = self.collect(&header, packet)? else { return Ok(None) };
+        self.metrics.count(Counter::IpInDelivers);
+        header.datagram(whole, to).map(Some)
     }
 
     /// Addresses that no single host can send from (RFC 1122, section 3.2.1.3), and our own where the device gives it: a
@@ -110,6 +132,13 @@ impl Net {
         }
         whole
     }
+}
+
+/// A part of a datagram for us, its header checked.
+pub(crate) struct ReceivedFragment {
+    header: Header,
+    packet: Frame,
+    to: Addressed,
 }
 
 /// How a packet reached us.

@@ -21,6 +21,7 @@ mod prefix;
 pub use prefix::{BadPrefix, Ipv4Prefix};
 
 pub(crate) use identification::Identification;
+pub(crate) use input::ReceivedFragment;
 pub(crate) use path_mtu::{Heard, PathMtus};
 pub(crate) use reassembly::Reassembly;
 pub(crate) use route::{NextHop, Route, RouteTable};

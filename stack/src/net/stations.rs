@@ -65,7 +65,22 @@ impl Net {
         let mut actions = Actions::new();
         let outcome = neighbors.arp_input(self.now, &packet, &mut actions);
         self.carry_out(actions);
+        self.tell_arp(packet);
         outcome
+    }
+
+    /// Learns from an ARP packet that another core has received. That core answers and counts: here nothing is said.
+    pub(crate) fn arp_heard_elsewhere(&mut self, packet: &ArpPacket) {
+        let Some(neighbors) = &mut self.neighbors else { return };
+        let mut actions = Actions::new();
+        let _counted_there = neighbors.arp_input(self.now, packet, &mut actions);
+        for conflict in actions.extract_if(.., |action| matches!(action, Action::Conflict(..))) {
+            if let Action::Conflict(address, station) = conflict {
+                self.claims.push_back(ClaimNews::Contested(address, station));
+            }
+        }
+        actions.retain(|action| !matches!(action, Action::Arp(..)));
+        self.carry_out(actions);
     }
 
     /// Does what has become due with neighbours and claims.

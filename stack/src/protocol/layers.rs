@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use darner_ring::Deferred;
-use pmd::{Frame, Pool, QueueInfo};
+use pmd::{Frame, Pool};
 use rustix::io::Errno;
 
 use super::Order;
@@ -24,6 +24,7 @@ use crate::snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo};
 use crate::socket::options::Change;
 use crate::socket::readiness::Source;
 use crate::socket::{CoreShared, Hints, Inbox, ListenerShared, Part, Target, Told};
+use crate::steer::{Forwarded, Seat};
 use crate::tcp::{Settled, Tcp};
 use crate::time::Instant;
 use crate::udp::Udp;
@@ -46,30 +47,29 @@ pub(crate) struct Layers {
     timeouts: VecDeque<Token>,
     /// Answers to its pings.
     echo_replies: VecDeque<EchoReply>,
+    /// Room for what other cores have forwarded; empty between turns.
+    forwarded: Vec<Forwarded>,
 }
 
 impl Layers {
-    pub(crate) fn new(
-        config: &Config,
-        device: &QueueInfo,
-        seed: [u8; 32],
-        shared: Arc<CoreShared>,
-    ) -> Self {
+    pub(crate) fn new(config: &Config, seed: [u8; 32], seat: Seat) -> Self {
+        let Seat { shared, steer, device } = seat;
         let mut rng = Rng::new(seed);
         let udp = Udp::new(config.udp_queue, &mut rng);
         let tcp = Tcp::new(&config.tcp, shared.clone(), &mut rng);
         let metrics = Arc::new(Metrics::new());
         Self {
-            net: Net::new(&config.net(), device, Instant::ZERO, rng, metrics),
+            net: Net::new(&config.net(), &device, Instant::ZERO, rng, metrics, steer),
             udp,
             tcp,
             shared,
             inbox: Inbox::default(),
             deferred: Vec::new(),
             settled: Settled::Everything,
-            pool: device.pool.clone(),
+            pool: device.pool,
             timeouts: VecDeque::new(),
             echo_replies: VecDeque::new(),
+            forwarded: Vec::new(),
         }
     }
 
@@ -100,7 +100,9 @@ impl Layers {
             protocol::UDP => self.udp.input(&mut self.net, datagram),
             protocol::ICMP => match self.net.icmp_input(datagram)? {
                 Some(Message::EchoReply(reply)) => {
-                    self.echo_reply(&reply);
+                    let reply = told(&reply);
+                    self.net.tell_echo_reply(reply);
+                    self.echo_reply(reply);
                     Ok(())
                 }
                 Some(Message::Trouble(trouble)) => self.trouble(trouble),
@@ -114,8 +116,28 @@ impl Layers {
         }
     }
 
-    /// Tells the socket that sent it what became of a packet.
-    fn trouble(&mut self, Trouble { sent, error }: Trouble) -> Result<(), Drop> {
+    /// Tells the socket that sent it, on whatever core, what became of a packet.
+    fn trouble(&mut self, trouble: Trouble) -> Result<(), Drop> {
+        match self.sent_elsewhere(&trouble.sent) {
+            Some(core) => self.net.forward(core, Forwarded::Trouble(trouble)),
+            None => self.trouble_here(trouble),
+        }
+    }
+
+    fn sent_elsewhere(&mut self, sent: &Sent) -> Option<usize> {
+        match sent {
+            Sent::Tcp { flow, .. } if !self.tcp.has(flow) => self.net.steer.elsewhere(flow),
+            Sent::Udp { flow } => {
+                let local = SocketAddrV4::new(flow.local, flow.local_port);
+                let peer = SocketAddrV4::new(flow.remote, flow.remote_port);
+                let elsewhere = self.net.steer.socket_elsewhere(local)?;
+                (!self.udp.has(local, peer)).then_some(elsewhere)
+            }
+            _ => None,
+        }
+    }
+
+    fn trouble_here(&mut self, Trouble { sent, error }: Trouble) -> Result<(), Drop> {
         match sent {
             Sent::Tcp { flow, seq } => self.tcp.icmp_error(&mut self.net, &flow, seq, error),
             Sent::Udp { flow } => self.udp.icmp_error(&mut self.net, flow, error),
@@ -135,16 +157,45 @@ impl Layers {
         }
     }
 
-    fn echo_reply(&mut self, reply: &crate::icmp::EchoReply) {
+    fn echo_reply(&mut self, reply: EchoReply) {
         if self.echo_replies.len() < ECHO_REPLIES_MAX {
-            self.echo_replies.push_back(EchoReply {
-                from: reply.from,
-                identifier: reply.identifier,
-                sequence: reply.sequence,
-                ttl: reply.ttl,
-                len: reply.data.len(),
-            });
+            self.echo_replies.push_back(reply);
         }
+    }
+
+    /// Takes what other cores have forwarded, at most `limit` from each; returns how much it was.
+    pub(super) fn take_forwarded(&mut self, limit: usize) -> usize {
+        let mut batch = std::mem::take(&mut self.forwarded);
+        self.net.steer.take(&mut batch, limit);
+        let count = batch.len();
+        if count > 0 {
+            self.net.metrics.add(Counter::ForwardedIn, count as u64);
+            for item in batch.drain(..) {
+                let taken = self.forwarded(item);
+                self.settle(taken);
+            }
+        }
+        self.forwarded = batch;
+        count
+    }
+
+    /// Takes what another core has forwarded to this one, whose it is. Only a datagram that was put together here is a new
+    /// packet, and may turn out to be somebody else's.
+    fn forwarded(&mut self, item: Forwarded) -> Result<(), Drop> {
+        match item {
+            Forwarded::Arp(packet) => self.net.arp_heard_elsewhere(&packet),
+            Forwarded::Datagram(datagram) => self.udp.input_forwarded(&mut self.net, datagram)?,
+            Forwarded::EchoReply(reply) => self.echo_reply(reply),
+            Forwarded::Fragment(fragment) => {
+                if let Some(whole) = self.net.put_together(fragment)? {
+                    self.deliver(whole)?;
+                }
+            }
+            Forwarded::Segment(stray) => self.tcp.input_stray(&mut self.net, stray)?,
+            Forwarded::Transmit(frame) => self.net.transmit(frame)?,
+            Forwarded::Trouble(trouble) => self.trouble_here(trouble)?,
+        }
+        Ok(())
     }
 
     /// Runs the timers that are due; returns how many there were.
@@ -224,6 +275,7 @@ impl Layers {
             }
             Order::CountSkipped => self.net.metrics.count(Counter::TcpAcceptSkipped),
             Order::ConnectUdp(id, peer) => self.udp.connect(id, peer),
+            Order::SocketHome(local, core) => self.net.steer.set_socket_home(local, core),
             Order::Snapshot(answer) => {
                 let _ = answer.try_send(self.snapshot());
             }
@@ -351,6 +403,7 @@ impl Layers {
             return Err(Errno::MSGSIZE.into());
         }
         let data = self.ping_data(len).ok_or(io::ErrorKind::WouldBlock)?;
+        self.net.hear_echo_replies();
         self.net.send_echo_request(to, identifier, sequence, data).map_err(|drop| match drop {
             Drop::IpNoRoute => Errno::NETUNREACH.into(),
             _ => io::ErrorKind::WouldBlock.into(),
@@ -369,6 +422,16 @@ impl Layers {
 
     pub(super) fn pop_echo_reply(&mut self) -> Option<EchoReply> {
         self.echo_replies.pop_front()
+    }
+}
+
+fn told(reply: &crate::icmp::EchoReply) -> EchoReply {
+    EchoReply {
+        from: reply.from,
+        identifier: reply.identifier,
+        sequence: reply.sequence,
+        ttl: reply.ttl,
+        len: reply.data.len(),
     }
 }
 

@@ -20,9 +20,8 @@ use crate::config::Config;
 use crate::counters::Counter;
 use crate::metrics::Metrics;
 use crate::net::ClaimNews;
-use crate::socket::CoreShared;
 use crate::socket::thread::InTurn;
-use crate::stack::places;
+use crate::steer::Seat;
 use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
@@ -94,8 +93,8 @@ impl Protocol {
         application: Box<dyn Application>,
         seed: [u8; 32],
     ) -> io::Result<Self> {
-        let shared = CoreShared::new(0, places(config))?;
-        Self::on_core(config, queues, Some(application), seed, shared)
+        let seat = Seat::alone(config, &queues, seed)?;
+        Self::on_core(config, queues, Some(application), seed, seat)
     }
 
     pub(crate) fn on_core(
@@ -103,16 +102,9 @@ impl Protocol {
         queues: Vec<Box<dyn QueuePair>>,
         application: Option<Box<dyn Application>>,
         seed: [u8; 32],
-        shared: Arc<CoreShared>,
+        seat: Seat,
     ) -> io::Result<Self> {
-        let first = queues.first().ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a protocol thread needs at least one queue pair",
-            )
-        })?;
-        config.check(first.info())?;
-        let layers = Layers::new(config, first.info(), seed, shared);
+        let layers = Layers::new(config, seed, seat);
         let mut protocol = Self {
             layers,
             queues,
@@ -131,6 +123,7 @@ impl Protocol {
         let _turn = InTurn::enter(self.layers.shared.index);
         self.layers.net.now = now;
         let work = self.receive()
+            + self.take_forwarded()
             + self.layers.run_timers(BUDGET)
             + self.follow_orders()
             + self.layers.follow_hints(BUDGET);
@@ -141,6 +134,7 @@ impl Protocol {
         self.layers.tcp.flush(&mut self.layers.net);
         let work = work + self.loop_back();
         self.transmit();
+        self.layers.net.steer.publish();
         let work = work + self.layers.net.readies.wake_all();
         self.layers.net.metrics.count(Counter::LoopTurns);
         Turn { work, finished: self.is_finished(now) }
@@ -192,6 +186,15 @@ impl Protocol {
             for frame in self.received.drain() {
                 self.layers.input(frame);
             }
+            self.tell_echo_replies();
+        }
+        count
+    }
+
+    /// Packets and news that other cores have received for this one.
+    fn take_forwarded(&mut self) -> usize {
+        let count = self.layers.take_forwarded(BUDGET);
+        if count > 0 {
             self.tell_echo_replies();
         }
         count
@@ -275,7 +278,9 @@ impl Protocol {
 
     /// Gives the device what it takes; the rest stays in order for the next turn.
     fn transmit(&mut self) {
-        let Some(queue) = self.queues.first_mut() else { return };
+        let Some(queue) = self.queues.first_mut() else {
+            return self.layers.net.transmit_elsewhere();
+        };
         loop {
             while self.transmit.room() > 0
                 && let Some(frame) = self.layers.net.outbox.pop_front()
@@ -302,10 +307,11 @@ impl Protocol {
         if now >= deadline {
             self.layers.tcp.abort_all(&mut self.layers.net);
             self.transmit();
+            self.layers.net.steer.publish();
             return true;
         }
         let sent = self.layers.net.outbox.is_empty() && self.transmit.is_empty();
-        sent && self.layers.tcp.is_idle()
+        sent && self.layers.tcp.is_idle() && self.layers.net.steer.is_over()
     }
 }
 

@@ -53,6 +53,13 @@ pub(crate) enum Order {
     CountSkipped,
     /// The socket receives from this peer only.
     ConnectUdp(SocketId, SocketAddrV4),
+    /// A UDP socket of the whole stack lives on this core from now on, or is gone. Every core is told, the one that it lives on
+    /// too.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the stack binds sockets of single cores only")
+    )]
+    SocketHome(SocketAddrV4, Option<usize>),
     /// Say what there is. The answer is thrown away if nobody waits for it any more.
     Snapshot(SyncSender<CoreSnapshot>),
     /// Call the application.

@@ -92,8 +92,9 @@ fn who_wakes_itself_has_its_turn_after_the_packets() {
 fn a_socket_before_a_stuck_device_is_looked_at_once() {
     let pool = Pool::heap(2048, 64);
     let (queue, _handle) = mem::device(pool.clone(), 1500);
-    let shared = CoreShared::for_test();
-    let mut layers = Layers::new(&config(), queue.info(), [0; 32], shared);
+    let queues: Vec<Box<dyn QueuePair>> = vec![Box::new(queue)];
+    let seat = Seat::alone(&config(), &queues, [0; 32]).unwrap();
+    let mut layers = Layers::new(&config(), [0; 32], seat);
     while layers.net.transmit(pool.alloc().unwrap()).is_ok() {}
     let mut socket = layers.bind_udp("10.0.0.2:9".parse().unwrap()).unwrap();
     socket.send_to(b"waits", "10.0.0.3:9".parse().unwrap()).unwrap();

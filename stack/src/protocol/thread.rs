@@ -40,7 +40,7 @@ pub(crate) struct Placement {
 pub(crate) fn start(
     shared: Arc<CoreShared>,
     placement: Placement,
-    make: impl FnOnce(Arc<CoreShared>) -> io::Result<Protocol> + Send + 'static,
+    make: impl FnOnce() -> io::Result<Protocol> + Send + 'static,
 ) -> io::Result<ProtocolThread> {
     let (started, starting) = sync_channel(1);
     let for_thread = shared.clone();
@@ -66,7 +66,7 @@ fn wait_for_start(starting: &Receiver<io::Result<Arc<Metrics>>>) -> io::Result<A
 fn run(
     shared: Arc<CoreShared>,
     placement: Placement,
-    make: impl FnOnce(Arc<CoreShared>) -> io::Result<Protocol>,
+    make: impl FnOnce() -> io::Result<Protocol>,
     started: &SyncSender<io::Result<Arc<Metrics>>>,
 ) {
     if let Some(id) = placement.cpu
@@ -77,7 +77,7 @@ fn run(
         let _ = started.send(Err(io::Error::new(io::ErrorKind::InvalidInput, message)));
         return;
     }
-    match make(shared.clone()) {
+    match make() {
         Ok(mut protocol) => {
             let _ = started.send(Ok(protocol.metrics().clone()));
             turn_until_finished(&mut protocol, &shared, placement);

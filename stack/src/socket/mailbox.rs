@@ -147,7 +147,8 @@ impl Inbox {
             let left = budget - count;
             let Taken { taken, more } = match slot {
                 OVERFLOW_SLOT => take_overflow(core, left, &mut look),
-                NUDGE_SLOT => Taken { taken: 0, more: false },
+                // Work that is seen in the next turn: there must be one.
+                NUDGE_SLOT => Taken { taken: 1, more: false },
                 _ => self.take_ring(slot, left, &mut look),
             };
             count += taken;

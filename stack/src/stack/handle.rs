@@ -17,6 +17,7 @@ use crate::protocol::Order;
 use crate::snapshot::Snapshot;
 use crate::socket::thread::{home_core, is_protocol_thread};
 use crate::socket::{CoreShared, ListenerShared};
+use crate::steer::Steering;
 
 /// A handle to a [`Stack`](super::Stack), for any thread. It does not keep the stack running: once that has ended, every call
 /// gives `ENETDOWN`.
@@ -30,6 +31,7 @@ struct Shared {
     metrics: Vec<Arc<Metrics>>,
     /// Ports for listeners that do not care.
     ports: RangeInclusive<u16>,
+    steering: Arc<Steering>,
     /// One at a time asks all cores for an address, or two could each have it on one core.
     listening: Mutex<()>,
 }
@@ -42,8 +44,10 @@ impl StackHandle {
         cores: Vec<Arc<CoreShared>>,
         metrics: Vec<Arc<Metrics>>,
         ports: RangeInclusive<u16>,
+        steering: Arc<Steering>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { cores, metrics, ports, listening: Mutex::new(()) }) }
+        let listening = Mutex::new(());
+        Self { shared: Arc::new(Shared { cores, metrics, ports, steering, listening }) }
     }
 
     /// Listens for TCP connections to `address` on every core: `0.0.0.0` for all our addresses, port 0 for any free one. Returns
@@ -170,7 +174,7 @@ impl StackHandle {
     /// which cannot wait for itself, all cores are, and the counters are there.
     pub fn snapshot(&self) -> Snapshot {
         if is_protocol_thread() {
-            return Snapshot::new(Vec::new(), self.metrics());
+            return Snapshot::new(Vec::new(), self.metrics(), self.steering());
         }
         let answers: Vec<_> = self
             .shared
@@ -184,7 +188,7 @@ impl StackHandle {
             .collect();
         let cores =
             answers.iter().filter_map(|answer| answer.recv_timeout(ANSWER_WITHIN).ok()).collect();
-        Snapshot::new(cores, self.metrics())
+        Snapshot::new(cores, self.metrics(), self.steering())
     }
 
     /// Calls the application of core `index` from any thread. `None` when there is no such core.
@@ -211,6 +215,10 @@ impl StackHandle {
 
     pub(super) fn metrics(&self) -> impl Iterator<Item = &Metrics> + Clone {
         self.shared.metrics.iter().map(AsRef::as_ref)
+    }
+
+    pub(super) fn steering(&self) -> &Steering {
+        &self.shared.steering
     }
 
     fn listen_at(&self, address: SocketAddrV4, options: ListenOptions) -> io::Result<TcpListener> {

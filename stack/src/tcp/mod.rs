@@ -63,6 +63,7 @@ use time_wait::TimeWaitTable;
 
 pub use config::TcpConfig;
 pub use info::ConnectionInfo;
+pub(crate) use input::Stray;
 pub use state::State as TcpState;
 
 /// TCP of one core: its connections, and how they are found.

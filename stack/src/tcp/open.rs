@@ -107,12 +107,15 @@ impl Tcp {
         };
         match local.map_or(0, |local| local.port()) {
             0 => self.free_flow(net, flow).ok_or(ConnectError::AddressNotAvailable),
+            // Another core would get the answers.
+            port if !net.steer.owns(&flow(port)) => Err(ConnectError::AddressNotAvailable),
             port if self.is_free(&flow(port)) => Ok(flow(port)),
             _ => Err(ConnectError::AddressInUse),
         }
     }
 
-    /// The first free port after a random one (RFC 6056, section 3.3.1).
+    /// The first free port after a random one (RFC 6056, section 3.3.1) whose flow is this core's: the answers to it come here,
+    /// and no other core can take the same one (S-10, S-11).
     fn free_flow(&self, net: &mut Net, flow: impl Fn(u16) -> FlowKey4) -> Option<FlowKey4> {
         let (first, last) =
             (*self.config.ephemeral_ports.start(), *self.config.ephemeral_ports.end());
@@ -121,7 +124,7 @@ impl Tcp {
         (0..count)
             .filter_map(|step| u16::try_from(u32::from(first) + (start + step) % count).ok())
             .map(flow)
-            .find(|flow| self.is_free(flow))
+            .find(|flow| net.steer.owns(flow) && self.is_free(flow))
     }
 }
 

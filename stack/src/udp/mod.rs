@@ -108,6 +108,11 @@ impl Udp {
         self.sockets.get_mut(id).map(|socket| &mut socket.endpoint)
     }
 
+    /// Whether a socket here hears what comes to `local` from `from`.
+    pub(crate) fn has(&mut self, local: SocketAddrV4, from: SocketAddrV4) -> bool {
+        self.socket_for(local, from).is_ok()
+    }
+
     /// An ICMP error about a datagram of ours: told to the socket that sent it, if it is connected. An unconnected one
     /// could not tell which of its peers it is about.
     pub(crate) fn icmp_error(

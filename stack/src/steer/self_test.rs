@@ -1,0 +1,95 @@
+//! Whether the device hashes as it says: some of what it receives is hashed again (S-2).
+
+use super::steering::{Steering, What};
+use crate::counters::Counter;
+use crate::demux::FlowKey4;
+use crate::ip::Datagram;
+use crate::net::Net;
+use crate::wire::ipv4::protocol;
+use pmd::Hashed;
+
+/// One core's share of checking the device.
+pub(super) struct SelfTest {
+    /// Datagrams until the next one that is looked at. Never reached where there is nothing to check.
+    countdown: u32,
+    checked: u32,
+}
+
+impl SelfTest {
+    pub(super) fn new(steering: &Steering) -> Self {
+        let countdown = if steering.trusted().is_some() { 1 } else { NEVER };
+        Self { countdown, checked: 0 }
+    }
+}
+
+impl Net {
+    /// Looks at a datagram that came from the device in one piece, if it is one of those that are looked at.
+    #[inline]
+    pub(crate) fn check_steering(&mut self, datagram: &Datagram) {
+        let test = &mut self.steer.self_test;
+        if test.countdown == NEVER {
+            return;
+        }
+        test.countdown -= 1;
+        if test.countdown == 0 {
+            self.check_hash(datagram);
+        }
+    }
+
+    fn check_hash(&mut self, datagram: &Datagram) {
+        let Some(what) = self.steer.steering().trusted() else {
+            self.steer.self_test.countdown = NEVER;
+            return;
+        };
+        let Some(hash) = expected(self.steer.steering(), what, datagram) else {
+            self.steer.self_test.countdown = 1;
+            return;
+        };
+        let told = datagram.frame.rx_offload().rss_hash;
+        let right = self.steer.steering().core_of(hash) == self.steer.core()
+            && told.is_none_or(|told| told == hash);
+        self.metrics.count(Counter::RssChecked);
+        if !right {
+            self.metrics.count(Counter::RssMismatches);
+            self.steer.steering().mistrust();
+        }
+        let test = &mut self.steer.self_test;
+        test.checked = test.checked.saturating_add(1);
+        test.countdown = if test.checked < ALL_OF_THE_FIRST { 1 } else { ONE_OF };
+    }
+}
+
+/// The hash that the device should have computed; `None` for a datagram that says nothing about it.
+fn expected(steering: &Steering, what: What, datagram: &Datagram) -> Option<u32> {
+    let hashed = match datagram.protocol {
+        protocol::TCP => what.tcp,
+        protocol::UDP => what.udp,
+        _ => return None,
+    };
+    match hashed {
+        Hashed::Ports => Some(steering.hash(&flow_of(datagram)?)),
+        Hashed::Addresses => {
+            Some(steering.hash_of_addresses(datagram.source, datagram.destination))
+        }
+        Hashed::Nothing => None,
+    }
+}
+
+/// TCP and UDP have their ports in the same place.
+fn flow_of(datagram: &Datagram) -> Option<FlowKey4> {
+    let &[s0, s1, d0, d1] = datagram.payload_head().first_chunk()?;
+    Some(FlowKey4 {
+        remote: datagram.source,
+        local: datagram.destination,
+        remote_port: u16::from_be_bytes([s0, s1]),
+        local_port: u16::from_be_bytes([d0, d1]),
+    })
+}
+
+/// So many datagrams are all checked; a device that hashes otherwise is found out by then, save for its rarest kinds.
+const ALL_OF_THE_FIRST: u32 = 1024;
+
+/// Of the further ones, one of so many.
+const ONE_OF: u32 = 1024;
+
+const NEVER: u32 = 0;
