@@ -263,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn a_nudge_asks_for_one_more_turn() {
+        let (core, mut inbox) = (CoreShared::for_test(), Inbox::default());
+        core.nudge();
+        assert!(!core.sleep());
+        assert_eq!(inbox.take(&core, 9, |_| panic!("there is no hint")), 1);
+        assert_eq!(inbox.take(&core, 9, |_| panic!("there is no hint")), 0);
+        assert!(core.sleep());
+    }
+
+    #[test]
     fn what_a_thread_left_behind_is_looked_at() {
         let (core, mut inbox) = (CoreShared::for_test(), Inbox::default());
         let hinting = core.clone();

@@ -1,0 +1,95 @@
+//! UDP: a socket of the whole stack lives on one core and hears all of them.
+
+use std::net::SocketAddrV4;
+
+use super::apps::Talker;
+use super::nic::Spread;
+use super::packet;
+use super::world::{Plan, US, World};
+use crate::counters::Counter;
+use crate::drops::Drop;
+use crate::protocol::Order;
+use crate::wire::icmpv4::{IcmpHeader, Unreachable};
+
+#[test]
+fn a_socket_of_the_whole_stack_hears_what_comes_to_any_core() {
+    let mut world = bound(|core| core == 2);
+    tell(&mut world, Some(2));
+    assert_eq!(send(&mut world), 2);
+    assert_eq!(delivered(&world), [0, 0, 3]);
+    assert_eq!(world.count(Counter::Missteered), 0, "no device could have known");
+    tell(&mut world, None);
+    send(&mut world);
+    assert_eq!(delivered(&world), [0, 0, 4], "gone, as far as the others know");
+    assert_eq!(world.dropped(Drop::UdpNoSocket), 2);
+    world.finish();
+}
+
+#[test]
+fn a_socket_of_the_core_comes_first() {
+    let mut world = bound(|core| core > 0);
+    tell(&mut world, Some(2));
+    send(&mut world);
+    assert_eq!(delivered(&world), [0, 1, 2]);
+    world.finish();
+}
+
+#[test]
+fn without_a_socket_a_datagram_goes_nowhere_else() {
+    let mut world = bound(|_| false);
+    // The first one is refused by way of ARP, of which every core is told.
+    send(&mut world);
+    assert_eq!((send(&mut world), world.dropped(Drop::UdpNoSocket)), (0, 6));
+    // A home that has closed meanwhile refuses for all.
+    tell(&mut world, Some(1));
+    assert_eq!((send(&mut world), world.dropped(Drop::UdpNoSocket)), (2, 9));
+    world.finish();
+}
+
+#[test]
+fn an_icmp_error_about_a_datagram_goes_to_its_socket() {
+    let mut world = bound(|core| core == 1);
+    tell(&mut world, Some(1));
+    let (us, peer): (SocketAddrV4, SocketAddrV4) = (local(), "10.0.0.1:4000".parse().unwrap());
+    let sent = packet::datagram(us, peer, b"hello");
+    let unreachable = IcmpHeader::DestinationUnreachable(Unreachable::Port);
+    let error = packet::icmp_error(&sent, *peer.ip(), unreachable);
+    let before = world.count(Counter::ForwardedOut);
+    (0..3).for_each(|queue| world.nic.receive_at(queue, &error));
+    world.settle();
+    let forwarded = world.count(Counter::ForwardedOut) - before;
+    assert_eq!((forwarded, world.dropped(Drop::IcmpUnmatched)), (2, 0));
+    world.finish();
+}
+
+/// Three cores; those that are `chosen` open a socket on port 7.
+fn bound(chosen: impl Fn(usize) -> bool) -> World {
+    let application =
+        |core| Talker { bind: chosen(core).then(|| local().into()), ..Talker::default() };
+    let mut world = World::new(&Plan::new(Spread::ByTurns, 3, 3), application, Talker::default());
+    world.settle();
+    world
+}
+
+fn tell(world: &mut World, home: Option<usize>) {
+    world.shared.iter().for_each(|core| core.order(Order::SocketHome(local(), home)));
+    world.settle();
+}
+
+/// One datagram to each queue. Returns how much the cores gave to each other.
+fn send(world: &mut World) -> u64 {
+    let before = world.count(Counter::ForwardedOut);
+    let datagram = packet::datagram("10.0.0.1:4000".parse().unwrap(), local(), b"hello");
+    (0..3).for_each(|queue| world.nic.receive_at(queue, &datagram));
+    world.settle();
+    world.count(Counter::ForwardedOut) - before
+}
+
+fn delivered(world: &World) -> Vec<u64> {
+    let count = |counter| move |core: &crate::Protocol| core.metrics().counter(counter);
+    world.cores.iter().map(count(Counter::UdpInDatagrams)).collect()
+}
+
+fn local() -> SocketAddrV4 {
+    SocketAddrV4::new(US.parse().unwrap(), 7)
+}
