@@ -78,11 +78,13 @@ fn a_card_that_keeps_its_word_costs_no_step_at_all() {
 
 #[test]
 fn a_card_that_does_not_is_found_out() {
-    let world = called(&Plan::new(Spread::ByAnotherKey, 4, 4), 60, 5000, Road::Straight);
-    let wrong = world.count(Counter::RssMismatches);
-    assert!((1..=4).contains(&wrong), "each core asks no more once one has found out: {wrong}");
-    assert_eq!(world.snapshot().steering, Verdict::Differs { packets: wrong });
-    world.finish();
+    for spread in [Spread::ByAnotherKey, Spread::Mistakenly] {
+        let world = called(&Plan::new(spread, 4, 4), 60, 5000, Road::Straight);
+        let wrong = world.count(Counter::RssMismatches);
+        assert!((1..=4).contains(&wrong), "no core asks once one has found out: {wrong}");
+        assert_eq!(world.snapshot().steering, Verdict::Differs { packets: wrong });
+        world.finish();
+    }
 }
 
 #[test]

@@ -19,16 +19,19 @@ pub(super) enum Spread {
     ByAnotherKey,
     /// By its key, and without the hash in its frames.
     Silently,
+    /// By its key, with another hash in its frames.
+    Mistakenly,
     /// It hashes addresses without ports, and says so.
     ByAddresses,
     /// To one queue after the other: it has no RSS.
     ByTurns,
 }
 
-pub(super) const ALL: [Spread; 5] = [
+pub(super) const ALL: [Spread; 6] = [
     Spread::ByItsKey,
     Spread::ByAnotherKey,
     Spread::Silently,
+    Spread::Mistakenly,
     Spread::ByAddresses,
     Spread::ByTurns,
 ];
@@ -126,7 +129,11 @@ impl Card {
             }
             _ => self.toeplitz.ipv4(ends.source, ends.destination),
         };
-        let told = Some(hash).filter(|_| self.spread != Spread::Silently);
+        let told = match self.spread {
+            Spread::Silently => None,
+            Spread::Mistakenly => Some(!hash),
+            _ => Some(hash),
+        };
         (told, usize::from(self.table.queue(hash)))
     }
 
