@@ -75,16 +75,7 @@ impl Steer {
     pub(super) fn new(core: usize, steering: Arc<Steering>, ends: Ends, rng: &mut Rng) -> Self {
         let Ends { lanes, incoming, carrier } = ends;
         let (homes, self_test) = (Homes::new(rng), SelfTest::new(&steering));
-        Self {
-            core,
-            steering,
-            lanes,
-            incoming,
-            carrier,
-            homes,
-            self_test,
-            idle: false,
-        }
+        Self { core, steering, lanes, incoming, carrier, homes, self_test, idle: false }
     }
 
     /// A core alone, as layers have it that are tested without a stack.

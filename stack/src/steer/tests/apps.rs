@@ -66,6 +66,7 @@ pub(super) struct Sockets {
 struct Talk {
     stream: TcpStream,
     is_caller: bool,
+    has_spoken: bool,
     got: Vec<u8>,
 }
 
@@ -94,7 +95,7 @@ impl Application for Talker {
     fn ready(&mut self, core: &mut Core<'_>, token: Token, readiness: Readiness) {
         while token == Token(0)
             && let Some(Ok((mut stream, _))) =
-                self.sockets.listener.as_mut().map(TcpListener::accept)
+                self.sockets.listener.as_ref().map(TcpListener::accept)
         {
             let token = self.free_token();
             core.register(&mut stream, token);
@@ -102,7 +103,8 @@ impl Application for Talker {
         }
         let len = self.len;
         let Some(talk) = self.sockets.talks.get_mut(&token) else { return };
-        if readiness.contains(Readiness::CONNECTED) {
+        if talk.is_caller && !talk.has_spoken && readiness.contains(Readiness::CONNECTED) {
+            talk.has_spoken = true;
             talk.stream.write_all(&pattern(len)).unwrap();
             if !self.stays {
                 talk.stream.shutdown(Shutdown::Write);
@@ -125,7 +127,9 @@ impl Talker {
     }
 
     fn begin(&mut self, token: Token, stream: TcpStream, is_caller: bool) {
-        self.sockets.talks.insert(token, Talk { stream, is_caller, got: Vec::new() });
+        self.sockets
+            .talks
+            .insert(token, Talk { stream, is_caller, has_spoken: false, got: Vec::new() });
     }
 
     fn end(&mut self, core: usize, token: Token, ended: io::Result<()>) {

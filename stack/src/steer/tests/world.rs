@@ -91,7 +91,7 @@ impl World {
         let start = |(core, (queues, seat)): (usize, (Vec<Box<dyn QueuePair>>, _))| {
             let application = Talker { log: log.clone(), ..application(core) };
             let seed = [u8::try_from(core).unwrap(); 32];
-            Protocol::on_core(&config, queues, Box::new(application), seed, seat).unwrap()
+            Protocol::on_core(&config, queues, Some(Box::new(application)), seed, seat).unwrap()
         };
         let cores = queues.into_iter().zip(seats).enumerate().map(start).collect();
         let (queue, wire) = mem::ethernet(pools[1].clone(), 1500, PEER_STATION);
@@ -229,10 +229,28 @@ impl World {
             while let Some(frame) = self.nic.take() {
                 self.wire.inject_bytes(&frame).expect("tests lose no frames");
             }
-            let next = open.iter().filter_map(Protocol::next_deadline).min();
-            self.now = self.now.max(next.unwrap_or(deadline)).min(deadline);
+            let Some(next) = open.iter().filter_map(Protocol::next_deadline).min() else { break };
+            self.now = self.now.max(next).min(deadline);
         }
-duplicate_detection: DuplicateDetection::Off,
+        let took = self.now.since(start);
+        let pools = self.pools;
+        drop((self.nic, self.wire));
+        for pool in pools {
+            assert_eq!(pool.available(), pool.capacity(), "every frame is back in its pool");
+        }
+        took
+    }
+}
+
+/// Port 80 there.
+pub(super) fn at(address: &str) -> SocketAddr {
+    SocketAddr::new(address.parse().unwrap(), 80)
+}
+
+fn config(address: &str) -> Config {
+    Config {
+        addresses: vec![format!("{address}/24").parse().unwrap()],
+        duplicate_detection: DuplicateDetection::Off,
         ..Config::default()
     }
 }
