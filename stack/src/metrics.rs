@@ -24,6 +24,10 @@ impl Metrics {
         self.counters[counter as usize].load(Ordering::Relaxed)
     }
 
+    pub(crate) fn counters(&self) -> Vec<(Counter, u64)> {
+        Counter::ALL.iter().map(|&counter| (counter, self.counter(counter))).collect()
+    }
+
     /// How many packets were dropped for this reason.
     pub fn dropped(&self, drop: Drop) -> u64 {
         self.drops[drop as usize].load(Ordering::Relaxed)

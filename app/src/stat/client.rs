@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use darner::counters::Counter;
+
 use super::report::{Core, Report};
 use super::{PREFIX, SUFFIX, default_socket, folder};
 use crate::cli::StatOptions;
@@ -130,11 +132,14 @@ fn per_second(count: u64, time: Duration) -> String {
 }
 
 fn render_core(core: &Core) -> String {
+    let count = |name: &str| core.counters.get(name).copied().unwrap_or(0);
     let mut text = format!(
-        "\ncore {}: {} connections, {} neighbours\n",
+        "\ncore {}: {} connections, {} neighbours, {} frames received, {} sent\n",
         core.core,
         core.connection_count,
-        core.neighbors.len()
+        core.neighbors.len(),
+        count(Counter::FramesReceived.name()),
+        count(Counter::FramesSent.name())
     );
     let mut row = |row: std::fmt::Arguments<'_>| {
         text.write_fmt(row).expect("memory takes every write");
@@ -192,7 +197,7 @@ mod tests {
              \n\
              drops\n\
              \n\
-             core 0: 3 connections, 1 neighbours\n\
+             core 0: 3 connections, 1 neighbours, 301 frames received, 299 sent\n\
              \x20 local                 remote                state         in flight      cwnd    window    rtt us  resent\n\
              \x20 10.0.0.2:80           10.0.0.1:5000         ESTABLISHED           0     14480     65535       120       1\n\
              \x20 and 2 more\n\
@@ -238,6 +243,7 @@ mod tests {
                 core: 0,
                 uptime_seconds: 12.3,
                 connection_count: 3,
+                counters: counts(&[("framesReceived", 301), ("framesSent", 299)]),
                 connections: vec![Connection {
                     local: "10.0.0.2:80".parse().unwrap(),
                     remote: "10.0.0.1:5000".parse().unwrap(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use darner::counters::Counter;
 use darner::{ConnectionInfo, CoreSnapshot, NeighborInfo, NeighborState, Snapshot};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) uptime_seconds: f64,
     /// All TCP connections; the list below may leave some out.
     pub(crate) connection_count: usize,
+    /// The core's share of the counters above: its receive queues are its own.
+    pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) neighbors: Vec<Neighbor>,
 }
@@ -74,13 +77,10 @@ impl Identity {
 
 impl Report {
     pub(crate) fn new(identity: Identity, snapshot: &Snapshot) -> Self {
-        let counters = snapshot.counters.iter();
         let drops = snapshot.drops.iter();
         Self {
             identity,
-            counters: counters
-                .map(|(counter, count)| (counter.name().to_owned(), *count))
-                .collect(),
+            counters: named(&snapshot.counters),
             drops: drops.map(|(drop, count)| (drop.name().to_owned(), *count)).collect(),
             cores: snapshot.cores.iter().map(Core::new).collect(),
         }
@@ -93,10 +93,15 @@ impl Core {
             core: core.core,
             uptime_seconds: core.uptime.as_secs_f64(),
             connection_count: core.connection_count,
+            counters: named(&core.counters),
             connections: core.connections.iter().map(Connection::new).collect(),
             neighbors: core.neighbors.iter().map(Neighbor::new).collect(),
         }
     }
+}
+
+fn named(counters: &[(Counter, u64)]) -> BTreeMap<String, u64> {
+    counters.iter().map(|(counter, count)| (counter.name().to_owned(), *count)).collect()
 }
 
 impl Connection {

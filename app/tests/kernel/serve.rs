@@ -102,6 +102,10 @@ fn wrk_with_a_connection_per_request_sees_no_error() {
     assert_no_errors(&printed);
     let stat = world.stat();
     assert!(stat["counters"]["tcpPassiveOpens"].as_u64() > Some(500), "{stat}");
+    // The only core did it all.
+    let [all, core] =
+        [&stat, &stat["cores"][0]].map(|of| of["counters"]["tcpPassiveOpens"].as_u64());
+    assert_eq!(all, core, "{stat}");
     darner.stop();
 }
 

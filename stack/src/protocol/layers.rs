@@ -353,6 +353,7 @@ impl Layers {
             uptime: self.net.now.since(Instant::ZERO),
             connections: self.tcp.connections().take(CONNECTIONS_MAX).collect(),
             connection_count: self.tcp.connection_count(),
+            counters: self.net.metrics.counters(),
             neighbors: self.net.neighbors().map(NeighborInfo::from).collect(),
         }
     }
