@@ -9,7 +9,7 @@ LOOM = RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -
 # How long `make fuzz` goes on.
 SECONDS = 60
 
-.PHONY: help demo test lint loom loom-long fuzz bench-instructions test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long fuzz nic bench-instructions test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make loom    the models of shared memory'
 	@echo 'make loom-long    the same with more preemptions: some minutes'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
+	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 
 demo:
@@ -51,6 +52,10 @@ loom-long: deps
 
 fuzz: deps
 	@scripts/fuzz $(SECONDS)
+
+# Not part of `test`: it installs QEMU, and takes a minute.
+nic:
+	@scripts/nic $(NIC)
 
 bench-instructions: deps
 	@scripts/bench-instructions
