@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pmd::QueuePair;
@@ -59,6 +60,8 @@ pub struct Stack {
     threads: Vec<ProtocolThread>,
     handle: StackHandle,
     epoch: std::time::Instant,
+    /// Applications that were ever given a thread of their own.
+    spawned: AtomicUsize,
 }
 
 /// A protocol thread panicked. Its connections are gone; the other cores have gone on.
@@ -133,7 +136,7 @@ impl Stack {
             config.tcp.ephemeral_ports.clone(),
             steering,
         );
-        Ok(Self { threads, handle, epoch })
+        Ok(Self { threads, handle, epoch, spawned: AtomicUsize::new(0) })
     }
 
     /// A handle for other threads.
@@ -144,11 +147,15 @@ impl Stack {
     /// Runs an application on a thread of its own: the same object that [`start_with`](Self::start_with) runs on a protocol
     /// thread. Its listeners take connections of all cores. Returns when it has started.
     ///
+    /// Applications are dealt out over the cores, beginning with the first: [`Core::index`](crate::Core::index) tells each
+    /// which core its connections begin with.
+    ///
     /// # Errors
     ///
     /// What the application gave when it started, or that no thread could be started.
     pub fn spawn(&self, application: Box<dyn Application>) -> io::Result<ApplicationThread> {
-        ApplicationThread::spawn(self.handle.clone(), self.epoch, application)
+        let home = self.spawned.fetch_add(1, Ordering::Relaxed) % self.threads.len().max(1);
+        ApplicationThread::spawn(self.handle.clone(), self.epoch, home, application)
     }
 
     /// Whether every protocol thread has ended: because the stack was stopped, or they panicked.

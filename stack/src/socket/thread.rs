@@ -57,6 +57,11 @@ pub(crate) fn home_core() -> usize {
     }
 }
 
+/// The calling thread is an application's from now on, whose connections begin with this core.
+pub(crate) fn settle(home: usize) {
+    PLACE.set(Place::Application { home });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

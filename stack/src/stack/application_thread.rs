@@ -6,6 +6,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::StackHandle;
 use crate::api::{Application, ThreadLoop, ThreadWaker, Waker};
+use crate::socket::thread::settle;
 
 /// An application that runs on a thread of its own. Dropping it ends the application and waits for it.
 pub struct ApplicationThread {
@@ -22,12 +23,14 @@ impl ApplicationThread {
     pub(super) fn spawn(
         stack: StackHandle,
         epoch: std::time::Instant,
+        home: usize,
         application: Box<dyn Application>,
     ) -> io::Result<Self> {
         let (started, starting) = sync_channel(1);
         let thread = ThreadLoop::new(stack, epoch);
         let waker = thread.waker();
-        let handle = Builder::new().name("darner-app".to_owned()).spawn(move || {
+        let handle = Builder::new().name(format!("darner-app-{home}")).spawn(move || {
+            settle(home);
             thread.run(application, |begun| {
                 let _ = started.send(begun);
             });
@@ -47,6 +50,11 @@ impl ApplicationThread {
     /// Asks the application to end. Does not wait: see [`join`](Self::join).
     pub fn stop(&self) {
         self.waker.stop();
+    }
+
+    /// Whether the application has ended: because it was stopped, the stack has, or it panicked.
+    pub fn is_finished(&self) -> bool {
+        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Waits until the application has ended: by [`stop`](Self::stop), or because the stack has.

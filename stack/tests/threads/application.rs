@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use darner::{Application, Core, Poller, Readiness, Stack, TcpListener, TcpStream, Token};
+use darner::{
+    Application, Config, Core, ListenOptions, Poller, Readiness, Sharing, Stack, TcpListener,
+    TcpStream, Token,
+};
 
 use crate::world::{LONG, address, config, no_network, stack};
 
@@ -155,4 +158,42 @@ fn nothing_waits_on_a_protocol_thread() {
     });
     assert_eq!(told.recv_timeout(LONG).unwrap(), [ErrorKind::Deadlock; 5]);
     drop(stack);
+}
+
+/// Tells which core it is next to, and listens there with the others.
+struct Neighbour {
+    at: SocketAddr,
+    tell: Sender<usize>,
+    listener: Option<TcpListener>,
+}
+
+impl Application for Neighbour {
+    fn start(&mut self, core: &mut Core<'_>) -> io::Result<()> {
+        let sharing = Sharing::GroupPinned(core.index());
+        let options = ListenOptions { sharing, ..ListenOptions::default() };
+        self.listener = Some(core.listen_with(self.at, options, Token(0))?);
+        self.tell.send(core.index()).unwrap();
+        Ok(())
+    }
+
+    fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {}
+}
+
+#[test]
+fn applications_on_threads_are_dealt_out_over_the_cores() {
+    let cpu = core_affinity::get_core_ids().unwrap()[0].id;
+    let config = Config { cores: vec![cpu; 3], ..config() };
+    let queues = (0..3).map(|_| no_network()).collect();
+    let stack = Stack::start(&config, queues).unwrap();
+    // A thread that opens a socket is next to a core as well, and is not counted.
+    let _socket = stack.bind_udp(address()).unwrap();
+    let (tell, told) = channel();
+    let at = address();
+    let _threads: Vec<_> = (0..4)
+        .map(|_| {
+            let application = Neighbour { at, tell: tell.clone(), listener: None };
+            stack.spawn(Box::new(application)).unwrap()
+        })
+        .collect();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [0, 1, 2, 0]);
 }
