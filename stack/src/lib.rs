@@ -47,6 +47,11 @@ mod socket;
 
 mod api;
 
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub use api::{
     Application, Control, Core, EchoReply, Event, Interest, ListenOptions, Overflow, Poller,
     PollerWaker, ReadHalf, Readiness, Registered, Sharing, Source, TcpListener, TcpStream, Token,
