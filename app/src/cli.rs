@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use darner::Ipv4Prefix;
 use pmd::dpdk::DeviceSpec;
 
+use crate::placement::PlacementOption;
 use crate::settings::{CpuList, HugePages, Idle};
 
 /// A TCP/IP stack in user space, and small programs on it.
@@ -44,6 +45,8 @@ pub(crate) enum Command {
 pub(crate) struct ServeCommand {
     #[command(flatten)]
     pub(crate) serve: ServeOptions,
+    #[command(flatten)]
+    pub(crate) placement: PlacementOption,
     #[command(flatten)]
     pub(crate) stack: StackOptions,
 }
@@ -84,6 +87,8 @@ pub(crate) struct EchoCommand {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
     #[command(flatten)]
+    pub(crate) placement: PlacementOption,
+    #[command(flatten)]
     pub(crate) stack: StackOptions,
 }
 
@@ -100,6 +105,8 @@ pub(crate) struct SinkCommand {
     /// Where to listen; may be given several times [default: 0.0.0.0:9]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) placement: PlacementOption,
     #[command(flatten)]
     pub(crate) stack: StackOptions,
 }

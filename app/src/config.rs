@@ -12,6 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
+use crate::placement::Placement;
 use crate::settings::{CpuList, HugePages, Idle};
 
 /// The file as a whole. Everything may be left out; what is not known is an error.
@@ -24,6 +25,7 @@ pub(crate) struct ConfigFile {
     pub(crate) gateway: Option<Ipv4Addr>,
     pub(crate) cores: Option<Text<CpuList>>,
     pub(crate) idle: Option<Idle>,
+    pub(crate) placement: Option<Placement>,
     pub(crate) huge_pages: Option<HugePages>,
     pub(crate) mtu: Option<u16>,
     pub(crate) receive_buffer: Option<Text<ByteSize>>,
@@ -157,6 +159,7 @@ mod tests {
             ),
             ("\n[serve]\n  port = 80", ["line 3, column 3", "unknown field `port`", "`listen`"]),
             ("idle = \"never\"", ["line 1, column 8", "unknown variant `never`", "`spin`"]),
+            ("placement = \"moon\"", ["line 1, column 13", "unknown variant `moon`", "`thread`"]),
             ("mtu = \"big\"", ["line 1, column 7", "invalid type", "u16"]),
             ("\ndevice = \"tup:x\"", ["line 2, column 10", "names no device", "tap:NAME"]),
             ("address = [\"10.0.0.2\"]", ["line 1, column 1", "10.0.0.2", "/"]),

@@ -6,17 +6,23 @@ use std::net::SocketAddr;
 use darner::{TcpStream, UdpSocket};
 
 use crate::failure::Failure;
+use crate::placement::PlacementOption;
 use crate::run;
 use crate::service::{self, Server, Service, Used};
 use crate::settings::Settings;
 
 /// Echoes until Ctrl-C.
-pub(crate) fn run(settings: &Settings, listen: &[SocketAddr]) -> Result<(), Failure> {
+pub(crate) fn run(
+    settings: &Settings,
+    listen: &[SocketAddr],
+    placement: PlacementOption,
+) -> Result<(), Failure> {
+    let placement = placement.or_file(settings);
     let listen = service::addresses(listen, &settings.file.echo.listen, 7);
     let what = format!("echoing TCP and UDP at {}", service::shown(&listen));
-    run::serve(settings, &what, |totals| {
+    run::serve(settings, placement, &what, |totals| {
         let echo = Echo { piece: vec![0; PIECE].into_boxed_slice() };
-        Box::new(Server::new(echo, listen.clone(), settings, totals))
+        Box::new(Server::new(echo, listen.clone(), (settings, placement), totals))
     })
 }
 

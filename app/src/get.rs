@@ -17,6 +17,7 @@ use url::{Host, Url};
 use crate::cli::GetOptions;
 use crate::failure::Failure;
 use crate::http::client::ResponseHead;
+use crate::placement::Placement;
 use crate::run::Running;
 use crate::settings::Settings;
 use fetcher::{Event, Fetcher, Request};
@@ -27,7 +28,7 @@ pub(crate) fn run(settings: &Settings, options: &GetOptions) -> Result<(), Failu
     let url = parse(&options.url)?;
     let (ask, asked) = unbounded();
     // The first core fetches; others have nothing to do.
-    let running = Running::start(settings, |index| {
+    let running = Running::start(settings, Placement::Core, |index| {
         Box::new(Fetcher::new((index == 0).then(|| asked.clone())))
     })?;
     let outcome = running.stack().waker(0).map_or_else(

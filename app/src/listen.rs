@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use darner::Ipv4Prefix;
 use darner::{Core, TcpListener, Token, UdpSocket};
 
+use crate::placement::Placement;
+
 /// The sockets of a server: one of each kind for each address. Their tokens are their positions; connections have tokens
 /// from 2^32 up.
 #[derive(Default)]
@@ -31,10 +33,12 @@ impl Sockets {
         core: &mut Core<'_>,
         addresses: &[SocketAddr],
         ours: &[Ipv4Prefix],
+        placement: Placement,
     ) -> io::Result<()> {
         for (index, &address) in addresses.iter().enumerate() {
+            let options = placement.listening(core, BACKLOG);
             let listener = core
-                .listen(address, BACKLOG, Owner::Listener(index).token())
+                .listen_with(address, options, Owner::Listener(index).token())
                 .map_err(|error| explain(&error, address, "TCP", ours))?;
             self.listeners.push(listener);
         }

@@ -2,7 +2,8 @@
 //!
 //! [`cli`] says what can be asked for, [`config`] what a file may say of it, [`settings`] what comes of both.
 //! [`device`] opens the device, [`run`] starts a stack over it and stops it again. The programs themselves are
-//! applications on the protocol threads: [`serve`], [`echo`], [`sink`], [`get`], [`ping`].
+//! applications: [`serve`], [`echo`], [`sink`], [`get`], [`ping`]. They run on the protocol threads, the servers also on
+//! threads of their own ([`placement`]).
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,7 @@ mod failure;
 mod settings;
 
 mod device;
+mod placement;
 mod run;
 mod signals;
 
@@ -37,11 +39,11 @@ fn main() -> ExitCode {
     let outcome =
         match Cli::parse().command {
             Command::Serve(options) => Settings::load(&options.stack)
-                .and_then(|settings| serve::run(&settings, options.serve)),
+                .and_then(|settings| serve::run(&settings, options.serve, options.placement)),
             Command::Echo(options) => Settings::load(&options.stack)
-                .and_then(|settings| echo::run(&settings, &options.listen)),
+                .and_then(|settings| echo::run(&settings, &options.listen, options.placement)),
             Command::Sink(options) => Settings::load(&options.stack)
-                .and_then(|settings| sink::run(&settings, &options.listen)),
+                .and_then(|settings| sink::run(&settings, &options.listen, options.placement)),
             Command::Get(options) => Settings::load(&options.stack)
                 .and_then(|settings| get::run(&settings, &options.get)),
             Command::Ping(options) => Settings::load(&options.stack)

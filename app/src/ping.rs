@@ -11,6 +11,7 @@ use darner::{Application, Core, EchoReply, Readiness, Token};
 use crate::cli::PingOptions;
 use crate::console;
 use crate::failure::Failure;
+use crate::placement::Placement;
 use crate::run::Running;
 use crate::settings::Settings;
 
@@ -18,7 +19,7 @@ use crate::settings::Settings;
 pub(crate) fn run(settings: &Settings, options: &PingOptions) -> Result<(), Failure> {
     let target = resolve(&options.host)?;
     let (tell, told) = unbounded();
-    let running = Running::start(settings, |index| {
+    let running = Running::start(settings, Placement::Core, |index| {
         // The first core pings; others only answer.
         let plan = (index == 0).then(|| Plan { target, options: options.into() });
         Box::new(Pinger { plan, tell: tell.clone(), sent: 0, sent_at: Vec::new() })

@@ -12,12 +12,14 @@ use pmd::dpdk::{DeviceSpec, Memory, leave_signals_to_pollers};
 
 use crate::device::OpenDevice;
 use crate::failure::Failure;
+use crate::placement::{Placement, Threads};
 use crate::settings::Settings;
 use crate::{console, signals, stat};
 
 /// A stack that runs, with all that belongs to it.
 pub(crate) struct Running {
     stack: Arc<Stack>,
+    threads: Threads,
     device: OpenDevice,
     stat: Option<stat::Server>,
     signals: Receiver<()>,
@@ -32,23 +34,30 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const LOOKS_PER_SNAPSHOT: u64 = 10;
 
 impl Running {
-    /// Opens the device, starts the stack with one application per core, and says so.
+    /// Opens the device, and starts the stack with one application per core.
     pub(crate) fn start(
         settings: &Settings,
-        application: impl FnMut(usize) -> Box<dyn Application>,
+        placement: Placement,
+        mut application: impl FnMut(usize) -> Box<dyn Application>,
     ) -> Result<Self, Failure> {
         leave_signals_to_pollers();
         let signals = signals::watch(settings.stat_socket.clone()).map_err(Failure::start)?;
         let (device, queues) = OpenDevice::open(settings)?;
         let socket = settings.stat_socket.as_deref().map(stat::Socket::bind).transpose()?;
-        let stack =
-            Stack::start_with(&settings.stack, queues, application).map_err(Failure::start)?;
-        let stack = Arc::new(stack);
+        let stack = match placement {
+            Placement::Core => Stack::start_with(&settings.stack, queues, &mut application),
+            Placement::Thread => Stack::start(&settings.stack, queues),
+        };
+        let stack = Arc::new(stack.map_err(Failure::start)?);
+        let threads = match placement {
+            Placement::Core => Threads::none(),
+            Placement::Thread => Threads::start(&stack, settings.cores(), &mut application)?,
+        };
         let stat = socket
             .map(|socket| socket.serve(stack.clone(), stat::Identity::of(settings)))
             .transpose()
             .map_err(Failure::start)?;
-        Ok(Self { stack, device, stat, signals, started: Instant::now() })
+        Ok(Self { stack, threads, device, stat, signals, started: Instant::now() })
     }
 
     pub(crate) fn stack(&self) -> &Stack {
@@ -64,7 +73,10 @@ impl Running {
     pub(crate) fn wait(&self) {
         let mut conflicts = Conflicts::default();
         for look in 1_u64.. {
-            if self.signals.recv_timeout(LOOK_EVERY).is_ok() || self.stack.is_finished() {
+            if self.signals.recv_timeout(LOOK_EVERY).is_ok()
+                || self.stack.is_finished()
+                || self.threads.has_ended()
+            {
                 return;
             }
             if look.is_multiple_of(LOOKS_PER_SNAPSHOT)
@@ -102,6 +114,7 @@ impl Running {
 
     /// Stops in good order, and returns the last state of the counters.
     pub(crate) fn stop(self) -> Result<Snapshot, Failure> {
+        let applications = self.threads.stop();
         self.stack.stop(STOP_WITHIN);
         if let Some(stat) = self.stat {
             stat.stop();
@@ -110,7 +123,7 @@ impl Running {
             .ok_or_else(|| Failure::failed("the stack is still in use at its end"))?;
         let outcome = stack.join();
         self.device.close();
-        outcome.map_err(Failure::failed)
+        applications.and(outcome.map_err(Failure::failed))
     }
 }
 
@@ -135,13 +148,15 @@ impl Conflicts {
 /// Runs a server until Ctrl-C.
 pub(crate) fn serve(
     settings: &Settings,
+    placement: Placement,
     what: &str,
     mut application: impl FnMut(Sender<Totals>) -> Box<dyn Application>,
 ) -> Result<(), Failure> {
     let (tell, told) = unbounded();
-    let running = Running::start(settings, |_| application(tell.clone()))?;
+    let running = Running::start(settings, placement, |_| application(tell.clone()))?;
     running.announce(settings);
-    console::tell(format_args!("{what}; Ctrl-C ends it"));
+    let place = placement.shown(settings.cores());
+    console::tell(format_args!("{what}, {place}; Ctrl-C ends it"));
     running.wait();
     console::tell("stopping");
     let started = running.started;

@@ -1,4 +1,4 @@
-//! `darner serve`: HTTP/1.1 on the protocol thread.
+//! `darner serve`: HTTP/1.1 on the protocol threads, or on threads of their own.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,19 +24,25 @@ use crate::http::page::Page;
 use crate::http::session::{Next, Session, Stream};
 use crate::http::site::{Content, Limits, Site, Tally};
 use crate::listen::{Owner, Sockets};
+use crate::placement::{Placement, PlacementOption};
 use crate::run::{self, Totals};
 use crate::settings::Settings;
 
 /// Serves until Ctrl-C.
-pub(crate) fn run(settings: &Settings, options: ServeOptions) -> Result<(), Failure> {
+pub(crate) fn run(
+    settings: &Settings,
+    options: ServeOptions,
+    placement: PlacementOption,
+) -> Result<(), Failure> {
     // Before the threads that read the disk exist.
     leave_signals_to_pollers();
-    let plan = Arc::new(Plan::new(settings, options)?);
+    let placement = placement.or_file(settings);
+    let plan = Arc::new(Plan::new(settings, options, placement)?);
     let what = match &plan.shown {
         Some(folder) => format!("serving {folder} over HTTP at {}", plan.urls()),
         None => format!("serving a page over HTTP at {}", plan.urls()),
     };
-    run::serve(settings, &what, |totals| Box::new(Server::new(plan.clone(), totals)))
+    run::serve(settings, placement, &what, |totals| Box::new(Server::new(plan.clone(), totals)))
 }
 
 /// Every download holds its file open, and the usual limit of 1024 is for programs that wait with `select`. Where the limit
@@ -50,6 +56,7 @@ fn allow_many_files() {
 struct Plan {
     listen: Vec<SocketAddr>,
     ours: Vec<Ipv4Prefix>,
+    placement: Placement,
     content: Content,
     disk: Option<Disk>,
     limits: Limits,
@@ -61,7 +68,11 @@ struct Plan {
 const DISK_THREADS: u8 = 2;
 
 impl Plan {
-    fn new(settings: &Settings, flags: ServeOptions) -> Result<Self, Failure> {
+    fn new(
+        settings: &Settings,
+        flags: ServeOptions,
+        placement: Placement,
+    ) -> Result<Self, Failure> {
         let file = &settings.file.serve;
         let listen = if flags.listen.is_empty() { file.listen.0.clone() } else { flags.listen };
         let mut limits = Limits::default();
@@ -89,6 +100,7 @@ impl Plan {
         Ok(Self {
             listen: if listen.is_empty() { vec![([0, 0, 0, 0], 80).into()] } else { listen },
             ours: settings.stack.addresses.clone(),
+            placement,
             content,
             disk,
             limits,
@@ -119,7 +131,7 @@ impl Plan {
     }
 }
 
-/// One core's server.
+/// One server: a core's, or a thread's.
 struct Server {
     plan: Arc<Plan>,
     sockets: Sockets,
@@ -127,7 +139,7 @@ struct Server {
     /// When to look at whose patience, in the order of time. A client stands here once, at most a head's time ahead:
     /// progress does not move it, and a client that has gone is passed over.
     checks: VecDeque<(Instant, DefaultKey)>,
-    /// Made when the core has a clock and a waker.
+    /// Made when there is a clock and a waker.
     started: Option<Started>,
     totals: Sender<Totals>,
 }
@@ -239,7 +251,7 @@ impl Application for Server {
             answers: Answers::new(move || waker.wake()),
         });
         core.set_timer(CHECK_EVERY, CHECKS);
-        self.sockets.listen(core, &self.plan.listen, &self.plan.ours)
+        self.sockets.listen(core, &self.plan.listen, &self.plan.ours, self.plan.placement)
     }
 
     fn ready(&mut self, core: &mut Core<'_>, token: Token, _: Readiness) {

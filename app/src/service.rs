@@ -11,6 +11,7 @@ use slotmap::{DefaultKey, Key, KeyData, SlotMap};
 
 use crate::config::OneOrMore;
 use crate::listen::{Owner, Sockets};
+use crate::placement::Placement;
 use crate::run::Totals;
 use crate::settings::Settings;
 
@@ -30,11 +31,12 @@ pub(crate) struct Used {
     pub(crate) written: usize,
 }
 
-/// One core's server.
+/// One server: a core's, or a thread's.
 pub(crate) struct Server<S> {
     service: S,
     listen: Vec<SocketAddr>,
     ours: Vec<Ipv4Prefix>,
+    placement: Placement,
     sockets: Sockets,
     streams: SlotMap<DefaultKey, TcpStream>,
     payload: Box<[u8]>,
@@ -51,13 +53,14 @@ impl<S: Service> Server<S> {
     pub(crate) fn new(
         service: S,
         listen: Vec<SocketAddr>,
-        settings: &Settings,
+        (settings, placement): (&Settings, Placement),
         tell: Sender<Totals>,
     ) -> Self {
         Self {
             service,
             listen,
             ours: settings.stack.addresses.clone(),
+            placement,
             sockets: Sockets::default(),
             streams: SlotMap::new(),
             payload: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
@@ -119,8 +122,11 @@ impl<S: Service> Server<S> {
 
 impl<S: Service> Application for Server<S> {
     fn start(&mut self, core: &mut Core<'_>) -> io::Result<()> {
-        self.sockets.listen(core, &self.listen, &self.ours)?;
-        self.sockets.bind(core, &self.listen, &self.ours)
+        self.sockets.listen(core, &self.listen, &self.ours, self.placement)?;
+        if self.placement.takes_datagrams(core) {
+            self.sockets.bind(core, &self.listen, &self.ours)?;
+        }
+        Ok(())
     }
 
     fn ready(&mut self, core: &mut Core<'_>, token: Token, _: Readiness) {

@@ -74,6 +74,11 @@ impl Settings {
         Ok(Self::merge(flags, file))
     }
 
+    /// How many protocol threads there are.
+    pub(crate) fn cores(&self) -> usize {
+        self.stack.cores.len().max(1)
+    }
+
     fn merge(flags: &StackOptions, file: ConfigFile) -> Self {
         let text =
             |value: &Option<Text<DeviceSpec>>| value.as_ref().map(|Text(value)| value.clone());

@@ -6,16 +6,22 @@ use std::net::SocketAddr;
 use darner::{TcpStream, UdpSocket};
 
 use crate::failure::Failure;
+use crate::placement::PlacementOption;
 use crate::run;
 use crate::service::{self, Server, Service, Used};
 use crate::settings::Settings;
 
 /// Discards until Ctrl-C.
-pub(crate) fn run(settings: &Settings, listen: &[SocketAddr]) -> Result<(), Failure> {
+pub(crate) fn run(
+    settings: &Settings,
+    listen: &[SocketAddr],
+    placement: PlacementOption,
+) -> Result<(), Failure> {
+    let placement = placement.or_file(settings);
     let listen = service::addresses(listen, &settings.file.sink.listen, 9);
     let what = format!("discarding TCP and UDP at {}", service::shown(&listen));
-    run::serve(settings, &what, |totals| {
-        Box::new(Server::new(Sink, listen.clone(), settings, totals))
+    run::serve(settings, placement, &what, |totals| {
+        Box::new(Server::new(Sink, listen.clone(), (settings, placement), totals))
     })
 }
 

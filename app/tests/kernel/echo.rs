@@ -17,6 +17,19 @@ fn a_half_closed_connection_gets_the_rest() {
 }
 
 #[test]
+fn an_echo_on_threads_of_its_own_does_the_same() {
+    let world = World::new("thread");
+    let darner = world.darner("echo --placement thread");
+    let sums = world.shell(&format!(
+        "head -c 3000000 /dev/urandom > {0}/in; nc -N -w 20 {DARNER} 7 < {0}/in > {0}/out; \
+         cmp {0}/in {0}/out && echo same; echo datagram | nc -u -w1 {DARNER} 7",
+        world.folder.display()
+    ));
+    assert_eq!(sums.lines().collect::<Vec<_>>(), ["same", "datagram"]);
+    assert!(darner.stop().stderr.contains("3000009 bytes in"), "of both kinds");
+}
+
+#[test]
 fn datagrams_up_to_60_kilobytes_come_back_in_fragments() {
     let world = World::new("udp");
     let darner = world.darner("echo");

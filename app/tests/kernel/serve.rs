@@ -94,6 +94,35 @@ fn wrk_with_keep_alive_sees_no_error() {
 }
 
 #[test]
+fn threads_of_their_own_serve_the_same() {
+    let world = World::new("threads");
+    let bytes: Vec<u8> = (0..5_000_000_u32).map(|at| (at % 251) as u8).collect();
+    fs::write(world.folder.join("file"), &bytes).expect("ours");
+    let folder = world.folder.display();
+    let darner = world.darner(&format!("serve --placement thread {folder}"));
+    darner.wait_for_line("on an application thread; Ctrl-C ends it");
+    let curl = "curl --silent --show-error --fail --max-time 30";
+    world.kernel(&format!("{curl} --output {folder}/got http://{DARNER}/file"));
+    assert!(fs::read(world.folder.join("got")).expect("curl wrote it") == bytes);
+    let put = world.kernel(&format!("{curl} --upload-file {folder}/file http://{DARNER}/upload"));
+    assert!(put.contains("5000000"), "{put}");
+    assert_no_errors(&world.kernel(&format!("wrk -t1 -c64 -d3s http://{DARNER}/")));
+    let churn = format!("wrk -t1 -c16 -d3s -H 'Connection: close' http://{DARNER}/");
+    assert_no_errors(&world.shell(&churn));
+    let ended = darner.stop();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stderr.contains("served "), "the threads told what they did: {}", ended.stderr);
+}
+
+#[test]
+fn the_announcement_says_where_a_server_runs() {
+    let world = World::new("where");
+    let darner = world.darner("serve --placement core");
+    darner.wait_for_line("on the protocol thread; Ctrl-C ends it");
+    darner.stop();
+}
+
+#[test]
 fn wrk_with_a_connection_per_request_sees_no_error() {
     let world = World::new("churn");
     let darner = world.darner("serve");
