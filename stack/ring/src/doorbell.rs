@@ -144,8 +144,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::cases;
 
     proptest! {
+        #![proptest_config(cases())]
+
         #[test]
         fn behaves_like_a_set(
             steps in prop::collection::vec(prop::option::of(0..Doorbell::SLOTS), 0..100),

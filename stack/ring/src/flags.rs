@@ -79,6 +79,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::cases;
 
     #[test]
     fn no_bit_is_taken_twice_or_lost_between_threads() {
@@ -103,6 +104,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases())]
+
         #[test]
         fn behaves_like_a_word(steps in prop::collection::vec((0..3, any::<u32>()), 0..30)) {
             let flags = Flags::new();

@@ -182,8 +182,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::cases;
 
     proptest! {
+        #![proptest_config(cases())]
+
         #[test]
         fn behaves_like_a_set(
             steps in prop::collection::vec((any::<bool>(), 0..9000_u32), 0..200),
@@ -208,11 +211,12 @@ mod tests {
 
     #[test]
     fn every_index_has_its_turn() {
-        let map = HintMap::new(64 * 70);
-        let all = 64 * 70;
+        let words = if cfg!(miri) { 2 } else { 70 };
+        let all = 64 * words;
+        let map = HintMap::new(all);
         let mut turns = vec![0; all as usize];
         // All are marked again all the time.
-        for _ in 0..4 * 70 {
+        for _ in 0..4 * words {
             (0..all).for_each(|index| map.mark(index));
             assert_eq!(map.take(74, &mut |index| turns[index as usize] += 1), 74);
         }
@@ -221,7 +225,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_between_threads() {
-        let (indices, rounds) = if cfg!(miri) { (130, 2) } else { (5000, 100) };
+        let (indices, rounds) = if cfg!(miri) { (70, 2) } else { (5000, 100) };
         let map = HintMap::new(indices);
         let marked: Vec<AtomicU32> = (0..indices).map(|_| AtomicU32::new(0)).collect();
         let mut seen = vec![0; marked.len()];

@@ -78,14 +78,11 @@ impl fmt::Debug for Lent {
 mod tests {
     use proptest::prelude::*;
 
+    use crate::testing::cases;
     use crate::{CHUNK, Lent, receive_ring};
 
     proptest! {
-        #![proptest_config(ProptestConfig {
-            cases: if cfg!(miri) { 3 } else { 256 },
-            failure_persistence: None,
-            ..ProptestConfig::default()
-        })]
+        #![proptest_config(cases())]
 
         /// What is lent is the stream, whatever is read, lent, written and dropped after it.
         #[test]

@@ -55,6 +55,9 @@ pub mod spsc;
 #[cfg(not(loom))]
 mod stock;
 mod sync;
+#[cfg(not(loom))]
+#[cfg(test)]
+mod testing;
 mod try_lock;
 mod word;
 

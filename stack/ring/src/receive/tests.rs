@@ -4,16 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::CHUNK;
+use crate::testing::cases;
 
 const LIMIT: usize = 3 * CHUNK;
 const STEPS: usize = if cfg!(miri) { 15 } else { 60 };
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { 256 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases())]
 
     /// Whatever both sides do, the reader gets what a `VecDeque` would have given it.
     #[test]

@@ -2,16 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::CHUNK;
+use crate::testing::cases;
 
 const LIMIT: usize = 3 * CHUNK;
 const STEPS: usize = if cfg!(miri) { 15 } else { 60 };
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { 256 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases())]
 
     /// What was accepted and not released can be read, anywhere, again and again.
     #[test]

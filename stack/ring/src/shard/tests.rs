@@ -4,8 +4,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::cases;
 
 proptest! {
+    #![proptest_config(cases())]
+
     #[test]
     fn behaves_like_one_queue(steps in prop::collection::vec(0..10_u32, 0..200)) {
         let (shard, mut stash, mut model) = (Shard::new(), Stash::new(), VecDeque::new());
@@ -56,7 +59,8 @@ fn nothing_is_taken_from_a_closed_shard() {
 #[test]
 fn segments_are_few_however_long_the_queue_is() {
     let (shard, mut stash) = (Shard::new(), Stash::new());
-    for value in 0..10_000 {
+    let count = if cfg!(miri) { 100 } else { 10_000 };
+    for value in 0..count {
         shard.try_push(&mut stash, value).unwrap();
     }
     let segments = {
@@ -64,7 +68,7 @@ fn segments_are_few_however_long_the_queue_is() {
         std::iter::successors(queue.first.as_deref(), |segment| segment.next.as_deref()).count()
     };
     assert!(segments <= 12, "{segments}");
-    assert!((0..10_000).all(|value| shard.pop() == Some(value)));
+    assert!((0..count).all(|value| shard.pop() == Some(value)));
 }
 
 #[test]

@@ -4,13 +4,10 @@ use std::sync::Arc as Counted;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::cases;
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 256 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases())]
 
     #[test]
     fn a_queue_is_a_bounded_queue(
