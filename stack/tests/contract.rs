@@ -19,7 +19,8 @@ fn every_id_has_a_row() {
     let text = text();
     let rows: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
-    let wanted = IDS.into_iter().flat_map(|(kind, last)| (1..=last).map(move |n| format!("{kind}-{n}")));
+    let wanted =
+        IDS.into_iter().flat_map(|(kind, last)| (1..=last).map(move |n| format!("{kind}-{n}")));
     let missing: Vec<String> = wanted.filter(|id| !rows.contains(id.as_str())).collect();
     assert!(missing.is_empty(), "no row for {missing:?}");
 }

@@ -59,6 +59,10 @@ impl UdpSocket {
         }
     }
 
+    pub(crate) fn local(&self) -> SocketAddrV4 {
+        self.local
+    }
+
     /// The address that it is bound to.
     pub fn local_addr(&self) -> SocketAddr {
         self.local.into()

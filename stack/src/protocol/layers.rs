@@ -271,11 +271,15 @@ impl Layers {
                 let _ = answer.try_send(self.connect(local, remote));
             }
             Order::BindUdp(local, answer) => {
-                let _ = answer.try_send(self.bind_udp(local));
+                let _ = answer.try_send(self.bind_udp_for_all(local));
             }
             Order::CountSkipped => self.net.metrics.count(Counter::TcpAcceptSkipped),
             Order::ConnectUdp(id, peer) => self.udp.connect(id, peer),
-            Order::SocketHome(local, core) => self.net.steer.set_socket_home(local, core),
+            Order::SocketHome(local, core, answer) => {
+                self.net.steer.socket_opened(local, core);
+                let _ = answer.try_send(Ok(()));
+            }
+            Order::SocketGone(local, core) => self.net.steer.socket_closed(local, core),
             Order::Snapshot(answer) => {
                 let _ = answer.try_send(self.snapshot());
             }
@@ -384,6 +388,17 @@ impl Layers {
         self.tcp.connect(&mut self.net, local, remote).map_err(io::Error::from)
     }
 
+    /// Opens a UDP socket that hears what comes to any core. Whoever asks for it tells the others.
+    fn bind_udp_for_all(&mut self, local: SocketAddrV4) -> io::Result<UdpSocket> {
+        if self.net.steer.has_socket(local) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let socket = self.bind_udp(local)?;
+        self.net.steer.socket_opened(socket.local(), self.shared.index);
+        Ok(socket)
+    }
+
+    /// Opens a UDP socket that hears what comes to this core.
     pub(crate) fn bind_udp(&mut self, local: SocketAddrV4) -> io::Result<UdpSocket> {
         self.udp.bind(&mut self.net, &self.shared, &self.pool, local)
     }

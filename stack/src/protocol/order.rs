@@ -48,18 +48,16 @@ pub(crate) enum Order {
         remote: SocketAddrV4,
         answer: SyncSender<io::Result<TcpStream>>,
     },
+    /// Open a UDP socket of the whole stack, which lives here.
     BindUdp(SocketAddrV4, SyncSender<io::Result<UdpSocket>>),
     /// Count a connection that was reset before it was accepted: only the protocol thread counts.
     CountSkipped,
     /// The socket receives from this peer only.
     ConnectUdp(SocketId, SocketAddrV4),
-    /// A UDP socket of the whole stack lives on this core from now on, or is gone. Every core is told, the one that it lives on
-    /// too.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the stack binds sockets of single cores only")
-    )]
-    SocketHome(SocketAddrV4, Option<usize>),
+    /// A UDP socket of the whole stack lives on that core from now on: what comes here for it goes there.
+    SocketHome(SocketAddrV4, usize, SyncSender<io::Result<()>>),
+    /// It has closed.
+    SocketGone(SocketAddrV4, usize),
     /// Say what there is. The answer is thrown away if nobody waits for it any more.
     Snapshot(SyncSender<CoreSnapshot>),
     /// Call the application.

@@ -33,7 +33,7 @@ struct Shared {
     ports: RangeInclusive<u16>,
     steering: Arc<Steering>,
     /// One at a time asks all cores for an address, or two could each have it on one core.
-    listening: Mutex<()>,
+    claiming: Mutex<()>,
 }
 
 /// How long a core has to answer a request for a snapshot.
@@ -46,8 +46,8 @@ impl StackHandle {
         ports: RangeInclusive<u16>,
         steering: Arc<Steering>,
     ) -> Self {
-        let listening = Mutex::new(());
-        Self { shared: Arc::new(Shared { cores, metrics, ports, steering, listening }) }
+        let claiming = Mutex::new(());
+        Self { shared: Arc::new(Shared { cores, metrics, ports, steering, claiming }) }
     }
 
     /// Listens for TCP connections to `address` on every core: `0.0.0.0` for all our addresses, port 0 for any free one. Returns
@@ -75,7 +75,7 @@ impl StackHandle {
         if is_protocol_thread() {
             return Err(ErrorKind::Deadlock.into());
         }
-        let _one_at_a_time = self.shared.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.shared.claiming.lock().unwrap_or_else(PoisonError::into_inner);
         if address.port() != 0 {
             return self.listen_at(address, options);
         }
@@ -156,7 +156,8 @@ impl StackHandle {
         })
     }
 
-    /// Opens a UDP socket on `local`: `0.0.0.0` for all our addresses, port 0 for any free one.
+    /// Opens a UDP socket on `local`: `0.0.0.0` for all our addresses, port 0 for any free one. It lives on one core, and hears
+    /// what comes to any that has no socket of its own for it.
     ///
     /// # Errors
     ///
@@ -164,8 +165,16 @@ impl StackHandle {
     /// `EAFNOSUPPORT` for IPv6, `ENETDOWN` when the stack has ended, [`Deadlock`](ErrorKind::Deadlock) on a protocol thread.
     pub fn bind_udp(&self, local: SocketAddr) -> io::Result<UdpSocket> {
         let local = ipv4(local)?;
-        let core = self.cores_from_home().next().ok_or(Errno::NETDOWN)?;
-        let mut socket: UdpSocket = ask(core, |answer| Order::BindUdp(local, answer))?;
+        if is_protocol_thread() {
+            return Err(ErrorKind::Deadlock.into());
+        }
+        let _one_at_a_time = self.shared.claiming.lock().unwrap_or_else(PoisonError::into_inner);
+        let home = self.cores_from_home().next().ok_or(Errno::NETDOWN)?;
+        let mut socket: UdpSocket = ask(home, |answer| Order::BindUdp(local, answer))?;
+        for core in self.shared.cores.iter().filter(|core| core.index != home.index) {
+            // One that has ended gets no datagrams.
+            let _ended = ask(core, |answer| Order::SocketHome(socket.local(), home.index, answer));
+        }
         socket.set_nonblocking(false);
         Ok(socket)
     }

@@ -17,15 +17,24 @@ impl Homes {
         Self { cores: FlowTable::new(hash), count: 0 }
     }
 
-    /// The socket on `local` lives on this core from now on, or nowhere.
-    pub(super) fn set(&mut self, local: SocketAddrV4, core: Option<usize>) {
-        let core = core.and_then(|core| u16::try_from(core).ok());
-        let before = match core {
-            Some(core) => self.cores.insert(key(local), core),
-            None => self.cores.remove(&key(local)),
-        };
-        self.count += usize::from(core.is_some());
-        self.count -= usize::from(before.is_some());
+    pub(super) fn insert(&mut self, local: SocketAddrV4, core: usize) {
+        let Ok(core) = u16::try_from(core) else { return };
+        self.count += usize::from(self.cores.insert(key(local), core).is_none());
+    }
+
+    /// Forgets a socket if it lives on `core`, and not on another one by now. Whether it did.
+    pub(super) fn remove(&mut self, local: SocketAddrV4, core: usize) -> bool {
+        let is_there = self.cores.get(&key(local)).map(usize::from) == Some(core);
+        if is_there {
+            self.cores.remove(&key(local));
+            self.count -= 1;
+        }
+        is_there
+    }
+
+    /// Whether a socket is bound to exactly this address.
+    pub(super) fn has(&self, local: SocketAddrV4) -> bool {
+        self.count > 0 && self.cores.get(&key(local)).is_some()
     }
 
     /// Where the socket for `local` lives: one on that very address before one on all of ours.
@@ -58,15 +67,25 @@ mod tests {
         let at = |text: &str| text.parse().unwrap();
         let mut homes = Homes::new(&mut Rng::new([1; 32]));
         assert_eq!(homes.find(at("10.0.0.1:7")), None);
-        homes.set(at("0.0.0.0:7"), Some(1));
-        homes.set(at("10.0.0.1:7"), Some(2));
+        homes.insert(at("0.0.0.0:7"), 1);
+        homes.insert(at("10.0.0.1:7"), 2);
         assert_eq!(homes.find(at("10.0.0.1:7")), Some(2));
         assert_eq!(homes.find(at("10.0.0.2:7")), Some(1));
         assert_eq!(homes.find(at("10.0.0.1:8")), None);
-        homes.set(at("10.0.0.1:7"), Some(3));
-        homes.set(at("10.0.0.1:7"), None);
+        assert!(homes.has(at("0.0.0.0:7")) && !homes.has(at("10.0.0.2:7")));
+        assert!(homes.remove(at("10.0.0.1:7"), 2));
         assert_eq!(homes.find(at("10.0.0.1:7")), Some(1));
-        homes.set(at("0.0.0.0:7"), None);
+        assert!(homes.remove(at("0.0.0.0:7"), 1));
         assert_eq!((homes.find(at("10.0.0.1:7")), homes.count), (None, 0));
+    }
+
+    #[test]
+    fn who_has_moved_in_meanwhile_stays() {
+        let local = "0.0.0.0:7".parse().unwrap();
+        let mut homes = Homes::new(&mut Rng::new([1; 32]));
+        homes.insert(local, 1);
+        homes.insert(local, 2);
+        assert!(!homes.remove(local, 1), "news of the one before");
+        assert_eq!((homes.find(local), homes.count), (Some(2), 1));
     }
 }

@@ -14,6 +14,7 @@ use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::icmp::Trouble;
 use crate::ip::{Datagram, ReceivedFragment};
+use crate::protocol::Order;
 use crate::rng::Rng;
 use crate::socket::CoreShared;
 use crate::tcp::Stray;
@@ -127,9 +128,24 @@ impl Steer {
         self.homes.find(local).filter(|&core| core != self.core)
     }
 
-    /// Every core is told where a socket of the whole stack lives, and when it is gone.
-    pub(crate) fn set_socket_home(&mut self, local: SocketAddrV4, core: Option<usize>) {
-        self.homes.set(local, core);
+    /// Whether the whole stack has a socket on exactly this address.
+    pub(crate) fn has_socket(&self, local: SocketAddrV4) -> bool {
+        self.homes.has(local)
+    }
+
+    /// A socket of the whole stack lives on `core` from now on.
+    pub(crate) fn socket_opened(&mut self, local: SocketAddrV4, core: usize) {
+        self.homes.insert(local, core);
+    }
+
+    /// The socket that lived on `core` is gone. The core itself has all others know.
+    pub(crate) fn socket_closed(&mut self, local: SocketAddrV4, core: usize) {
+        let was_known = self.homes.remove(local, core);
+        if was_known && core == self.core {
+            for other in self.other_cores() {
+                other.order(Order::SocketGone(local, core));
+            }
+        }
     }
 
     /// Puts something on the way to another core, which gets it when the turn ends. Never waits: what does not fit is dropped

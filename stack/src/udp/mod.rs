@@ -54,7 +54,7 @@ impl Udp {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
         let local = match local.port() {
-            0 => self.ports.pick(*local.ip(), &mut net.rng),
+            0 => self.ports.pick(*local.ip(), &mut net.rng, |local| net.steer.has_socket(local)),
             _ => Some(local).filter(|&local| self.ports.is_free(local)),
         };
         let local = local.ok_or(io::ErrorKind::AddrInUse)?;
@@ -88,6 +88,8 @@ impl Udp {
         if let Some(socket) = self.sockets.remove(id) {
             socket.endpoint.words.tell_gone(&mut net.readies);
             self.ports.release(socket.local);
+            let here = net.steer.core();
+            net.steer.socket_closed(socket.local, here);
         }
     }
 

@@ -28,13 +28,19 @@ impl Ports {
         self.bound.get(&key(local)).is_none()
     }
 
-    /// A free dynamic port on `address`, by chance; `None` when all are taken.
-    pub(super) fn pick(&self, address: Ipv4Addr, rng: &mut Rng) -> Option<SocketAddrV4> {
+    /// A free dynamic port on `address`, by chance, that is not `taken` elsewhere; `None` when all are.
+    pub(super) fn pick(
+        &self,
+        address: Ipv4Addr,
+        rng: &mut Rng,
+        taken: impl Fn(SocketAddrV4) -> bool,
+    ) -> Option<SocketAddrV4> {
         let count = u32::from(DYNAMIC.end() - DYNAMIC.start()) + 1;
         let at = |offset: u32| {
             // Below the count, which is a u16.
             let port = DYNAMIC.start() + u16::try_from(offset % count).unwrap_or(0);
-            Some(SocketAddrV4::new(address, port)).filter(|&local| self.is_free(local))
+            Some(SocketAddrV4::new(address, port))
+                .filter(|&local| self.is_free(local) && !taken(local))
         };
         let guessed = (0..GUESSES).find_map(|_| at(rng.below(count)));
         let first = rng.below(count);

@@ -4,6 +4,7 @@
 mod accept;
 mod application;
 mod blocking;
+mod cores;
 mod life;
 mod poller;
 mod udp;

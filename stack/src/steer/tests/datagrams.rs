@@ -1,6 +1,7 @@
 //! UDP: a socket of the whole stack lives on one core and hears all of them.
 
 use std::net::SocketAddrV4;
+use std::sync::mpsc::sync_channel;
 
 use super::apps::Talker;
 use super::nic::Spread;
@@ -14,11 +15,11 @@ use crate::wire::icmpv4::{IcmpHeader, Unreachable};
 #[test]
 fn a_socket_of_the_whole_stack_hears_what_comes_to_any_core() {
     let mut world = bound(|core| core == 2);
-    tell(&mut world, Some(2));
+    opened(&mut world, 2);
     assert_eq!(send(&mut world), 2);
     assert_eq!(delivered(&world), [0, 0, 3]);
     assert_eq!(world.count(Counter::Missteered), 0, "no device could have known");
-    tell(&mut world, None);
+    closed(&mut world, 2);
     send(&mut world);
     assert_eq!(delivered(&world), [0, 0, 4], "gone, as far as the others know");
     assert_eq!(world.dropped(Drop::UdpNoSocket), 2);
@@ -28,7 +29,7 @@ fn a_socket_of_the_whole_stack_hears_what_comes_to_any_core() {
 #[test]
 fn a_socket_of_the_core_comes_first() {
     let mut world = bound(|core| core > 0);
-    tell(&mut world, Some(2));
+    opened(&mut world, 2);
     send(&mut world);
     assert_eq!(delivered(&world), [0, 1, 2]);
     world.finish();
@@ -41,7 +42,7 @@ fn without_a_socket_a_datagram_goes_nowhere_else() {
     send(&mut world);
     assert_eq!((send(&mut world), world.dropped(Drop::UdpNoSocket)), (0, 6));
     // A home that has closed meanwhile refuses for all.
-    tell(&mut world, Some(1));
+    opened(&mut world, 1);
     assert_eq!((send(&mut world), world.dropped(Drop::UdpNoSocket)), (2, 9));
     world.finish();
 }
@@ -49,7 +50,7 @@ fn without_a_socket_a_datagram_goes_nowhere_else() {
 #[test]
 fn an_icmp_error_about_a_datagram_goes_to_its_socket() {
     let mut world = bound(|core| core == 1);
-    tell(&mut world, Some(1));
+    opened(&mut world, 1);
     let (us, peer): (SocketAddrV4, SocketAddrV4) = (local(), "10.0.0.1:4000".parse().unwrap());
     let sent = packet::datagram(us, peer, b"hello");
     let unreachable = IcmpHeader::DestinationUnreachable(Unreachable::Port);
@@ -71,8 +72,17 @@ fn bound(chosen: impl Fn(usize) -> bool) -> World {
     world
 }
 
-fn tell(world: &mut World, home: Option<usize>) {
-    world.shared.iter().for_each(|core| core.order(Order::SocketHome(local(), home)));
+fn opened(world: &mut World, home: usize) {
+    let (answer, answered) = sync_channel(3);
+    for core in &world.shared {
+        core.order(Order::SocketHome(local(), home, answer.clone()));
+    }
+    world.settle();
+    assert_eq!(answered.try_iter().count(), 3);
+}
+
+fn closed(world: &mut World, home: usize) {
+    world.shared.iter().for_each(|core| core.order(Order::SocketGone(local(), home)));
     world.settle();
 }
 
