@@ -273,6 +273,10 @@ impl Layers {
             Order::BindUdp(local, answer) => {
                 let _ = answer.try_send(self.bind_udp_for_all(local));
             }
+            Order::Settle(answer) => {
+                self.follow_hints(usize::MAX);
+                let _ = answer.try_send(Ok(()));
+            }
             Order::CountSkipped => self.net.metrics.count(Counter::TcpAcceptSkipped),
             Order::ConnectUdp(id, peer) => self.udp.connect(id, peer),
             Order::SocketHome(local, core, answer) => {

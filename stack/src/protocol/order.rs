@@ -50,6 +50,8 @@ pub(crate) enum Order {
     },
     /// Open a UDP socket of the whole stack, which lives here.
     BindUdp(SocketAddrV4, SyncSender<io::Result<UdpSocket>>),
+    /// Follow all hints that were given before this, and answer.
+    Settle(SyncSender<io::Result<()>>),
     /// Count a connection that was reset before it was accepted: only the protocol thread counts.
     CountSkipped,
     /// The socket receives from this peer only.

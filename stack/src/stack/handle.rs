@@ -169,8 +169,16 @@ impl StackHandle {
             return Err(ErrorKind::Deadlock.into());
         }
         let _one_at_a_time = self.shared.claiming.lock().unwrap_or_else(PoisonError::into_inner);
-        let home = self.cores_from_home().next().ok_or(Errno::NETDOWN)?;
-        let mut socket: UdpSocket = ask(home, |answer| Order::BindUdp(local, answer))?;
+        let home = self.cores_from_home().find(|core| !core.has_ended()).ok_or(Errno::NETDOWN)?;
+        let bind = || ask(home, |answer| Order::BindUdp(local, answer));
+        let mut socket: UdpSocket = match bind() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                // Whoever had it may have dropped it just now.
+                self.settle();
+                bind()?
+            }
+            bound => bound?,
+        };
         for core in self.shared.cores.iter().filter(|core| core.index != home.index) {
             // One that has ended gets no datagrams.
             let _ended = ask(core, |answer| Order::SocketHome(socket.local(), home.index, answer));
@@ -247,6 +255,14 @@ impl StackHandle {
             return Err(Errno::NETDOWN.into());
         }
         Ok(listener)
+    }
+
+    /// Returns when every core has followed the hints given so far, and has heard what the others then told it.
+    fn settle(&self) {
+        for core in self.shared.cores.iter().chain(&self.shared.cores) {
+            // One that has ended has nothing to follow.
+            let _ended = ask(core, Order::Settle);
+        }
     }
 
     /// All cores, beginning with the one that the calling thread is next to.
