@@ -10,10 +10,12 @@ use super::{DeviceSpec, Eal, Error, preflight};
 use crate::toeplitz::Key;
 use crate::{Pool, QueuePair, Rss};
 
+mod abilities;
 mod configure;
 mod port;
 mod scaling;
 
+pub use abilities::{Abilities, RssAbilities};
 pub(super) use configure::{Plan, TAP};
 pub(super) use port::Port;
 

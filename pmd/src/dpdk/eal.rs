@@ -118,13 +118,16 @@ impl fmt::Display for Running {
 }
 
 impl EalBuilder {
+    /// How much memory EAL gets unless said.
+    pub const DEFAULT_MIB: usize = 256;
+
     /// Whether to use huge pages; [`HugePages::Auto`] unless said.
     pub fn huge_pages(mut self, wanted: HugePages) -> Self {
         self.huge_pages = wanted;
         self
     }
 
-    /// Memory for frames, of which each needs about 2.4 kB; 256 MiB unless said. Huge pages are used if so much is free, and taken
+    /// Memory for frames, of which each needs about 2.4 kB; [`Self::DEFAULT_MIB`] unless said. Huge pages are used if so much is free, and taken
     /// when needed.
     pub fn memory_mib(mut self, mib: usize) -> Self {
         self.memory_mib = Some(mib);
@@ -197,7 +200,7 @@ impl EalBuilder {
             self.log = word.map(|word| word.parse()).transpose()?;
         }
         let allowed = core_list();
-        let memory_mib = self.memory_mib.unwrap_or(DEFAULT_MIB);
+        let memory_mib = self.memory_mib.unwrap_or(Self::DEFAULT_MIB);
         let memory = memory::choose(self.huge_pages, memory_mib)?;
         let running = Running { asked: self, memory, memory_mib, cpus: allowed };
         let arguments = running.arguments().into_iter().map(CString::new).collect::<Result<_, _>>();
@@ -344,8 +347,6 @@ fn core_list() -> Vec<usize> {
     // SAFETY: `cpu` is below the size of the set.
     (0..most).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
 }
-
-const DEFAULT_MIB: usize = 256;
 
 /// EAL's one start in this process, and how it ended.
 static STARTED: Mutex<Option<Result<&'static Running, Error>>> = Mutex::new(None);

@@ -16,6 +16,7 @@
 //! net_tap makes the kernel send a real-time signal per burst to any thread of the process: system calls on any thread can
 //! then end with `EINTR`. [`leave_signals_to_pollers`] keeps them from threads that have nothing to do with it.
 
+mod clock;
 mod device;
 mod eal;
 mod error;
@@ -28,10 +29,11 @@ mod queue;
 mod spec;
 mod thread;
 
-pub use device::{Device, DeviceConfig, Link, Statistics};
+pub use clock::TscRate;
+pub use device::{Abilities, Device, DeviceConfig, Link, RssAbilities, Statistics};
 pub use eal::{Eal, EalBuilder, HugePages, IovaMode, Memory};
 pub use error::Error;
 pub use log::{LogLevel, drivers};
-pub use nic::NicModel;
+pub use nic::{Holder, NicModel};
 pub use spec::{DeviceSpec, MemifRole, SpecError};
 pub use thread::{leave_signals_to_pollers, register_thread};

@@ -1,7 +1,7 @@
 //! NICs as the kernel's PCI bus shows them, and the drivers that this program has for them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What kind of NIC a PCI function is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +47,54 @@ impl NicModel {
         };
         dpdk_sys::NICS.iter().find(|(_, nics)| nics.iter().any(serves)).map(|&(driver, _)| driver)
     }
+}
+
+/// A process that has a NIC open.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// Its number.
+    pub process: u32,
+    /// Its name.
+    pub name: String,
+}
+
+impl Holder {
+    /// Who has a NIC open through VFIO or UIO, this process aside. Files of others show only to root.
+    ///
+    /// `root` is where `/proc` and `/sys` are: the root folder.
+    pub fn of_nic(root: &Path, address: &str) -> Option<Self> {
+        let files = device_files(root, address);
+        if files.is_empty() {
+            return None;
+        }
+        entries(&root.join("proc")).into_iter().find_map(|(process, folder)| {
+            let process = process.parse().ok().filter(|&process| process != std::process::id())?;
+            let open = entries(&folder.join("fd"));
+            let holds =
+                |link: &Path| fs::read_link(link).is_ok_and(|target| files.contains(&target));
+            open.iter().any(|(_, link)| holds(link)).then(|| Self {
+                process,
+                name: fs::read_to_string(folder.join("comm")).unwrap_or_default().trim().to_owned(),
+            })
+        })
+    }
+}
+
+/// What a program opens to have the NIC.
+fn device_files(root: &Path, address: &str) -> Vec<PathBuf> {
+    let folder = root.join("sys/bus/pci/devices").join(address);
+    let group = fs::read_link(folder.join("iommu_group")).ok();
+    let group = group.and_then(|group| Some(Path::new("/dev/vfio").join(group.file_name()?)));
+    let uio = entries(&folder.join("uio"));
+    group.into_iter().chain(uio.into_iter().map(|(name, _)| Path::new("/dev").join(name))).collect()
+}
+
+/// What a folder holds: names and paths.
+fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
+        .collect()
 }
 
 /// Whatever it is.

@@ -1,5 +1,6 @@
 /* What bindgen reads: the DPDK headers that pmd uses, and the shim. */
 #include <rte_alarm.h>
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_dev.h>
 #include <rte_errno.h>

@@ -28,6 +28,9 @@ uint32_t pmd_softrss(uint32_t *words, uint32_t count, const uint8_t *key);
 int pmd_errno(void);
 unsigned int pmd_lcore_id(void);
 
+/* The time stamp counter. */
+uint64_t pmd_tsc(void);
+
 /* Sends DPDK's log to a copy of the descriptor, line by line. 0, or -1 with errno set. */
 int pmd_log_to(int fd);
 

@@ -61,12 +61,16 @@ fn capabilities(port: &mut Port) -> Result<sys::rte_eth_dev_info, Error> {
 }
 
 fn check_queues(port: &Port, device: &sys::rte_eth_dev_info, asked: u16) -> Result<(), Error> {
-    let said = device.max_rx_queues.min(device.max_tx_queues);
-    let most = if port.driver == TAP { said.min(TAP_QUEUES) } else { said };
+    let most = most_queues(port, device);
     if (1..=most).contains(&asked) {
         return Ok(());
     }
     Err(Error::Queues { device: port.label.clone(), asked, most })
+}
+
+pub(super) fn most_queues(port: &Port, device: &sys::rte_eth_dev_info) -> u16 {
+    let said = device.max_rx_queues.min(device.max_tx_queues);
+    if port.driver == TAP { said.min(TAP_QUEUES) } else { said }
 }
 
 /// What the device is asked to do for us, as DPDK's bits.
@@ -249,7 +253,7 @@ fn mac(port: &Port) -> Result<[u8; 6], Error> {
     Ok(mac)
 }
 
-fn done(port: &Port, step: &'static str, code: i32) -> Result<i32, Error> {
+pub(super) fn done(port: &Port, step: &'static str, code: i32) -> Result<i32, Error> {
     if code < 0 { Err(port.failed(step, code)) } else { Ok(code) }
 }
 
