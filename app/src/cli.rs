@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Get(GetCommand),
     Ping(PingCommand),
     Stat(StatOptions),
+    Doctor(DoctorCommand),
 }
 
 /// Serve HTTP/1.1: a built-in page, or the files of a folder.
@@ -213,6 +214,27 @@ Examples:
   darner stat
   darner stat --watch
   darner stat --device tap:dtap0 --json | jq .drops";
+
+/// Look for what is wrong with this machine, and say what to do about it.
+///
+/// With --device (or a device in the configuration file) it opens that, too, as the other commands would.
+#[derive(Args, Debug)]
+#[command(after_help = DOCTOR_EXAMPLES)]
+pub(crate) struct DoctorCommand {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) stack: StackOptions,
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Ends with 1 if darner cannot run as the options ask.
+
+Examples:
+  darner doctor
+  darner doctor --device pci:0000:03:00.0 --cores 2-3
+  darner doctor --json | jq '.findings[] | select(.grade != \"good\")'";
 
 /// The device and the stack over it. Flags override the configuration file.
 #[derive(Args, Debug, Default)]

@@ -25,11 +25,7 @@ impl OpenDevice {
     pub(crate) fn open(settings: &Settings) -> Result<(Self, Queues), Failure> {
         let cores = settings.stack.cores.len().max(1);
         let queues = u16::try_from(cores).map_err(|_| Failure::usage("too many cores"))?;
-        let eal = Eal::builder()
-            .huge_pages(settings.huge_pages.into())
-            .devices([&settings.device])
-            .start()
-            .map_err(|error| explain(&error))?;
+        let eal = start_eal(settings)?;
         let config = DeviceConfig { queues, mtu: settings.stack.mtu, ..DeviceConfig::default() };
         let (device, pairs) =
             Device::open(eal, &settings.device, &config).map_err(|error| explain(&error))?;
@@ -77,6 +73,12 @@ impl OpenDevice {
         self.recordings.push((path.to_owned(), recording));
         Ok(Box::new(recorder))
     }
+}
+
+/// Starts EAL for the device, or gives it if it runs.
+pub(crate) fn start_eal(settings: &Settings) -> Result<Eal, Failure> {
+    let builder = Eal::builder().huge_pages(settings.huge_pages.into()).devices([&settings.device]);
+    builder.start().map_err(|error| explain(&error))
 }
 
 /// The error with its remedy in this program's words, where its own are those of the library.

@@ -39,9 +39,14 @@ impl Failure {
         Self { kind: Kind::Start, message: message.to_string() }
     }
 
+    /// What to tell the user.
+    pub(crate) fn message(&self) -> &str {
+        self.message.trim_end()
+    }
+
     /// Tells the user, and gives the code to end with.
     pub(crate) fn report(&self) -> ExitCode {
-        console::tell(format_args!("darner: {}", self.message.trim_end()));
+        console::tell(format_args!("darner: {}", self.message()));
         ExitCode::from(self.kind as u8)
     }
 }

@@ -1,4 +1,4 @@
-//! The darner program: `darner serve`, `echo`, `sink`, `get`, `ping`, `stat`.
+//! The darner program: `darner serve`, `echo`, `sink`, `get`, `ping`, `stat`, `doctor`.
 //!
 //! [`cli`] says what can be asked for, [`config`] what a file may say of it, [`settings`] what comes of both.
 //! [`device`] opens the device, [`run`] starts a stack over it and stops it again. The programs themselves are
@@ -18,6 +18,7 @@ mod placement;
 mod run;
 mod signals;
 
+mod doctor;
 mod echo;
 mod get;
 mod http;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
             Command::Ping(options) => Settings::load(&options.stack)
                 .and_then(|settings| ping::run(&settings, &options.ping)),
             Command::Stat(options) => stat::run(&options),
+            Command::Doctor(options) => doctor::run(&options),
         };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
