@@ -1,6 +1,7 @@
 //! A device from its name to its queue pairs, and back.
 
 use std::mem::MaybeUninit;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -108,7 +109,8 @@ impl Device {
         config: &DeviceConfig,
     ) -> Result<(Self, Vec<Box<dyn QueuePair>>), Error> {
         preflight::check(eal, spec)?;
-        let port = Port::attach(spec, config.queues)?;
+        let port = Port::attach(spec, config.queues)
+            .map_err(|error| preflight::explain(Path::new(preflight::ROOT), spec, error))?;
         preflight::check_attached(spec, config.queues)?;
         let (port, plan) = configure::start(port, config)?;
         let port = Arc::new(port);

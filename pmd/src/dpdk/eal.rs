@@ -4,11 +4,13 @@ use std::ffi::{CStr, CString, OsStr, c_char, c_int};
 use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::log::{self, LogLevel};
+use super::preflight::{self, MemoryMib};
 use super::{DeviceSpec, Error};
 
 mod memory;
@@ -202,6 +204,10 @@ impl EalBuilder {
         let allowed = core_list();
         let memory_mib = self.memory_mib.unwrap_or(Self::DEFAULT_MIB);
         let memory = memory::choose(self.huge_pages, memory_mib)?;
+        let mib = MemoryMib { needed: memory_mib, free: memory::free_mib() };
+        for address in &self.pci {
+            preflight::physical_addresses(Path::new(preflight::ROOT), address, memory, &mib)?;
+        }
         let running = Running { asked: self, memory, memory_mib, cpus: allowed };
         let arguments = running.arguments().into_iter().map(CString::new).collect::<Result<_, _>>();
         let arguments = arguments.map_err(|error| Error::EalArgument(error.to_string()))?;

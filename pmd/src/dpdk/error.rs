@@ -1,6 +1,6 @@
 //! What can go wrong with EAL and devices, and what to do about it.
 
-use super::SpecError;
+use super::{Holder, SpecError};
 
 /// Why EAL or a device could not be started. Every text names the device and the remedy.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -62,13 +62,86 @@ pub enum Error {
     },
     /// The interface that was to be made exists.
     #[error(
-        "{device}: the interface {interface} exists already: take another name, or end what uses it (`ip link show {interface}`)"
+        "{device}: the interface {interface} exists already{}: take another name, or end what uses it (`ip link show {interface}`)",
+        .holder.as_ref().map_or_else(String::new, |holder| format!(", {holder} has it"))
     )]
     InterfaceInUse {
         /// Which device.
         device: String,
         /// The interface.
         interface: String,
+        /// Who made it, if that can be seen.
+        holder: Option<Holder>,
+    },
+    /// Another process has the device.
+    #[error("{device}: {} has it: end that, or take another device", someone(.holder))]
+    InUse {
+        /// Which device.
+        device: String,
+        /// Who, if that can be seen.
+        holder: Option<Holder>,
+    },
+    /// A queue of an interface is another program's, in all likelihood.
+    #[error(
+        "{device}: the interface's queues cannot be had: {reason}; another AF_XDP program may have them: `ip link show` names its \
+         XDP program: end it, or take another interface"
+    )]
+    XdpQueues {
+        /// Which device.
+        device: String,
+        /// What DPDK said.
+        reason: String,
+    },
+    /// A program that was killed left its socket.
+    #[error(
+        "{device}: nobody listens on the socket {path} that is there: remove it (`rm {path}`), or name another"
+    )]
+    StaleSocket {
+        /// Which device.
+        device: String,
+        /// The socket.
+        path: String,
+    },
+    /// The kernel keeps a device's file from this user.
+    #[error(
+        "{device}: {file} cannot be opened ({reason}): run as root, or give it to your user once (`sudo chown $USER {file}`)"
+    )]
+    NoAccess {
+        /// Which device.
+        device: String,
+        /// The file.
+        file: String,
+        /// The kernel's words.
+        reason: String,
+    },
+    /// A NIC sees physical addresses, and there are no huge pages that keep theirs.
+    #[error(
+        "pci:{address}: without an IOMMU it needs huge pages: {needed_mib} MiB, of which {free_mib} MiB are free: reserve them \
+         with `./hugepages.sh reserve {needed_mib}M`, and do not refuse them"
+    )]
+    PhysicalAddresses {
+        /// The NIC.
+        address: String,
+        /// Asked for.
+        needed_mib: usize,
+        /// What the kernel can give.
+        free_mib: usize,
+    },
+    /// No driver in this program serves the NIC.
+    #[error(
+        "{device}: no driver in this program serves a NIC {vendor:04x}:{model:04x}; it has {}: build with DPDK_LINK=dynamic for \
+         every installed driver",
+        .have.join(", ")
+    )]
+    UnknownNic {
+        /// Which device.
+        device: String,
+        /// The maker's number.
+        vendor: u16,
+        /// The maker's number for the chip.
+        model: u16,
+        /// The drivers that are there.
+        have: Vec<String>,
     },
     /// The interface does not exist.
     #[error("{device}: there is no interface {interface}: `ip link` lists them")]
@@ -184,6 +257,10 @@ pub enum Error {
         /// What DPDK said.
         reason: String,
     },
+}
+
+fn someone(holder: &Option<Holder>) -> String {
+    holder.as_ref().map_or("another process".to_owned(), Holder::to_string)
 }
 
 fn setcap(capability: &str) -> String {

@@ -49,53 +49,33 @@ impl NicModel {
     }
 }
 
-/// A process that has a NIC open.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Holder {
-    /// Its number.
-    pub process: u32,
-    /// Its name.
-    pub name: String,
+/// Whether a NIC is with a kernel driver that shows it physical addresses, which ordinary pages do not keep.
+pub(super) fn sees_physical_addresses(root: &Path, address: &str) -> bool {
+    kernel_driver(root, address).is_some_and(|driver| PHYSICAL.contains(&driver.as_str()))
 }
 
-impl Holder {
-    /// Who has a NIC open through VFIO or UIO, this process aside. Files of others show only to root.
-    ///
-    /// `root` is where `/proc` and `/sys` are: the root folder.
-    pub fn of_nic(root: &Path, address: &str) -> Option<Self> {
-        let files = device_files(root, address);
-        if files.is_empty() {
-            return None;
-        }
-        entries(&root.join("proc")).into_iter().find_map(|(process, folder)| {
-            let process = process.parse().ok().filter(|&process| process != std::process::id())?;
-            let open = entries(&folder.join("fd"));
-            let holds =
-                |link: &Path| fs::read_link(link).is_ok_and(|target| files.contains(&target));
-            open.iter().any(|(_, link)| holds(link)).then(|| Self {
-                process,
-                name: fs::read_to_string(folder.join("comm")).unwrap_or_default().trim().to_owned(),
-            })
-        })
-    }
+/// The kernel driver that has a NIC.
+pub(super) fn kernel_driver(root: &Path, address: &str) -> Option<String> {
+    let driver = fs::read_link(folder(root, address).join("driver")).ok()?;
+    Some(driver.file_name()?.to_str()?.to_owned())
 }
 
 /// What a program opens to have the NIC.
-fn device_files(root: &Path, address: &str) -> Vec<PathBuf> {
-    let folder = root.join("sys/bus/pci/devices").join(address);
+pub(super) fn device_files(root: &Path, address: &str) -> Vec<PathBuf> {
+    let folder = folder(root, address);
     let group = fs::read_link(folder.join("iommu_group")).ok();
     let group = group.and_then(|group| Some(Path::new("/dev/vfio").join(group.file_name()?)));
-    let uio = entries(&folder.join("uio"));
-    group.into_iter().chain(uio.into_iter().map(|(name, _)| Path::new("/dev").join(name))).collect()
+    let uio = fs::read_dir(folder.join("uio")).into_iter().flatten().flatten();
+    let uio = uio.map(|entry| Path::new("/dev").join(entry.file_name()));
+    group.into_iter().chain(uio).collect()
 }
 
-/// What a folder holds: names and paths.
-fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-        .collect()
+/// A PCI function's folder in sysfs.
+pub(super) fn folder(root: &Path, address: &str) -> PathBuf {
+    root.join("sys/bus/pci/devices").join(address)
 }
+
+const PHYSICAL: [&str; 2] = ["uio_pci_generic", "igb_uio"];
 
 /// Whatever it is.
 const ANY: u16 = 0xffff;

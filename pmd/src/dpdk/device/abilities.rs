@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use dpdk_sys as sys;
 
-use super::{Device, Port, configure};
+use super::{Device, Port, TAP, configure};
 use crate::dpdk::Error;
 
 /// What a device says that it can do; less may be in use.
@@ -41,8 +41,9 @@ impl Device {
     /// What the device says that it can do.
     pub fn abilities(&self) -> Result<Abilities, Error> {
         let info = information(&self.port)?;
-        let hashes =
-            HASHES.iter().filter(|&&(bit, _)| info.flow_type_rss_offloads & u64::from(bit) != 0);
+        // net_tap says so and does not: the kernel's tun driver spreads flows by a hash of its own.
+        let flows = if self.driver() == TAP { 0 } else { info.flow_type_rss_offloads };
+        let hashes = HASHES.iter().filter(|&&(bit, _)| flows & u64::from(bit) != 0);
         Ok(Abilities {
             queues: configure::most_queues(&self.port, &info),
             mtu: info.min_mtu..=info.max_mtu,

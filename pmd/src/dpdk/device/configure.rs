@@ -226,10 +226,20 @@ fn set_up_queues(
                 sys::rte_eth_tx_queue_setup(port.id, queue, tx, node, ptr::null()),
             ]
         };
-        done(port, "set up its receive queues", codes[0])?;
+        receive_queue_set_up(port, codes[0])?;
         done(port, "set up its transmit queues", codes[1])?;
     }
     Ok(Pool::mbuf(pool))
+}
+
+/// net_af_xdp does not say why it gets no queue of its interface.
+fn receive_queue_set_up(port: &Port, code: i32) -> Result<(), Error> {
+    match port.driver.as_str() {
+        "net_af_xdp" if code < 0 => {
+            Err(Error::XdpQueues { device: port.label.clone(), reason: log::reason(code) })
+        }
+        _ => done(port, "set up its receive queues", code).map(drop),
+    }
 }
 
 /// Bytes of a frame, so that a packet of the MTU fits in one segment.

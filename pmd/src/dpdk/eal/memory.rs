@@ -21,7 +21,7 @@ pub(super) fn choose(wanted: HugePages, mib: usize) -> Result<Memory, Error> {
 }
 
 /// What the kernel holds free and unpromised, over all sizes of huge pages.
-fn free_mib() -> usize {
+pub(super) fn free_mib() -> usize {
     page_sizes_kib().map(|kib| free_pages(kib) * kib / 1024).sum()
 }
 
