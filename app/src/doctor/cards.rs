@@ -151,6 +151,12 @@ pub(super) fn is_bound(machine: &Machine, address: &str) -> bool {
     machine.link(&format!("{DEVICES}/{address}/driver")).as_deref().is_some_and(leaves_to_dpdk)
 }
 
+/// Whether a NIC is with a driver that shows it physical addresses.
+pub(super) fn sees_physical_addresses(machine: &Machine, address: &str) -> bool {
+    let driver = machine.link(&format!("{DEVICES}/{address}/driver"));
+    driver.is_some_and(|driver| ["uio_pci_generic", "igb_uio"].contains(&driver.as_str()))
+}
+
 /// Where a NIC sits, on a machine with nodes.
 pub(super) fn numa_node(machine: &Machine, address: &str) -> Option<u32> {
     machine.number(&format!("{DEVICES}/{address}/numa_node"))

@@ -105,8 +105,11 @@ impl DeviceFacts {
             return "the device spreads no flows over queues (no RSS)".to_owned();
         }
         format!(
-            "RSS: a key of {} bytes, a table of {} entries, hashes of {}",
-            self.rss_key_bytes,
+            "RSS: a key of {}, a table of {} entries, hashes of {}",
+            match self.rss_key_bytes {
+                0 => "untold length".to_owned(),
+                bytes => format!("{bytes} bytes"),
+            },
             self.rss_table_entries,
             self.rss_hashes.join(", ")
         )

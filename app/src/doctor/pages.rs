@@ -46,10 +46,8 @@ pub(super) fn check(machine: &Machine, asked: &Asked) -> Vec<Finding> {
 
 /// NICs on uio_pci_generic see physical addresses, which ordinary pages do not keep.
 fn need(machine: &Machine, asked: &Asked) -> Need {
-    let physical = asked.pci().is_some_and(|address| {
-        let driver = machine.link(&format!("{}/{address}/driver", cards::DEVICES));
-        driver.is_some_and(|driver| driver == "uio_pci_generic" || driver == "igb_uio")
-    });
+    let physical =
+        asked.pci().is_some_and(|address| cards::sees_physical_addresses(machine, address));
     Need::when(asked.huge_pages == HugePages::Always || physical)
 }
 

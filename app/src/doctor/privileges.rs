@@ -2,9 +2,9 @@
 
 use pmd::dpdk::{DeviceSpec, EalBuilder};
 
-use super::Asked;
 use super::finding::{Finding, Need};
 use super::machine::Machine;
+use super::{Asked, cards};
 
 /// The capabilities that some device needs.
 pub(super) fn capabilities(machine: &Machine, asked: &Asked) -> Vec<Finding> {
@@ -20,7 +20,8 @@ pub(super) fn capabilities(machine: &Machine, asked: &Asked) -> Vec<Finding> {
     }
     findings.extend(misses.iter().map(|capability| {
         let Capability { name, serves, .. } = capability;
-        let asked_for = asked.device.as_ref().is_some_and(|device| needs(device, capability));
+        let asked_for =
+            asked.device.as_ref().is_some_and(|device| needs(machine, device, capability));
         let set = name.to_ascii_lowercase();
         Finding::missing(
             Need::when(asked_for),
@@ -97,12 +98,15 @@ fn effective(machine: &Machine) -> Option<u64> {
     u64::from_str_radix(&machine.field(STATUS, "CapEff")?, 16).ok()
 }
 
-fn needs(device: &DeviceSpec, capability: &Capability) -> bool {
+fn needs(machine: &Machine, device: &DeviceSpec, capability: &Capability) -> bool {
     match device {
         DeviceSpec::Tap { .. } => capability.bit == NET_ADMIN,
         DeviceSpec::AfPacket { .. } => capability.bit == NET_RAW,
         DeviceSpec::AfXdp { .. } => [NET_ADMIN, NET_RAW, SYS_ADMIN].contains(&capability.bit),
-        DeviceSpec::Pci { .. } | DeviceSpec::Memif { .. } | DeviceSpec::Vdev { .. } => false,
+        DeviceSpec::Pci { address } => {
+            capability.bit == SYS_ADMIN && cards::sees_physical_addresses(machine, address)
+        }
+        DeviceSpec::Memif { .. } | DeviceSpec::Vdev { .. } => false,
     }
 }
 
@@ -179,6 +183,12 @@ mod tests {
             ("af_packet:eth1", "has CAP_NET_RAW", Good),
         ] {
             expect(&capabilities(&fake.machine(), &on(device)), grade, &[capability]);
+        }
+        let driver = "sys/bus/pci/devices/0000:03:00.0/driver";
+        for (name, grade) in [("uio_pci_generic", Problem), ("vfio-pci", Note)] {
+            let fake = with_capabilities(0).with_link(driver, &format!("../{name}"));
+            let findings = capabilities(&fake.machine(), &on("pci:03:00.0"));
+            expect(&findings, grade, &["CAP_SYS_ADMIN is missing"]);
         }
         let findings = capabilities(&fake.machine(), &nothing());
         expect(&findings, Note, &["CAP_NET_ADMIN", "setcap cap_net_admin+ep"]);
