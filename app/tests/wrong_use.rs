@@ -140,7 +140,7 @@ fn a_url_that_cannot_be_fetched_is_told_why() {
 
 #[test]
 fn help_has_examples() {
-    for command in ["serve", "echo", "sink", "get", "ping", "stat"] {
+    for command in ["serve", "echo", "sink", "get", "ping", "stat", "doctor"] {
         let help = Command::new(assert_cmd::cargo::cargo_bin!("darner"))
             .args([command, "--help"])
             .assert();
