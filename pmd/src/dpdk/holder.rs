@@ -131,11 +131,12 @@ mod tests {
 
     #[test]
     fn a_nic_is_held_through_its_group_or_its_uio() {
-        for (at, target, file) in [
-            ("iommu_group", "../../../kernel/iommu_groups/7", "/dev/vfio/7"),
-            ("uio/uio3/device", "../../x", "/dev/uio3"),
+        for (driver, at, target, file) in [
+            ("vfio-pci", "iommu_group", "../../../kernel/iommu_groups/7", "/dev/vfio/7"),
+            ("igb_uio", "uio/uio3/device", "../../x", "/dev/uio3"),
         ] {
             let root = Root::new()
+                .with_link(&format!("{NIC}/driver"), &format!("../../drivers/{driver}"))
                 .with_link(&format!("{NIC}/{at}"), target)
                 .with("proc/77/comm", "testpmd\n")
                 .with_link("proc/77/fd/2", "/dev/null");
@@ -149,6 +150,7 @@ mod tests {
     #[test]
     fn this_process_does_not_stand_in_its_own_way() {
         let root = Root::new()
+            .with_link(&format!("{NIC}/driver"), "../../drivers/vfio-pci")
             .with_link(&format!("{NIC}/iommu_group"), "../../../kernel/iommu_groups/7")
             .with_link(&format!("proc/{}/fd/5", std::process::id()), "/dev/vfio/7");
         assert_eq!(Holder::of_nic(root.path(), "0000:03:00.0"), None);

@@ -60,14 +60,29 @@ pub(super) fn kernel_driver(root: &Path, address: &str) -> Option<String> {
     Some(driver.file_name()?.to_str()?.to_owned())
 }
 
-/// What a program opens to have the NIC.
+/// What a program opens to have the NIC, which depends on its kernel driver.
 pub(super) fn device_files(root: &Path, address: &str) -> Vec<PathBuf> {
     let folder = folder(root, address);
-    let group = fs::read_link(folder.join("iommu_group")).ok();
-    let group = group.and_then(|group| Some(Path::new("/dev/vfio").join(group.file_name()?)));
-    let uio = fs::read_dir(folder.join("uio")).into_iter().flatten().flatten();
-    let uio = uio.map(|entry| Path::new("/dev").join(entry.file_name()));
-    group.into_iter().chain(uio).collect()
+    match kernel_driver(root, address).as_deref() {
+        Some("vfio-pci") => vfio_group(&folder).into_iter().collect(),
+        Some(driver) if PHYSICAL.contains(&driver) => {
+            let uio = fs::read_dir(folder.join("uio")).into_iter().flatten().flatten();
+            uio.map(|entry| Path::new("/dev").join(entry.file_name())).collect()
+        }
+        _ => vec![],
+    }
+}
+
+/// A group of a machine without an IOMMU is named otherwise.
+fn vfio_group(folder: &Path) -> Option<PathBuf> {
+    let group = fs::read_link(folder.join("iommu_group")).ok()?;
+    let number = group.file_name()?.to_str()?;
+    let name = fs::read_to_string(folder.join("iommu_group/name")).unwrap_or_default();
+    let file = match name.trim() {
+        "vfio-noiommu" => format!("noiommu-{number}"),
+        _ => number.to_owned(),
+    };
+    Some(Path::new("/dev/vfio").join(file))
 }
 
 /// A PCI function's folder in sysfs.
@@ -82,7 +97,38 @@ const ANY: u16 = 0xffff;
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::Root;
     use super::*;
+
+    const ADDRESS: &str = "0000:03:00.0";
+    const NIC: &str = "sys/bus/pci/devices/0000:03:00.0";
+
+    #[test]
+    fn what_is_opened_depends_on_the_kernel_driver() {
+        // With an IOMMU, NICs have groups whatever their driver is.
+        for (driver, files) in [
+            ("vfio-pci", vec!["/dev/vfio/7"]),
+            ("uio_pci_generic", vec!["/dev/uio3"]),
+            ("ixgbe", vec![]),
+        ] {
+            let root = Root::new()
+                .with_link(&format!("{NIC}/driver"), &format!("../../drivers/{driver}"))
+                .with_link(&format!("{NIC}/iommu_group"), "../../../kernel/iommu_groups/7")
+                .with(&format!("{NIC}/uio/uio3/name"), "");
+            let want: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
+            assert_eq!(device_files(root.path(), ADDRESS), want, "{driver}");
+        }
+    }
+
+    #[test]
+    fn a_group_without_an_iommu_has_a_name_of_its_own() {
+        let root = Root::new()
+            .with_link(&format!("{NIC}/driver"), "../../drivers/vfio-pci")
+            .with("sys/bus/pci/groups/0/name", "vfio-noiommu\n")
+            .with_link(&format!("{NIC}/iommu_group"), "../../groups/0");
+        let want = [PathBuf::from("/dev/vfio/noiommu-0")];
+        assert_eq!(device_files(root.path(), ADDRESS), want);
+    }
 
     #[test]
     fn common_nics_have_their_drivers() {
