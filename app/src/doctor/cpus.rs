@@ -221,7 +221,11 @@ mod tests {
     #[test]
     fn cores_must_exist() {
         let findings = |cores: &[usize]| check(&four().machine(), &on_cpus(cores));
-        expect(&findings(&[3, 4]), Problem, &["CPU 4 is asked for", "--cores among CPUs 0-3"]);
+        expect(
+            &findings(&[3, 4]),
+            Problem,
+            &["CPU 4 is asked for, and online are CPUs 0-3", "--cores among"],
+        );
         expect(&findings(&[3]), Good, &["4 of 4 can be used: 0-3"]);
     }
 
