@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic where they fail")]
 
+mod abilities;
 mod errors;
 mod memif;
 mod namespace;
