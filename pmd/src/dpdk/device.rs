@@ -109,8 +109,9 @@ impl Device {
         config: &DeviceConfig,
     ) -> Result<(Self, Vec<Box<dyn QueuePair>>), Error> {
         preflight::check(eal, spec)?;
-        let port = Port::attach(spec, config.queues)
-            .map_err(|error| preflight::explain(Path::new(preflight::ROOT), spec, error))?;
+        let port = Port::attach(spec, config.queues).map_err(|error| {
+            preflight::explain(Path::new(preflight::ROOT), spec, config.queues, error)
+        })?;
         preflight::check_attached(spec, config.queues)?;
         let (port, plan) = configure::start(port, config)?;
         let port = Arc::new(port);

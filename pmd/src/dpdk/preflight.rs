@@ -61,17 +61,30 @@ pub(super) struct MemoryMib {
 }
 
 /// The cause that a driver does not tell when it cannot be attached.
-pub(super) fn explain(root: &Path, spec: &DeviceSpec, error: Error) -> Error {
-    let (Error::Refused { .. }, DeviceSpec::Pci { address }) = (&error, spec) else { return error };
-    match NicModel::read(&nic::folder(root, address)) {
-        Some(model) if model.driver().is_none() => Error::UnknownNic {
-            device: spec.to_string(),
-            vendor: model.vendor,
-            model: model.device,
-            have: drivers(),
-        },
+pub(super) fn explain(root: &Path, spec: &DeviceSpec, queues: u16, error: Error) -> Error {
+    let Error::Refused { reason, .. } = &error else { return error };
+    match spec {
+        DeviceSpec::Pci { address } => unknown_nic(root, spec, address).unwrap_or(error),
+        DeviceSpec::AfXdp { .. } => too_many_queues(spec, queues, reason).unwrap_or(error),
         _ => error,
     }
+}
+
+/// net_af_xdp looks how many queues its interface has when it is attached, where others do when they are configured.
+fn too_many_queues(spec: &DeviceSpec, asked: u16, reason: &str) -> Option<Error> {
+    let (_, most) = reason.split_once("is larger than combined queue count ")?;
+    let most = most.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    Some(Error::Queues { device: spec.to_string(), asked, most })
+}
+
+fn unknown_nic(root: &Path, spec: &DeviceSpec, address: &str) -> Option<Error> {
+    let model = NicModel::read(&nic::folder(root, address))?;
+    model.driver().is_none().then(|| Error::UnknownNic {
+        device: spec.to_string(),
+        vendor: model.vendor,
+        model: model.device,
+        have: drivers(),
+    })
 }
 
 /// net_tap ignores all that it was told when one argument is unknown to it, the interface's name included.
@@ -253,7 +266,7 @@ mod tests {
             reason: "it made no device of it".to_owned(),
         };
         let explained =
-            |root: &Root, device: &str| explain(root.path(), &spec(device), refused(device));
+            |root: &Root, device: &str| explain(root.path(), &spec(device), 1, refused(device));
         let stranger = root("0x1234\n", "0xabcd\n");
         let words = ["pci:0000:03:00.0", "1234:abcd", "ixgbe", "DPDK_LINK=dynamic"];
         says(Err(explained(&stranger, "pci:0000:03:00.0")), &words);
@@ -287,6 +300,23 @@ mod tests {
         says(check(&device), &["nobody listens", "rm /", "dead.sock"]);
         fs::remove_file(&place).unwrap();
         assert_eq!(check(&device), Ok(()));
+    }
+
+    #[test]
+    fn an_xdp_interface_with_fewer_queues_says_how_many() {
+        let refused = |reason: &str| Error::Refused {
+            device: "af_xdp:eth1".to_owned(),
+            arguments: String::new(),
+            reason: reason.to_owned(),
+        };
+        let said = refused("Specified queue count 4 is larger than combined queue count 2.; EAL");
+        let root = Root::new();
+        let explained = explain(root.path(), &spec("af_xdp:eth1"), 4, said.clone());
+        let device = "af_xdp:eth1".to_owned();
+        assert_eq!(explained, Error::Queues { device, asked: 4, most: 2 });
+        assert_eq!(explain(root.path(), &spec("tap:x"), 4, said.clone()), said);
+        let other = refused("no such interface");
+        assert_eq!(explain(root.path(), &spec("af_xdp:eth1"), 4, other.clone()), other);
     }
 
     #[test]
