@@ -18,7 +18,7 @@ pub(crate) struct OpenDevice {
     recordings: Vec<(PathBuf, pcap::Recording)>,
 }
 
-/// One list of queue pairs for each core.
+/// One list of queue pairs for each core. Cores beyond the device's queues have none: the others receive and send for them.
 pub(crate) type Queues = Vec<Vec<Box<dyn QueuePair>>>;
 
 impl OpenDevice {
@@ -28,7 +28,7 @@ impl OpenDevice {
         let eal = start_eal(settings)?;
         let config = DeviceConfig { queues, mtu: settings.stack.mtu, ..DeviceConfig::default() };
         let (device, pairs) =
-            Device::open(eal, &settings.device, &config).map_err(|error| explain(&error))?;
+            open_with_what_there_is(eal, settings, &config).map_err(|error| explain(&error))?;
         let mut open = Self { device, memory: eal.memory(), recordings: Vec::new() };
         let mut queues = Queues::new();
         for (index, pair) in pairs.into_iter().enumerate() {
@@ -38,6 +38,7 @@ impl OpenDevice {
             };
             queues.push(vec![pair]);
         }
+        queues.resize_with(cores, Vec::new);
         Ok((open, queues))
     }
 
@@ -72,6 +73,21 @@ impl OpenDevice {
             pcap::record(pair, file, pcap::Options::default(), clock).map_err(fail)?;
         self.recordings.push((path.to_owned(), recording));
         Ok(Box::new(recorder))
+    }
+}
+
+/// A device may have fewer queues than there are cores.
+fn open_with_what_there_is(
+    eal: Eal,
+    settings: &Settings,
+    config: &DeviceConfig,
+) -> Result<(Device, Vec<Box<dyn QueuePair>>), Error> {
+    match Device::open(eal, &settings.device, config) {
+        Err(Error::Queues { asked, most, .. }) if (1..asked).contains(&most) => {
+            let fewer = DeviceConfig { queues: most, ..config.clone() };
+            Device::open(eal, &settings.device, &fewer)
+        }
+        outcome => outcome,
     }
 }
 
