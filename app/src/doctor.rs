@@ -15,6 +15,7 @@ mod machine;
 mod pages;
 mod privileges;
 mod report;
+mod steering;
 
 use std::io::{self, IsTerminal, Write};
 

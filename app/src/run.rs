@@ -105,9 +105,9 @@ impl Running {
         if let (DeviceSpec::Tap { interface, .. }, Some(ours)) =
             (&settings.device, settings.stack.addresses.first())
         {
-            let peer = neighbour_of(*ours);
+            let (peer, len) = (neighbour_of(*ours), ours.len());
             console::tell(format_args!(
-                "the kernel gets here with: ip address add {peer} dev {interface}"
+                "the kernel gets here with: ip address add {peer}/{len} dev {interface}"
             ));
         }
     }
@@ -221,12 +221,11 @@ fn summarize(totals: &Totals, snapshot: &Snapshot, ran: Duration) -> String {
 }
 
 /// Another address of our network, for the kernel's end of a tap.
-fn neighbour_of(ours: Ipv4Prefix) -> String {
+pub(crate) fn neighbour_of(ours: Ipv4Prefix) -> Ipv4Addr {
     let address = ours.address().to_bits();
     let bits = u32::MAX.checked_shl(32 - u32::from(ours.len())).unwrap_or(0);
     let first = (address & bits) + 1;
-    let other = if first == address { first + 1 } else { first };
-    format!("{}/{}", Ipv4Addr::from_bits(other), ours.len())
+    Ipv4Addr::from_bits(if first == address { first + 1 } else { first })
 }
 
 #[cfg(test)]
@@ -256,11 +255,11 @@ mod tests {
     #[test]
     fn the_kernel_gets_an_address_beside_ours() {
         for (ours, want) in [
-            ("10.0.0.2/24", "10.0.0.1/24"),
-            ("10.0.0.1/24", "10.0.0.2/24"),
-            ("192.168.7.9/30", "192.168.7.10/30"),
+            ("10.0.0.2/24", "10.0.0.1"),
+            ("10.0.0.1/24", "10.0.0.2"),
+            ("192.168.7.9/30", "192.168.7.10"),
         ] {
-            assert_eq!(neighbour_of(ours.parse().unwrap()), want);
+            assert_eq!(neighbour_of(ours.parse().unwrap()).to_string(), want);
         }
     }
 }

@@ -59,6 +59,16 @@ fn a_device_is_opened_and_tells_of_itself() {
 }
 
 #[test]
+fn cores_share_the_queues_of_a_device_that_has_fewer() {
+    let place = tempfile::tempdir().expect("a folder");
+    let device = format!("vdev:net_pcap0,tx_pcap={}", place.path().join("sent.pcap").display());
+    let output = doctor(&["--no-huge", "--device", &device, "--cores", "0-1"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("note    1 queue for 2 cores: steering in software"), "{said}");
+    assert_eq!(output.status.code(), Some(DONE), "{said}");
+}
+
+#[test]
 fn a_device_that_does_not_open_is_a_problem() {
     let output = doctor(&["--no-huge", "--device", "tap:lo"]);
     let said = String::from_utf8_lossy(&output.stdout);

@@ -1,9 +1,12 @@
 //! The device that was asked for: whether it opens, and what it says of itself.
 
+use std::time::Duration;
+
 use pmd::dpdk::{Abilities, Device};
 use serde::Serialize;
 
 use super::finding::{Finding, Need};
+use super::steering;
 use crate::device::OpenDevice;
 use crate::settings::Settings;
 
@@ -36,11 +39,16 @@ pub(super) fn check(settings: &Settings) -> (Vec<Finding>, Option<DeviceFacts>) 
             return (vec![Finding::missing(Need::Asked, failure.message(), remedy)], None);
         }
     };
+    open.device.wait_for_link(LINK_WITHIN);
     let facts = DeviceFacts::of(&open.device);
-    drop(queues);
+    let steering = steering::check(settings, queues);
     open.close();
     match facts {
-        Ok(facts) => (facts.findings(), Some(facts)),
+        Ok(facts) => {
+            let mut findings = facts.findings();
+            findings.push(steering);
+            (findings, Some(facts))
+        }
         Err(error) => {
             let remedy = "DPDK_LOG=debug shows more";
             (vec![Finding::missing(Need::Asked, error.to_string(), remedy)], None)
@@ -115,6 +123,9 @@ impl DeviceFacts {
         )
     }
 }
+
+/// Some NICs need so long.
+const LINK_WITHIN: Duration = Duration::from_secs(4);
 
 fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
