@@ -40,6 +40,8 @@ mod window;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod host;
+#[cfg(test)]
 mod pair;
 #[cfg(test)]
 mod states;

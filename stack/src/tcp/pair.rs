@@ -7,19 +7,14 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pmd::{ChecksumStatus, Frame, RxOffload};
-
+use super::TcpConfig;
 use super::harness::{PEER, US, pattern};
-use super::{Tcp, TcpConfig};
+use super::host::Host;
 use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
-use crate::ip::{Addressed, Datagram};
-use crate::net::{Net, Timer};
 use crate::rng::Rng;
-use crate::socket::thread::InTurn;
-use crate::socket::{CoreShared, Inbox, ListenerShared};
+use crate::socket::ListenerShared;
 use crate::time::Instant;
-use crate::wire::ipv4::protocol;
 
 /// What the wire does to packets, each in parts of 1000.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,18 +26,12 @@ struct Wire {
 }
 
 struct End {
-    tcp: Tcp,
-    net: Net,
-    core: Arc<CoreShared>,
+    host: Host,
     stream: Option<TcpStream>,
-    inbox: Inbox,
-    _turn: InTurn,
-    address: Ipv4Addr,
     to_write: u64,
     written: u64,
     read: u64,
     saw_end: bool,
-    frames: usize,
 }
 
 struct Pair {
@@ -58,49 +47,8 @@ struct Pair {
 
 impl End {
     fn new(config: &TcpConfig, address: Ipv4Addr, seed: u8, to_write: u64) -> Self {
-        let core = CoreShared::for_test();
-        let mut net = Net::for_test();
-        net.interface.addresses = vec![format!("{address}/24").parse().unwrap()];
-        Self {
-            tcp: Tcp::new(config, core.clone(), &mut Rng::new([seed; 32])),
-            frames: net.pool_available(),
-            net,
-            core,
-            stream: None,
-            inbox: Inbox::default(),
-            _turn: InTurn::enter(0),
-            address,
-            to_write,
-            written: 0,
-            read: 0,
-            saw_end: false,
-        }
-    }
-
-    fn input(&mut self, bytes: &[u8], from: Ipv4Addr) {
-        // A pool that is empty loses packets, as a device does.
-        let Some(mut frame) = self.net.frame_of(bytes) else { return };
-        let good = ChecksumStatus::Unknown;
-        frame.set_rx_offload(RxOffload { ip: good, l4: good, rss_hash: None });
-        let datagram = Datagram {
-            frame,
-            header_len: 20,
-            source: from,
-            destination: self.address,
-            protocol: protocol::TCP,
-            ttl: 64,
-            tos: 0,
-            to: Addressed::Unicast,
-        };
-        let _dropped = self.tcp.input(&mut self.net, datagram);
-    }
-
-    fn run_timers(&mut self) {
-        while let Some((_, timer)) = self.net.timers.pop_due(self.net.now) {
-            if let Timer::Tcp(timer) = timer {
-                self.tcp.timer(&mut self.net, timer);
-            }
-        }
+        let host = Host::new(config, address, seed);
+        Self { host, stream: None, to_write, written: 0, read: 0, saw_end: false }
     }
 
     /// Writes and reads what it can, `most` bytes at a time, and closes when everything is done.
@@ -132,9 +80,7 @@ impl End {
         if self.saw_end && self.written == self.to_write {
             self.stream = None;
         }
-        for hint in self.inbox.drain(&self.core) {
-            self.tcp.follow_hint(&mut self.net, hint);
-        }
+        self.host.follow_hints();
     }
 }
 
@@ -146,8 +92,10 @@ impl Pair {
         ];
         let listener = ListenerShared::new((US, 80).into(), ListenOptions::with_backlog(1), 1);
         let [server, client] = &mut ends;
-        server.tcp.listen(&server.net, listener.clone()).unwrap();
-        let stream = client.tcp.connect(&mut client.net, None, SocketAddrV4::new(US, 80)).unwrap();
+        server.host.tcp.listen(&server.host.net, listener.clone()).unwrap();
+        let to = SocketAddrV4::new(US, 80);
+        let Host { tcp, net, .. } = &mut client.host;
+        let stream = tcp.connect(net, None, to).unwrap();
         client.stream = Some(stream);
         Self {
             ends,
@@ -162,17 +110,17 @@ impl Pair {
 
     /// Runs until both applications have everything and both connections are gone; returns how long it took.
     fn run(&mut self, chunk: usize) -> Duration {
-        while self.ends.iter().any(|end| end.stream.is_some() || !end.tcp.is_idle()) {
+        while self.ends.iter().any(|end| end.stream.is_some() || !end.host.tcp.is_idle()) {
             assert!(self.now < Instant::from_millis(3_600_000), "no end in sight");
             if self.ends[0].stream.is_none() && !self.ends[0].saw_end {
                 self.ends[0].stream = self.listener.pop(0);
             }
             for from in 0..2 {
                 let end = &mut self.ends[from];
-                end.net.now = self.now;
-                end.run_timers();
+                end.host.net.now = self.now;
+                end.host.run_timers();
                 end.run_application(chunk);
-                end.tcp.flush(&mut end.net);
+                end.host.flush();
                 self.transmit(from);
             }
             self.step();
@@ -181,8 +129,7 @@ impl Pair {
     }
 
     fn transmit(&mut self, from: usize) {
-        while let Some(frame) = self.ends[from].net.outbox.pop_front() {
-            let bytes = bytes_of(&frame);
+        while let Some(bytes) = self.ends[from].host.pop_sent() {
             let copies = match () {
                 () if self.chance(self.wire.lost) => 0,
                 () if self.chance(self.wire.repeated) => 2,
@@ -200,16 +147,16 @@ impl Pair {
 
     /// Time goes on to whatever is next; all that arrives at one moment is one burst.
     fn step(&mut self) {
-        let timers = self.ends.iter().filter_map(|end| end.net.timers.next_deadline());
+        let timers = self.ends.iter().filter_map(|end| end.host.net.timers.next_deadline());
         let arrival = self.flying.keys().next().map(|&(at, _)| at);
         let next = timers.chain(arrival).min().expect("something is due");
         self.now = self.now.max(next);
         while let Some(first) = self.flying.first_entry().filter(|first| first.key().0 <= self.now)
         {
             let (to, bytes) = first.remove();
-            let from = self.ends[1 - to].address;
-            self.ends[to].net.now = self.now;
-            self.ends[to].input(&bytes, from);
+            let from = self.ends[1 - to].host.address;
+            self.ends[to].host.net.now = self.now;
+            self.ends[to].host.input(&bytes, from);
         }
     }
 
@@ -219,21 +166,17 @@ impl Pair {
 
     fn assert_complete(&mut self) {
         // Answers to what arrived last.
-        self.ends.iter_mut().for_each(|end| end.net.outbox.clear());
+        self.ends.iter_mut().for_each(|end| end.host.net.outbox.clear());
         let [server, client] = &self.ends;
         assert_eq!((server.read, client.read), (client.to_write, server.to_write));
         for end in &self.ends {
-            assert_eq!(end.net.pool_available(), end.frames, "frames are left behind");
+            assert_eq!(end.host.frames_held(), 0, "frames are left behind");
         }
     }
 
     fn count(&self, counter: Counter) -> u64 {
-        self.ends.iter().map(|end| end.net.metrics.counter(counter)).sum()
+        self.ends.iter().map(|end| end.host.net.metrics.counter(counter)).sum()
     }
-}
-
-fn bytes_of(frame: &Frame) -> Vec<u8> {
-    frame.segments().flatten().copied().collect()
 }
 
 const DELAY: Duration = Duration::from_micros(500);
