@@ -227,6 +227,17 @@ mod tests {
         t.connection(|c| assert_eq!(c.snd.mss, 536));
     }
 
+    /// The window that our SYN has offered holds although our ACK leaves only when the turn ends.
+    #[test]
+    fn a_peer_that_speaks_at_once_is_heard() {
+        let mut t = Harness::connecting(&Harness::plain());
+        t.sent();
+        let taken = t.burst(&["SA 0 ack 1 mss 1000", "PA 1+10 ack 1", "FA 11 ack 1"]);
+        assert_eq!(taken, [Ok(()); 3]);
+        assert_eq!(t.sent(), ["A 1 ack 12"]);
+        assert_eq!((t.read(100).unwrap(), t.read(100).unwrap()), (10, 0));
+    }
+
     #[test]
     fn an_ack_of_another_syn_is_reset() {
         let mut t = Harness::connecting(&Harness::plain());

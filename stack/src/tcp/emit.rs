@@ -56,8 +56,9 @@ impl Connection {
             }
         }
         self.count_sent(cx, seq, len, flags);
+        self.rcv.edge = self.rcv.edge.later(edge);
         if flags.contains(Flags::ACK) {
-            self.acknowledged(edge);
+            self.acknowledged();
         }
         Ok(())
     }
@@ -70,10 +71,9 @@ impl Connection {
         }
     }
 
-    /// Everything received so far has been acknowledged, with a window up to `edge`.
-    fn acknowledged(&mut self, edge: Seq) {
+    /// Everything received so far has been acknowledged, with a window up to `rcv.edge`.
+    fn acknowledged(&mut self) {
         self.rcv.acked = self.rcv.nxt;
-        self.rcv.edge = self.rcv.edge.later(edge);
         if self.ack.owed != Owed::Nothing {
             self.ack.quick = self.ack.quick.saturating_sub(1);
             self.ack.owed = Owed::Nothing;
