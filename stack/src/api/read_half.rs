@@ -118,8 +118,9 @@ impl ReadHalf {
     fn end_of_bytes(&mut self) -> io::Result<()> {
         match self.ring.end() {
             ReceiveEnd::Open => Err(ErrorKind::WouldBlock.into()),
-            ReceiveEnd::Reset => self.words.take_error().map_or(Ok(()), Err),
-            ReceiveEnd::Shut | ReceiveEnd::Finished => Ok(()),
+            // Whoever has shut down reading still hears of a failure, if nobody did before.
+            ReceiveEnd::Reset | ReceiveEnd::Shut => self.words.take_error().map_or(Ok(()), Err),
+            ReceiveEnd::Finished => Ok(()),
         }
     }
 

@@ -245,6 +245,17 @@ mod tests {
         assert_eq!((last.text.as_str(), last.window), ("A 1 ack 200001", u16::MAX));
     }
 
+    /// The order of C-4: a reset is told before the end that the application has made itself.
+    #[test]
+    fn who_has_shut_down_reading_still_hears_of_a_reset() {
+        let mut t = Harness::connected();
+        t.input("PA 1+10 ack 1").unwrap();
+        t.stream().shutdown(Shutdown::Read);
+        t.input("R 11").unwrap();
+        assert_eq!(t.read(100).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(t.read(100).unwrap(), 0);
+    }
+
     /// In both orders of {our FIN acknowledged, reading shut down} (socket contract, C-12).
     #[test]
     fn a_peer_that_never_closes_is_left_once_nobody_reads() {
