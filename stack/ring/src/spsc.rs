@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 
@@ -31,15 +32,16 @@ use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell};
 /// assert_eq!(batch, ['b', 'c']);
 /// ```
 pub fn queue<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {
-    let slots = capacity.max(1).next_power_of_two();
+    let count = capacity.max(1).next_power_of_two();
     let shared = Arc::new(Shared {
         tail: CachePadded::new(Side::new()),
         head: CachePadded::new(Side::new()),
-        slots: (0..slots).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect(),
+        slots: (0..count).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect(),
     });
+    let slots = Slots::of(&shared);
     (
-        Producer { tail: 0, head_seen: 0, shared: shared.clone() },
-        Consumer { head: 0, tail_seen: 0, shared },
+        Producer { tail: 0, head_seen: 0, slots, shared: shared.clone() },
+        Consumer { head: 0, tail_seen: 0, slots, shared },
     )
 }
 
@@ -49,6 +51,7 @@ pub struct Producer<T: Send> {
     tail: usize,
     /// A head that was current once: reloaded only when the queue looks full.
     head_seen: usize,
+    slots: Slots<T>,
     shared: Arc<Shared<T>>,
 }
 
@@ -66,8 +69,15 @@ impl<T: Send> Producer<T> {
     /// Appends values as long as there is room, and publishes them at once. Takes no more from `values` than fit.
     pub fn push_all(&mut self, values: &mut impl Iterator<Item = T>) -> usize {
         let start = self.tail;
-        for value in values.take(self.free()) {
-            self.fill(value);
+        // What is known to be free is filled without a look at the consumer's index.
+        while self.known_free() > 0 || self.free() > 0 {
+            let end = self.tail.wrapping_add(self.known_free());
+            for value in values.take(self.known_free()) {
+                self.fill(value);
+            }
+            if self.tail != end {
+                break;
+            }
         }
         self.publish();
         self.tail.wrapping_sub(start)
@@ -82,7 +92,7 @@ impl<T: Send> Producer<T> {
 
     /// How many values the queue can hold.
     pub fn capacity(&self) -> usize {
-        self.shared.slots.len()
+        self.slots.mask + 1
     }
 
     /// Whether the consumer is gone, so that nobody will take what is pushed.
@@ -99,7 +109,7 @@ impl<T: Send> Producer<T> {
         debug_assert!(self.known_free() > 0);
         // SAFETY: `tail - head_seen < capacity`, so by B the consumer has left this slot, and it looks at it again
         // only once A1 has published it. There is one producer, and this is it.
-        self.shared.slot(self.tail).with_mut(|slot| unsafe { (*slot).write(value) });
+        self.slots.at(self.tail).with_mut(|slot| unsafe { (*slot).write(value) });
         self.tail = self.tail.wrapping_add(1);
     }
 
@@ -130,6 +140,7 @@ pub struct Consumer<T: Send> {
     head: usize,
     /// A tail that was current once: reloaded only when the queue looks empty.
     tail_seen: usize,
+    slots: Slots<T>,
     shared: Arc<Shared<T>>,
 }
 
@@ -146,7 +157,8 @@ impl<T: Send> Consumer<T> {
 
     /// Moves up to `limit` values into `batch`, oldest first, and frees their slots at once.
     pub fn pop_into(&mut self, batch: &mut impl Extend<T>, limit: usize) -> usize {
-        let count = self.len().min(limit);
+        // What is known to be there is taken without a look at the producer's index.
+        let count = if self.known_len() < limit { self.len().min(limit) } else { limit };
         batch.extend((0..count).map(|_| self.empty()));
         self.publish();
         count
@@ -178,8 +190,7 @@ impl<T: Send> Consumer<T> {
         debug_assert!(self.known_len() > 0);
         // SAFETY: `head < tail_seen`, so by A this slot holds a value, which no one reads twice: there is one
         // consumer, its head moves past the slot here, and the producer refills it only after B1.
-        let value =
-            self.shared.slot(self.head).with_mut(|slot| unsafe { (*slot).assume_init_read() });
+        let value = self.slots.at(self.head).with_mut(|slot| unsafe { (*slot).assume_init_read() });
         self.head = self.head.wrapping_add(1);
         value
     }
@@ -211,12 +222,6 @@ struct Shared<T> {
     slots: Box<[UnsafeCell<MaybeUninit<T>>]>,
 }
 
-impl<T> Shared<T> {
-    fn slot(&self, index: usize) -> &UnsafeCell<MaybeUninit<T>> {
-        &self.slots[index & (self.slots.len() - 1)]
-    }
-}
-
 // SAFETY: a slot is touched by one side at a time, in the order that A and B make; values move from the producer's
 // thread to the consumer's, which is what `T: Send` allows.
 unsafe impl<T: Send> Sync for Shared<T> {}
@@ -225,14 +230,47 @@ unsafe impl<T: Send> Send for Shared<T> {}
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
+        let slots = Slots::of(self);
         let mut index = self.head.index.load(Ordering::Relaxed);
         while index != self.tail.index.load(Ordering::Relaxed) {
             // SAFETY: both ends are gone (and published on the way), so [head, tail) is exactly what is filled.
-            self.slot(index).with_mut(|slot| unsafe { (*slot).assume_init_drop() });
+            slots.at(index).with_mut(|slot| unsafe { (*slot).assume_init_drop() });
             index = index.wrapping_add(1);
         }
     }
 }
+
+/// Where the slots are, at hand in each end: found through the shared part, they would be looked up anew for every value.
+struct Slots<T> {
+    first: NonNull<UnsafeCell<MaybeUninit<T>>>,
+    mask: usize,
+}
+
+impl<T> Slots<T> {
+    fn of(shared: &Shared<T>) -> Self {
+        Self { first: NonNull::from(&*shared.slots).cast(), mask: shared.slots.len() - 1 }
+    }
+
+    /// While the shared part lives, which each end makes sure of.
+    fn at(&self, index: usize) -> &UnsafeCell<MaybeUninit<T>> {
+        // SAFETY: masked, the index is below the number of slots, which is a power of two; the slots never move, and live
+        // as long as the shared part, which whoever has this keeps or is.
+        unsafe { self.first.add(index & self.mask).as_ref() }
+    }
+}
+
+impl<T> Clone for Slots<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Slots<T> {}
+
+// SAFETY: it is as good as a reference to the shared part, whose `Sync` says what may be done with the slots.
+unsafe impl<T: Send> Send for Slots<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Slots<T> {}
 
 /// What one side tells the other.
 struct Side {
