@@ -6,10 +6,12 @@ NEXTEST = $(CARGO) nextest run --no-tests fail
 # Where libdpdk cannot be found, however it is installed.
 HIDDEN = PKG_CONFIG=false
 LOOM = RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -p darner-ring --lib loom
+# How many schedules `make miri` tries.
+SEEDS = 1
 # How long `make fuzz` goes on.
 SECONDS = 60
 
-.PHONY: help demo test lint loom loom-long fuzz nic bench-instructions test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long miri fuzz nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -17,9 +19,11 @@ help:
 	@echo 'make lint    formatting, clippy with and without DPDK, documentation'
 	@echo 'make loom    the models of shared memory'
 	@echo 'make loom-long    the same with more preemptions: some minutes'
+	@echo 'make miri    the tests of shared memory, each access checked (SEEDS=1 schedules)'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
+	@echo 'make bench-rings    what a value from one thread to another costs'
 
 demo:
 	@scripts/deps demo
@@ -49,6 +53,16 @@ loom: deps
 
 loom-long: deps
 	DARNER_RING_MORE_PREEMPTIONS=2 $(LOOM)
+
+# The first run may have to fetch what Miri is made of.
+miri:
+	rustup component add --toolchain nightly miri rust-src
+	RUST_BACKTRACE=0 MIRIFLAGS='-Zmiri-backtrace=0 -Zmiri-many-seeds=0..$(SEEDS)' \
+	    $(CARGO) +nightly miri test --target-dir target/miri -p darner-ring --lib
+
+# On a machine with two CPUs that has nothing else to do.
+bench-rings:
+	$(CARGO) run --release -p darner-bench --bin rings
 
 fuzz: deps
 	@scripts/fuzz $(SECONDS)
