@@ -13,6 +13,7 @@
 //! | `limit` | whoever decides about memory                  | writer     |
 //! | `window` | writer                                       | reader     |
 //! | `lent`  | reader, and who has a lease                   | writer     |
+//! | `mark`  | writer, before the tail (A1)                  | reader     |
 //!
 //! # Ordering
 //!
@@ -34,6 +35,7 @@ use std::ptr::{self, NonNull};
 
 use crate::chunk::Chunk;
 use crate::fault::{Fault, full_fence};
+use crate::mark::MarkWord;
 use crate::sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::word::SharedWord;
 
@@ -51,6 +53,7 @@ pub(crate) fn chain(limit: usize) -> (Writer, Reader) {
         first: AtomicPtr::new(ptr::null_mut()),
         limit: AtomicU32::new(0),
         window: AtomicU32::new(OPEN),
+        mark: MarkWord::new(),
         _apart: [0; APART],
         lent: AtomicU32::new(0),
         head: SharedWord::new(),
@@ -63,6 +66,7 @@ pub(crate) fn chain(limit: usize) -> (Writer, Reader) {
 ///
 /// What the writer writes and what the reader writes are so far apart that no cache line holds both, wherever the
 /// allocator puts them; the writer's words share theirs with the reference counts, which nobody touches in passing.
+/// `limit`, `window` and `mark` hardly ever change, and may be on either line.
 #[repr(C)]
 pub(crate) struct Words {
     pub(crate) tail: SharedWord,
@@ -72,6 +76,8 @@ pub(crate) struct Words {
     first: AtomicPtr<Chunk>,
     limit: AtomicU32,
     window: AtomicU32,
+    /// The newest urgent byte.
+    pub(crate) mark: MarkWord,
     _apart: [u8; APART],
     /// How many leases of chunks there are.
     lent: AtomicU32,
@@ -157,7 +163,7 @@ const OPEN: u32 = 0;
 /// There is none, and the reader is to say when it has read.
 const CLOSED: u32 = 1;
 /// Fills the line that begins with `first` up to the reader's words.
-const APART: usize = 44;
+const APART: usize = 36;
 
 #[cfg(not(loom))]
 const _: () = {

@@ -110,6 +110,8 @@ pub(crate) enum Fault {
     DoorbellA2,
     DoorbellB1,
     DoorbellB2,
+    /// A byte is published before it is marked as urgent.
+    MarkAfterTail,
 }
 
 /// `strong`, or no ordering at all if `fault` is switched on.

@@ -45,6 +45,7 @@ mod lent;
 #[cfg(loom)]
 #[cfg(test)]
 mod loom_models;
+mod mark;
 mod owners;
 mod parker;
 mod receive;
@@ -70,6 +71,7 @@ pub use event_source::EventSource;
 pub use flags::Flags;
 pub use hint_map::HintMap;
 pub use lent::Lent;
+pub use mark::{Mark, UrgentDelivery};
 pub use owners::{Left, Owners};
 pub use parker::Parker;
 pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, receive_ring};

@@ -14,6 +14,7 @@ mod locks;
 mod rings;
 mod shards;
 mod sleeping;
+mod urgent;
 mod words;
 
 /// Runs the model of the test `name` in every interleaving: as it is, then with each fault, which must be noticed.

@@ -1,10 +1,12 @@
 //! The ring in which a protocol thread hands received bytes to an application.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use crate::chain::{Reader, Words, Writer, chain};
 use crate::fault::{Fault, is_on};
 use crate::lent::Lent;
+use crate::mark::{Mark, UrgentDelivery};
 use crate::sync::Arc;
 use crate::word::Word;
 
@@ -34,7 +36,7 @@ pub fn receive_ring(limit: usize) -> (ReceiveProducer, ReceiveConsumer, ReceiveC
     let words = writer.words().clone();
     (
         ReceiveProducer { writer, discarded: 0, reading: Reading::Yes, end: End::Open },
-        ReceiveConsumer { reader },
+        ReceiveConsumer { reader, taken: None },
         ReceiveCloser { words },
     )
 }
@@ -93,6 +95,15 @@ impl ReceiveProducer {
         }
     }
 
+    /// Says that the byte at a position is urgent, in place of one that was said to be before: that becomes ordinary
+    /// data. The byte must not be published yet; it need not even be written.
+    pub fn set_mark(&mut self, mark: Mark) {
+        if is_on(Fault::MarkAfterTail) {
+            self.publish();
+        }
+        self.writer.words().mark.store(mark);
+    }
+
     /// Publishes, and says that the peer's FIN follows.
     pub fn finish(&mut self) {
         if is_on(Fault::FinFirst) {
@@ -122,10 +133,17 @@ impl ReceiveProducer {
     }
 
     /// How many bytes were written that nobody has read, or said that nobody would: to be asked when the reader's end
-    /// is dropped. Zero once it was shut.
+    /// is dropped. Zero once it was shut. An urgent byte that the stream skips does not count.
     pub fn unread(&self) -> u64 {
         let head = self.writer.words().head.load(); // D2
-        if head.has(SHUT) { 0 } else { self.writer.tail().saturating_sub(head.position()) }
+        if head.has(SHUT) {
+            return 0;
+        }
+        let unread = head.position()..self.writer.tail();
+        let skipped = self.writer.words().mark.load().is_some_and(|mark| {
+            mark.delivery == UrgentDelivery::Apart && unread.contains(&mark.position)
+        });
+        (unread.end.saturating_sub(unread.start)) - u64::from(skipped)
     }
 
     /// Whether the application reads no more: shut down, or its end was dropped.
@@ -210,31 +228,43 @@ impl fmt::Debug for ReceiveProducer {
 /// The application's end.
 ///
 /// Bytes are read in place: [`fill_buf`](Self::fill_buf) until it is empty, then [`end`](Self::end) says why.
+///
+/// An urgent byte is a [mark](Self::at_mark) in the stream: what is shown at once ends before it. What is shown next
+/// begins with it, or behind it if it is to be read apart.
 pub struct ReceiveConsumer {
     reader: Reader,
+    /// Where urgent bytes are that were taken ahead of their turn, in order.
+    #[expect(clippy::box_collection, reason = "hardly any connection has some")]
+    taken: Option<Box<VecDeque<u64>>>,
 }
 
 impl ReceiveConsumer {
-    /// The next readable bytes, as far as they lie together; empty if there is none, or nobody may read any more.
+    /// The next readable bytes, as far as they lie together and before the mark; empty if there is none, or nobody may
+    /// read any more.
     pub fn fill_buf(&mut self) -> &[u8] {
         if self.is_shut() {
             self.discard();
             return &[];
         }
-        if self.reader.known() == 0 {
-            self.reader.look();
+        let mut run = self.next_run();
+        if run.len == 0 {
+            self.look();
+            run = self.next_run();
         }
-        self.reader.front()
+        if run.skipped > 0 {
+            self.advance(run.skipped);
+        }
+        let front = self.reader.front();
+        &front[..front.len().min(usize::try_from(run.len).unwrap_or(usize::MAX))]
     }
 
     /// Moves on by `len` bytes, and gives back memory that lies behind.
     ///
     /// # Panics
-    /// If that is more than [`fill_buf`](Self::fill_buf) or [`len`](Self::len) has shown.
+    /// If that is more than was published.
     pub fn consume(&mut self, len: usize) {
-        self.reader.pass(len as u64);
-        self.reader.words().head.advance(len as u64); // D1
-        self.reader.give_back_if_read();
+        self.advance(len as u64);
+        self.pass_taken();
     }
 
     /// Moves on by at most `most` bytes and gives them away, as far as they lie together: to keep, whatever becomes of the
@@ -257,15 +287,38 @@ impl ReceiveConsumer {
         self.reader.words().window_is_closed()
     }
 
-    /// How many bytes are readable now.
+    /// How many bytes are readable now, up to the mark.
     #[expect(clippy::len_without_is_empty, reason = "fill_buf().is_empty() is the way to ask")]
     pub fn len(&mut self) -> usize {
         if self.is_shut() {
             self.discard();
             return 0;
         }
-        self.reader.look();
-        usize::try_from(self.reader.known()).unwrap_or(usize::MAX)
+        self.look();
+        usize::try_from(self.next_run().len).unwrap_or(usize::MAX)
+    }
+
+    /// Whether reading has come to the urgent byte, and has not gone past it. A read that has got something ends here.
+    pub fn at_mark(&self) -> bool {
+        self.mark().is_some_and(|mark| mark.position <= self.position())
+    }
+
+    /// The newest urgent byte, unless reading has gone past it.
+    pub fn mark(&self) -> Option<Mark> {
+        // One that is skipped is not passed before something behind it is read.
+        let passed = |mark: &Mark| match mark.delivery {
+            UrgentDelivery::Apart => self.position() > mark.position + 1,
+            UrgentDelivery::Inline => self.position() > mark.position,
+        };
+        self.reader.words().mark.load().filter(|mark| !passed(mark))
+    }
+
+    /// The urgent byte at `position` was taken out of turn: no read gives it, whatever is urgent by then.
+    pub fn skip_taken(&mut self, position: u64) {
+        if position >= self.position() {
+            self.taken.get_or_insert_default().push_back(position);
+            self.look();
+        }
     }
 
     /// What follows the bytes that [`fill_buf`](Self::fill_buf) or [`len`](Self::len) showed last.
@@ -295,10 +348,69 @@ impl ReceiveConsumer {
         self.reader.look();
         let len = self.reader.known();
         if len > 0 {
-            self.reader.pass(len);
-            self.reader.words().head.advance(len); // D1
-            self.reader.give_back_if_read();
+            self.advance(len);
         }
+    }
+
+    fn look(&mut self) {
+        self.reader.look();
+        self.pass_taken();
+    }
+
+    fn advance(&mut self, len: u64) {
+        self.reader.pass(len);
+        self.reader.words().head.advance(len); // D1
+        self.reader.give_back_if_read();
+    }
+
+    /// What can be read at once, as the tail was seen last. Every way of reading shows this and no more.
+    fn next_run(&self) -> Run {
+        let (head, end) = (self.reader.head(), self.reader.seen().position());
+        let mark = self.reader.words().mark.load(); // after A2
+        let mut run = Run { skipped: 0, len: end - head };
+        match mark {
+            Some(mark) if mark.position > head => run.cut(mark.position - head),
+            Some(Mark { position, delivery: UrgentDelivery::Apart }) if position == head => {
+                // While nothing is behind it, it may yet become ordinary data.
+                let over = self.reader.seen().has(FIN | RST);
+                run.skipped = u64::from(run.len > 1 || (run.len > 0 && over));
+                run.len = run.len.saturating_sub(1);
+            }
+            _ => {}
+        }
+        if let Some(&taken) = self.taken.as_ref().and_then(|taken| taken.front()) {
+            run.cut(taken.saturating_sub(head + run.skipped));
+        }
+        run
+    }
+
+    /// Reading never rests before a byte that was taken.
+    fn pass_taken(&mut self) {
+        let Some(taken) = &mut self.taken else { return };
+        let (head, end) = (self.reader.head(), self.reader.seen().position());
+        let mut next = head;
+        while let Some(at) = taken.pop_front_if(|&mut at| at <= next && at < end) {
+            next = next.max(at + 1);
+        }
+        if taken.is_empty() {
+            self.taken = None;
+        }
+        if next > head {
+            self.advance(next - head);
+        }
+    }
+}
+
+/// A stretch of readable bytes.
+struct Run {
+    /// Bytes before it that are not part of the stream.
+    skipped: u64,
+    len: u64,
+}
+
+impl Run {
+    fn cut(&mut self, len: u64) {
+        self.len = self.len.min(len);
     }
 }
 
@@ -369,6 +481,9 @@ const SHUT: u64 = 1 << 63;
 /// In the head: the consumer was dropped.
 const READER_GONE: u64 = 1 << 62;
 
+#[cfg(not(loom))]
+#[cfg(test)]
+mod mark_tests;
 #[cfg(not(loom))]
 #[cfg(test)]
 mod tests;

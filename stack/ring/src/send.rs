@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::chain::{Reader, Words, Writer, chain};
+use crate::fault::{Fault, is_on};
+use crate::mark::{Mark, UrgentDelivery};
 use crate::sync::Arc;
 use crate::word::Word;
 
@@ -51,13 +53,26 @@ impl SendProducer {
     /// # Errors
     /// If the stream is closed: then nothing of `bytes` was accepted.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, SendClosed> {
-        self.reserved = 0;
-        let len = self.room()?.min(bytes.len());
-        if len == 0 {
-            self.closed()?;
-        }
-        self.writer.append(&bytes[..len]);
+        let len = self.append(bytes)?;
         self.publish()?;
+        Ok(len)
+    }
+
+    /// Appends as [`write`](Self::write) does, with the last of `bytes` as urgent data if that fits too. Then whatever was
+    /// urgent before is ordinary data.
+    ///
+    /// # Errors
+    /// If the stream is closed: then nothing of `bytes` was accepted.
+    pub fn write_urgent(&mut self, bytes: &[u8]) -> Result<usize, SendClosed> {
+        let len = self.append(bytes)?;
+        let urgent = len > 0 && len == bytes.len();
+        if urgent && !is_on(Fault::MarkAfterTail) {
+            self.mark_urgent();
+        }
+        self.publish()?;
+        if urgent && is_on(Fault::MarkAfterTail) {
+            self.mark_urgent();
+        }
         Ok(len)
     }
 
@@ -133,6 +148,22 @@ impl SendProducer {
         }
         let buffered = self.writer.tail() - head.position();
         Ok(words.limit().saturating_sub(usize::try_from(buffered).unwrap_or(usize::MAX)))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<usize, SendClosed> {
+        self.reserved = 0;
+        let len = self.room()?.min(bytes.len());
+        if len == 0 {
+            self.closed()?;
+        }
+        self.writer.append(&bytes[..len]);
+        Ok(len)
+    }
+
+    /// The last byte written is urgent.
+    fn mark_urgent(&self) {
+        let mark = Mark { position: self.writer.tail() - 1, delivery: UrgentDelivery::Apart };
+        self.writer.words().mark.store(mark);
     }
 
     fn publish(&mut self) -> Result<(), SendClosed> {
@@ -213,6 +244,13 @@ impl SendConsumer {
             SendEnd::Open
         };
         SendTail { position: word.position(), end }
+    }
+
+    /// The stream position of the newest urgent byte, if it was seen and is not released.
+    pub fn urgent(&self) -> Option<u64> {
+        let mark = self.reader.words().mark.load()?; // after A2
+        let unreleased = self.released()..self.reader.seen().position();
+        unreleased.contains(&mark.position).then_some(mark.position)
     }
 
     /// Copies the bytes from `position` on; as many as `out` holds, and are there. A position outside gives none.

@@ -301,6 +301,34 @@ fn any_byte_of_a_long_ring_is_found() {
 }
 
 #[test]
+fn the_last_byte_written_as_urgent_is_urgent() {
+    let (mut producer, mut consumer, closer) = send_ring(8);
+    producer.write(b"ab").unwrap();
+    consumer.tail();
+    assert_eq!(consumer.urgent(), None);
+    assert_eq!(producer.write_urgent(b""), Ok(0));
+    assert_eq!(producer.write_urgent(b"cd"), Ok(2));
+    assert_eq!(consumer.urgent(), None, "not before the byte is seen");
+    consumer.tail();
+    assert_eq!(consumer.urgent(), Some(3));
+    consumer.release(3);
+    assert_eq!(consumer.urgent(), Some(3));
+    // What does not fit is to be written again, and its last byte with it.
+    assert_eq!(producer.write_urgent(b"efghijkl"), Ok(7));
+    consumer.tail();
+    assert_eq!(consumer.urgent(), Some(3));
+    consumer.release(4);
+    assert_eq!(consumer.urgent(), None);
+    assert_eq!(producer.write_urgent(b"l"), Ok(1));
+    consumer.tail();
+    assert_eq!(consumer.urgent(), Some(11));
+    closer.shut_down();
+    assert_eq!(producer.write_urgent(b"m"), Err(SendClosed::ShutDown));
+    consumer.release(12);
+    assert_eq!(consumer.urgent(), None);
+}
+
+#[test]
 fn ends_are_small() {
     assert!(size_of::<SendProducer>() <= 40);
     assert!(size_of::<SendConsumer>() <= 40);
