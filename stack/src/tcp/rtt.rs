@@ -82,27 +82,37 @@ pub(crate) fn samples_per_round(flight: u32, mss: u32) -> u32 {
 }
 
 /// Times one segment at a time, for connections without timestamps (RFC 6298, section 3).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stopwatch {
-    running: Option<(Seq, Instant)>,
+    end: Seq,
+    /// When the timed segment was sent; [`Instant::FAR_FUTURE`] while none is timed.
+    sent: Instant,
+}
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        Self { end: Seq(0), sent: Instant::FAR_FUTURE }
+    }
 }
 
 impl Stopwatch {
     /// A segment that ends before `end` was sent for the first time. Ignored while another one is timed.
     pub(crate) fn start(&mut self, end: Seq, now: Instant) {
-        self.running.get_or_insert((end, now));
+        if self.sent == Instant::FAR_FUTURE {
+            *self = Self { end, sent: now };
+        }
     }
 
     /// Everything before `acked` was acknowledged: the round trip, if the timed segment is part of it.
     pub(crate) fn stop(&mut self, acked: Seq, now: Instant) -> Option<Duration> {
-        let (_, sent) = self.running.take_if(|(end, _)| end.at_or_before(acked))?;
-        Some(now.since(sent))
+        let running = self.sent != Instant::FAR_FUTURE && self.end.at_or_before(acked);
+        running.then(|| now.since(std::mem::take(self).sent))
     }
 
     /// Something was sent again. Even if it was not the timed segment, the ACK for that one now waits for
     /// the other to arrive (Karn).
     pub(crate) fn discard(&mut self) {
-        self.running = None;
+        *self = Self::default();
     }
 }
 
