@@ -92,6 +92,17 @@ impl Control {
         self.options().bits.contains(OptionBits::KEEPALIVE)
     }
 
+    /// Whether a byte that the peer sent as urgent is read like any other. Else the stream skips it, and
+    /// [`ReadHalf::recv_oob`](super::ReadHalf::recv_oob) fetches it. Off by default.
+    pub fn set_oob_inline(&self, on: bool) {
+        self.change(Change::Bit(OptionBits::OOB_INLINE, on));
+    }
+
+    /// Whether urgent bytes are read like any other.
+    pub fn oob_inline(&self) -> bool {
+        self.options().bits.contains(OptionBits::OOB_INLINE)
+    }
+
     /// How long written bytes may stay unacknowledged before the connection is given up (RFC 9293, section 3.8.3). `None`: the
     /// stack's default.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) {

@@ -97,6 +97,31 @@ impl ReadHalf {
         }
     }
 
+    /// Fetches the byte that the peer sent as urgent (RFC 6093), out of turn and once: no read gives it again. It never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] if there is none: the peer has sent none, it was fetched, reading has gone past it, or urgent
+    /// bytes are [inline](super::Control::set_oob_inline). [`ErrorKind::WouldBlock`] if it was announced and has not come.
+    pub fn recv_oob(&mut self) -> io::Result<u8> {
+        let mut mark = None;
+        let byte = self.words.fetch_oob(|| {
+            mark = self.ring.mark();
+            mark
+        })?;
+        if let Some(mark) = mark {
+            self.ring.skip_taken(mark.position);
+        }
+        Ok(byte)
+    }
+
+    /// Whether reading has come to the byte that the peer sent as urgent, and not gone past it: what is read next comes right
+    /// behind it, or is it where urgent bytes are [inline](super::Control::set_oob_inline). A read never goes past it that has
+    /// got bytes from before.
+    pub fn at_mark(&self) -> bool {
+        self.ring.at_mark()
+    }
+
     /// Why the connection failed; told once, here or by any other call.
     pub fn take_error(&self) -> Option<io::Error> {
         self.words.take_error()
@@ -147,9 +172,10 @@ impl ReadHalf {
         }
     }
 
+    /// Copies what there is, up to the mark.
     fn copy_out(&mut self, out: &mut [u8]) -> usize {
         let mut filled = 0;
-        while filled < out.len() {
+        while filled < out.len() && (filled == 0 || !self.ring.at_mark()) {
             let bytes = self.ring.fill_buf();
             let take = bytes.len().min(out.len() - filled);
             if take == 0 {
@@ -186,6 +212,9 @@ impl Read for ReadHalf {
         let mut filled = self.read(&mut outs[first])?;
         if filled == outs[first].len() {
             for out in &mut outs[first + 1..] {
+                if self.ring.at_mark() {
+                    break;
+                }
                 let more = self.copy_out(out);
                 filled += more;
                 if more < out.len() {

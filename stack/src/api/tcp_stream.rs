@@ -114,6 +114,29 @@ impl TcpStream {
         self.read.peek(out)
     }
 
+    /// Fetches the byte that the peer sent as urgent; see [`ReadHalf::recv_oob`].
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it has not come.
+    pub fn recv_oob(&mut self) -> io::Result<u8> {
+        self.read.recv_oob()
+    }
+
+    /// Whether reading has come to the byte that the peer sent as urgent; see [`ReadHalf::at_mark`].
+    pub fn at_mark(&self) -> bool {
+        self.read.at_mark()
+    }
+
+    /// Writes, the last byte as urgent; see [`WriteHalf::send_oob`].
+    ///
+    /// # Errors
+    ///
+    /// As a write.
+    pub fn send_oob(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write.send_oob(bytes)
+    }
+
     /// Whether calls give [`ErrorKind::WouldBlock`] instead of waiting.
     pub fn set_nonblocking(&mut self, nonblocking: bool) {
         self.read.set_nonblocking(nonblocking);

@@ -38,6 +38,17 @@ impl WriteHalf {
         self.ring.buffered()
     }
 
+    /// Writes as [`Write::write`] does. The peer hears at once, whatever else waits to be sent, that the last of `bytes` is
+    /// urgent (RFC 6093), if that was taken too: of what was not taken, the rest is to be sent the same way. What was urgent
+    /// before and is still to be sent becomes ordinary data.
+    ///
+    /// # Errors
+    ///
+    /// As a write.
+    pub fn send_oob(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_by(bytes, SendProducer::write_urgent)
+    }
+
     /// Whether calls give [`ErrorKind::WouldBlock`] instead of waiting.
     pub fn set_nonblocking(&mut self, nonblocking: bool) {
         self.waiting.set_nonblocking(nonblocking);
@@ -123,13 +134,28 @@ impl WriteHalf {
         self.words.park(deadline, ready).ok_or(ErrorKind::WouldBlock.into())
     }
 
+    fn write_by(&mut self, bytes: &[u8], append: Append) -> io::Result<usize> {
+        loop {
+            match self.try_write(bytes, append) {
+                Ok(written) => {
+                    if written > 0 {
+                        self.words.hint(Hints::SEND);
+                    }
+                    return Ok(written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Appends what fits, without waiting.
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8], append: Append) -> io::Result<usize> {
         if self.words.phase() == Phase::Connecting {
             self.ring.closed().map_err(|closed| self.why_closed(closed))?;
             return Err(ErrorKind::WouldBlock.into());
         }
-        match self.ring.write(bytes) {
+        match append(&mut self.ring, bytes) {
             Ok(0) if !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
             Ok(written) => Ok(written),
             Err(closed) => Err(self.why_closed(closed)),
@@ -145,20 +171,12 @@ impl WriteHalf {
     }
 }
 
+/// How bytes are put into the ring.
+type Append = fn(&mut SendProducer, &[u8]) -> Result<usize, SendClosed>;
+
 impl Write for WriteHalf {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.try_write(bytes) {
-                Ok(written) => {
-                    if written > 0 {
-                        self.words.hint(Hints::SEND);
-                    }
-                    return Ok(written);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
-                Err(error) => return Err(error),
-            }
-        }
+        self.write_by(bytes, SendProducer::write)
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {

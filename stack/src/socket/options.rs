@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use bitflags::bitflags;
+use darner_ring::Mark;
+use rustix::io::Errno;
+
+use super::oob::OobCell;
 
 /// What the control lock guards. What few sockets need is in a box.
 #[derive(Debug, Default)]
@@ -11,11 +15,12 @@ pub(crate) struct ControlState {
     rare: Option<Box<Rare>>,
 }
 
-/// What few sockets set.
+/// What few sockets have.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
     pub(crate) user_timeout: Option<Duration>,
     pub(crate) linger: Option<Duration>,
+    pub(crate) oob: OobCell,
 }
 
 bitflags! {
@@ -54,7 +59,15 @@ impl ControlState {
         self.bits.set(bit, on);
     }
 
-    /// What few sockets set; `spare` is the memory for it, since under the lock nothing is allocated.
+    /// Fetches the urgent byte, if it is the one at `mark`.
+    pub(crate) fn fetch_oob(&mut self, mark: Option<Mark>) -> Result<u8, Errno> {
+        match &mut self.rare {
+            Some(rare) => rare.oob.fetch(mark),
+            None => OobCell::default().fetch(mark),
+        }
+    }
+
+    /// What few sockets have; `spare` is the memory for it, since under the lock nothing is allocated.
     pub(crate) fn rare(&mut self, spare: &mut Option<Box<Rare>>) -> &mut Rare {
         if self.rare.is_none() {
             self.rare = spare.take();

@@ -36,12 +36,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bitflags::bitflags;
-use darner_ring::{Deferred, ErrorCell, EventSource, Flags, Left, Owners, Parker, TryLock};
+use darner_ring::{Deferred, ErrorCell, EventSource, Flags, Left, Mark, Owners, Parker, TryLock};
 use rustix::io::Errno;
 
 use super::core::CoreShared;
 use super::options::{ControlState, SocketOptions};
 use super::readiness::{PollerKey, Readies, Source};
+use super::thread::is_protocol_thread;
 use crate::api::{Readiness, Token};
 
 /// State of one socket beside its rings.
@@ -351,6 +352,18 @@ impl ReaderSide {
     /// The cause of failure, told once.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         self.0.take_error()
+    }
+
+    /// Fetches the urgent byte, if it is the one at `mark`, which is looked at in time. The only thing for which a half takes
+    /// the control lock; on a protocol thread it does not wait for it.
+    pub(crate) fn fetch_oob(&self, mark: impl FnOnce() -> Option<Mark>) -> Result<u8, Errno> {
+        let control = &self.0.control;
+        if is_protocol_thread() {
+            return control
+                .try_with(|state| state.fetch_oob(mark()))
+                .unwrap_or(Err(Errno::WOULDBLOCK));
+        }
+        control.with(|| self.0.hint(Hints::CONTROL), |state| state.fetch_oob(mark()))
     }
 
     /// Sleeps until `ready` gives something, or `deadline` has passed.

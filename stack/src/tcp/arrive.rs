@@ -42,6 +42,7 @@ impl Connection {
             // What had to wait for the handshake.
             self.look_at_application(cx);
         }
+        self.tell_urgent(cx);
         match step {
             Continue(()) | Break(Disposition::Done) => Ok(()),
             Break(Disposition::Dropped(reason)) => Err(reason),
@@ -55,6 +56,7 @@ impl Connection {
         self.check_reset(cx, &segment)?;
         self.check_syn(cx, &segment)?;
         self.process_ack(cx, &segment)?;
+        self.process_urgent(cx, &segment);
         self.process_text_and_fin(cx, segment)
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use darner_ring::{Deferred, SendEnd};
+use darner_ring::{Deferred, SendEnd, UrgentDelivery};
 
 use super::connection::{Connection, Context, Keepalive, Nodelay};
 use super::state::{Event, State};
@@ -28,6 +28,7 @@ impl Connection {
         let hints = self.socket.words.take_hints();
         if hints.contains(Hints::CONTROL) {
             self.take_options(cx);
+            self.tell_urgent(cx);
         }
         let end = self.socket.send.tail().end;
         let closed = self.socket.is_closed();
@@ -100,6 +101,8 @@ impl Connection {
         let on = |bit| options.bits.contains(bit);
         self.nodelay = if on(OptionBits::NODELAY) { Nodelay::On } else { Nodelay::Off };
         self.keepalive = if on(OptionBits::KEEPALIVE) { Keepalive::On } else { Keepalive::Off };
+        let inline = on(OptionBits::OOB_INLINE);
+        self.deliver_urgent(if inline { UrgentDelivery::Inline } else { UrgentDelivery::Apart });
         let timeout = options.user_timeout.map_or(0, |span| span.as_millis());
         let timeout = u32::try_from(timeout).unwrap_or(u32::MAX);
         self.watch_keepalive(cx);

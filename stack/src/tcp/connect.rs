@@ -45,6 +45,7 @@ impl Connection {
                 self.advance(Event::SynAckArrived);
                 self.established(cx);
                 self.ack_now();
+                self.process_urgent(cx, &segment);
                 self.process_text_and_fin(cx, segment)
             }
             OurSyn::NotMentioned => {

@@ -11,6 +11,7 @@ use super::retransmit::Recovery;
 use super::rtt::{Rtt, Stopwatch};
 use super::seq::Seq;
 use super::state::{Event, State};
+use super::urgent::Urgent;
 use crate::demux::FlowKey4;
 use crate::net::{self, Net};
 use crate::socket::{Failure, SocketId, TcpSocket};
@@ -53,6 +54,8 @@ pub(super) struct Connection {
     pub(super) deadlines: Deadlines,
     /// What has arrived ahead of its turn; few connections have any.
     pub(super) reassembly: Option<Box<Reassembly>>,
+    /// Few connections have urgent data.
+    pub(super) urgent: Option<Box<Urgent>>,
     /// When the peer was last heard.
     pub(super) heard_at: Instant,
     /// When we last sent something new.
@@ -303,6 +306,7 @@ impl Connection {
             challenges: ConnectionChallenges::NEW,
             deadlines: Deadlines::NONE,
             reassembly: None,
+            urgent: None,
             heard_at: cx.now(),
             sent_at: cx.now(),
             wheel: WheelEntry::NONE,

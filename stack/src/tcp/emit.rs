@@ -31,14 +31,16 @@ impl Connection {
         flags: Flags,
     ) -> Result<(), NotSent> {
         let edge = self.edge_to_offer(flags);
+        let opens_or_resets = flags.intersects(Flags::SYN | Flags::RST);
+        let urgent = self.urgent_pointer(seq).filter(|_| !opens_or_resets);
         let header = TcpHeader {
             source_port: self.flow.local_port,
             destination_port: self.flow.remote_port,
             seq,
             ack: if flags.contains(Flags::ACK) { self.rcv.nxt } else { Seq(0) },
-            flags,
+            flags: if urgent.is_some() { flags | Flags::URG } else { flags },
             window: self.window_field(edge, flags),
-            urgent_pointer: 0,
+            urgent_pointer: urgent.unwrap_or(0),
             options: self.options_for(cx, flags),
         };
         let position = self.position_of(seq);
@@ -57,6 +59,9 @@ impl Connection {
         }
         self.count_sent(cx, seq, len, flags);
         self.rcv.edge = self.rcv.edge.later(edge);
+        if urgent.is_some() {
+            self.urgent_announced();
+        }
         if flags.contains(Flags::ACK) {
             self.acknowledged();
         }

@@ -1,6 +1,6 @@
 //! One side of a connection on paper: segments go in and come out as text, and time is a number.
 //!
-//! A segment is written as `FLAGS SEQ[+LEN] [ack N] [win N] [mss N] [wscale N] [ts VALUE:ECHO]`, for instance `PA 1+5 ack 1`.
+//! A segment is written as `FLAGS SEQ[+LEN] [ack N] [win N] [mss N] [wscale N] [ts VALUE:ECHO] [urg N]`, for instance `PA 1+5 ack 1`.
 //! Numbers count from each side's SYN, which is 0. Payload is a fixed pattern, checked wherever it comes out.
 
 use std::collections::VecDeque;
@@ -229,6 +229,7 @@ impl Harness {
             match word {
                 "ack" => header.ack = relative(self.our_iss, number()),
                 "win" => header.window = number().try_into().unwrap(),
+                "urg" => header.urgent_pointer = number().try_into().unwrap(),
                 "mss" => header.options.max_segment_size = Some(number().try_into().unwrap()),
                 "wscale" => header.options.window_scale = Some(number().try_into().unwrap()),
                 "ts" => {
@@ -304,13 +305,29 @@ impl Harness {
         if flags.contains(Flags::ACK) {
             write!(text, " ack {}", view.ack().signed_offset_from(PEER_ISS)).unwrap();
         }
+        if flags.contains(Flags::URG) {
+            write!(text, " urg {}", view.urgent_pointer()).unwrap();
+        }
         Emitted { text, window: view.window(), options: view.options() }
     }
 
     /// The application writes the next bytes of the pattern; returns how many were taken.
     pub(super) fn write(&mut self, len: usize) -> usize {
+        self.write_by(len, TcpStream::write)
+    }
+
+    /// The same, the last of them as urgent data.
+    pub(super) fn write_urgent(&mut self, len: usize) -> usize {
+        self.write_by(len, TcpStream::send_oob)
+    }
+
+    fn write_by(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(&mut TcpStream, &[u8]) -> std::io::Result<usize>,
+    ) -> usize {
         let bytes = pattern(self.written, len);
-        let taken = self.stream().write(&bytes).unwrap_or(0);
+        let taken = write(self.stream(), &bytes).unwrap_or(0);
         self.written += taken as u64;
         self.application();
         taken

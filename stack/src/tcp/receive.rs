@@ -1,4 +1,4 @@
-//! The last three steps of section 3.10.7.4: urgent data, text, and the FIN.
+//! The last two steps of section 3.10.7.4: text and the FIN.
 
 use std::ops::ControlFlow::Continue;
 
@@ -17,7 +17,7 @@ use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
 impl Connection {
-    /// Sixth to eighth. Urgent data is ordinary data here: the urgent pointer is not looked at.
+    /// Seventh and eighth.
     pub(super) fn process_text_and_fin(&mut self, cx: &mut Context<'_>, segment: Segment) -> Step {
         let Segment { seq, flags, payload, .. } = segment;
         let fin = flags.contains(Flags::FIN);
@@ -89,6 +89,7 @@ impl Connection {
 
     /// Appends to the receive ring. The window is never wider than the ring's free space, so everything fits.
     fn deliver(&mut self, payload: &Frame) {
+        let position = self.socket.receive.position();
         let mut taken = 0;
         for bytes in payload.segments() {
             let written = self.socket.receive.write(bytes);
@@ -97,6 +98,7 @@ impl Connection {
                 break;
             }
         }
+        self.take_urgent_byte(position, payload, taken);
         let steps = u32::try_from(taken).unwrap_or(u32::MAX);
         self.rcv.nxt += steps;
         self.rcv.full = self.rcv.full.max(u16::try_from(taken).unwrap_or(u16::MAX));

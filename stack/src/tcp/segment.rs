@@ -24,6 +24,8 @@ pub(super) struct Segment {
     pub(super) flags: Flags,
     /// Not scaled yet.
     pub(super) window: u16,
+    /// The number of the urgent byte, wherever that is: the one before what the pointer leads to.
+    pub(super) urgent: Option<Seq>,
     pub(super) options: TcpOptions,
     pub(super) payload: Frame,
 }
@@ -118,6 +120,7 @@ struct Header {
     ack: Seq,
     flags: Flags,
     window: u16,
+    urgent: Option<Seq>,
     options: TcpOptions,
 }
 
@@ -128,14 +131,21 @@ impl Header {
             ack: view.ack(),
             flags: view.flags(),
             window: view.window(),
+            urgent: urgent_byte(view),
             options: view.options(),
         }
     }
 
     fn with(self, payload: Frame) -> Segment {
-        let Self { seq, ack, flags, window, options } = self;
-        Segment { seq, ack, flags, window, options, payload }
+        let Self { seq, ack, flags, window, urgent, options } = self;
+        Segment { seq, ack, flags, window, urgent, options, payload }
     }
+}
+
+/// A pointer of zero leads to no byte of the segment or behind it, and is ignored as it is everywhere.
+fn urgent_byte(view: &TcpView<'_>) -> Option<Seq> {
+    let behind = u32::from(view.urgent_pointer()).checked_sub(1)?;
+    view.flags().contains(Flags::URG).then(|| view.seq() + behind)
 }
 
 /// Brings the first `len` bytes, or all if there are fewer, into the first segment of the chain. Fragments put

@@ -31,6 +31,9 @@ impl Connection {
             if self.state.can_receive() && self.owes_window_update() {
                 self.ack_now();
             }
+            if self.owes_urgent() {
+                self.ack_now();
+            }
         }
         if self.ack.owed == Owed::Now {
             self.send_ack(cx);
@@ -115,6 +118,10 @@ impl Connection {
         let len = usable.min(u32::from(self.snd.mss)).min(saturating(unsent));
         let fin = self.fin_is_due() && u64::from(len) == unsent && len < usable;
         if len == 0 && !fin {
+            if self.urgent_pointer(self.snd.una).is_some() {
+                // What cannot be accepted may tell nothing either; this can.
+                self.emit(cx, self.snd.una, 0, Flags::ACK)?;
+            }
             // An old number without data: it cannot be accepted, so it must be answered, and nothing new is risked.
             self.emit(cx, self.snd.una - 1, 0, Flags::ACK)?;
             return Ok(Sent::Probe);

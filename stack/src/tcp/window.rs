@@ -64,12 +64,14 @@ impl Connection {
     ///
     /// Nagle's algorithm in Minshall's form: a small segment waits only while an earlier small one is not acknowledged.
     /// As the RFC has it, the last piece of every longer write would wait for a whole round trip and for the peer's
-    /// delayed ACK.
+    /// delayed ACK. Urgent data does not wait.
     pub(super) fn may_send_small(&self, len: u32, unsent: u64) -> bool {
         let everything = u64::from(len) == unsent;
         let small_outstanding = self.snd.small.follows(self.snd.una);
         let half_the_window = len >= self.snd.max_wnd.div_ceil(2);
+        let urgent = self.urgent_pointer(self.snd.nxt).is_some();
         match (everything, self.nodelay) {
+            (true, _) if urgent => true,
             (true, Nodelay::On) => true,
             (true, Nodelay::Off) => !small_outstanding || half_the_window,
             (false, _) => half_the_window,
