@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
@@ -256,6 +257,10 @@ pub(crate) struct StackOptions {
     /// One protocol thread on each of these CPUs, such as 1 or 0,2-3 [default: one thread, on any CPU]
     #[arg(long, value_name = "CPUS")]
     pub(crate) cores: Option<CpuList>,
+    /// Queues of the device to use: threads beyond them get their packets from the others [default: one for each thread, as far
+    /// as the device has them]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) queues: Option<NonZero<u16>>,
     /// What a protocol thread does without work: spin for latency, yield, or sleep [default: sleep]
     #[arg(long, value_name = "KIND")]
     pub(crate) idle: Option<Idle>,

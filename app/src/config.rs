@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -24,6 +25,7 @@ pub(crate) struct ConfigFile {
     pub(crate) address: OneOrMore<Text<Ipv4Prefix>>,
     pub(crate) gateway: Option<Ipv4Addr>,
     pub(crate) cores: Option<Text<CpuList>>,
+    pub(crate) queues: Option<NonZero<u16>>,
     pub(crate) idle: Option<Idle>,
     pub(crate) placement: Option<Placement>,
     pub(crate) huge_pages: Option<HugePages>,

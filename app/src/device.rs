@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use pmd::dpdk::{Device, DeviceConfig, Eal, Error, Memory};
+use pmd::toeplitz::Key;
 use pmd::{QueuePair, pcap};
 
 use crate::console;
@@ -23,12 +24,21 @@ pub(crate) type Queues = Vec<Vec<Box<dyn QueuePair>>>;
 
 impl OpenDevice {
     pub(crate) fn open(settings: &Settings) -> Result<(Self, Queues), Failure> {
-        let cores = settings.stack.cores.len().max(1);
-        let queues = u16::try_from(cores).map_err(|_| Failure::usage("too many cores"))?;
+        let cores = settings.cores();
+        let wanted = settings.queues.map_or(cores, |queues| queues.get().into());
+        let queues = u16::try_from(wanted).map_err(|_| Failure::usage("too many cores"))?;
         let eal = start_eal(settings)?;
-        let config = DeviceConfig { queues, mtu: settings.stack.mtu, ..DeviceConfig::default() };
-        let (device, pairs) =
-            open_with_what_there_is(eal, settings, &config).map_err(|error| explain(&error))?;
+        let config = DeviceConfig {
+            queues,
+            mtu: settings.stack.mtu,
+            rss_key: settings.stack.steering.key.map(Key::new),
+            ..DeviceConfig::default()
+        };
+        let opened = match settings.queues {
+            Some(_) => Device::open(eal, &settings.device, &config),
+            None => open_with_what_there_is(eal, settings, &config),
+        };
+        let (device, pairs) = opened.map_err(|error| explain(&error))?;
         let mut open = Self { device, memory: eal.memory(), recordings: Vec::new() };
         let mut queues = Queues::new();
         for (index, pair) in pairs.into_iter().enumerate() {

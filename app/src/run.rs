@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use darner::Application;
 use darner::counters::Counter;
-use darner::{Ipv4Prefix, Snapshot, Stack};
+use darner::{Ipv4Prefix, Snapshot, Stack, Verdict};
 use pmd::dpdk::{DeviceSpec, Memory, leave_signals_to_pollers};
 
 use crate::device::OpenDevice;
@@ -71,7 +71,7 @@ impl Running {
 
     /// Waits until the user or the stack wants an end.
     pub(crate) fn wait(&self) {
-        let mut conflicts = Conflicts::default();
+        let (mut conflicts, mut mistrust) = (Conflicts::default(), Mistrust::default());
         for look in 1_u64.. {
             if self.signals.recv_timeout(LOOK_EVERY).is_ok()
                 || self.stack.is_finished()
@@ -79,10 +79,10 @@ impl Running {
             {
                 return;
             }
-            if look.is_multiple_of(LOOKS_PER_SNAPSHOT)
-                && let Some(warning) = conflicts.news(&self.stack.snapshot())
-            {
-                console::tell(warning);
+            if look.is_multiple_of(LOOKS_PER_SNAPSHOT) {
+                let snapshot = self.stack.snapshot();
+                conflicts.news(&snapshot).into_iter().for_each(console::tell);
+                mistrust.news(&snapshot).into_iter().for_each(console::tell);
             }
         }
     }
@@ -102,6 +102,13 @@ impl Running {
                 Memory::Ordinary => "no huge pages",
             }
         ));
+        if settings.cores() > 1 {
+            console::tell(format_args!(
+                "{} cores: {}",
+                settings.cores(),
+                self.stack.snapshot().steering
+            ));
+        }
         if let (DeviceSpec::Tap { interface, .. }, Some(ours)) =
             (&settings.device, settings.stack.addresses.first())
         {
@@ -142,6 +149,22 @@ impl Conflicts {
         is_news.then(|| {
             format!("warning: another station uses an address of ours ({count} ARP packets so far): give one of the two another")
         })
+    }
+}
+
+/// What we know of a device that does not scale as it says.
+#[derive(Default)]
+struct Mistrust {
+    told: bool,
+}
+
+impl Mistrust {
+    /// A warning, the first time that there is reason for one.
+    fn news(&mut self, snapshot: &Snapshot) -> Option<String> {
+        let differs = matches!(snapshot.steering, Verdict::Differs { .. });
+        let is_news = differs && !self.told;
+        self.told |= differs;
+        is_news.then(|| format!("warning: {}", snapshot.steering))
     }
 }
 
@@ -250,6 +273,17 @@ mod tests {
              6 packets and 0 bytes received, 0 and 0 sent, 0 segments sent again\n\
              dropped: pool-empty 7\n"
         );
+    }
+
+    #[test]
+    fn a_device_that_breaks_its_word_is_told_of_once() {
+        let mut mistrust = Mistrust::default();
+        let snapshot = |steering| Snapshot { steering, ..Snapshot::default() };
+        assert_eq!(mistrust.news(&snapshot(Verdict::Verified { packets: 9 })), None);
+        let differs = snapshot(Verdict::Differs { packets: 1 });
+        let warning = mistrust.news(&differs).unwrap();
+        assert!(warning.contains("RSS hashes differently"), "{warning}");
+        assert_eq!(mistrust.news(&differs), None);
     }
 
     #[test]

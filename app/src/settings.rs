@@ -1,5 +1,6 @@
 //! What the configuration file and the flags come to.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -20,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) device: DeviceSpec,
     pub(crate) huge_pages: HugePages,
     pub(crate) pcap: Option<PathBuf>,
+    /// Queues of the device to use, if not one for each core.
+    pub(crate) queues: Option<NonZero<u16>>,
     /// `None`: no one can ask.
     pub(crate) stat_socket: Option<PathBuf>,
     pub(crate) stack: Config,
@@ -87,6 +90,7 @@ impl Settings {
         let stat_socket = flags.stat_socket.clone().or_else(|| file.stat_socket.clone());
         Self {
             huge_pages: flags.huge_pages().or(file.huge_pages).unwrap_or_default(),
+            queues: flags.queues.or(file.queues),
             pcap: flags.pcap.clone().or_else(|| file.pcap.clone()),
             stat_socket: (!flags.no_stat)
                 .then(|| stat_socket.unwrap_or_else(|| stat::default_socket(&device))),

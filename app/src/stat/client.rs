@@ -120,6 +120,9 @@ fn render(report: &Report, since: Option<(&Report, Duration)>) -> String {
             line(format_args!("  {name:<32}{count:>16}{rate:>16}"));
         }
     }
+    if report.cores.len() > 1 {
+        line(format_args!("\n{} cores: {}", report.cores.len(), report.steering));
+    }
     for core in &report.cores {
         text.push_str(&render_core(core));
     }
@@ -206,6 +209,15 @@ mod tests {
     }
 
     #[test]
+    fn several_cores_are_told_how_their_packets_reach_them() {
+        let mut report = report(1);
+        report.cores.push(report.cores[0].clone());
+        report.steering = "no RSS: steering in software".to_owned();
+        let text = render(&report, None);
+        assert!(text.contains("\n2 cores: no RSS: steering in software\n\ncore 0: "), "{text}");
+    }
+
+    #[test]
     fn reports_survive_json() {
         let report = report(1);
         let text = serde_json::to_string(&report).unwrap();
@@ -239,6 +251,7 @@ mod tests {
             },
             counters: counts(&[("tcpInSegs", segments), ("udpNoPorts", 0)]),
             drops: counts(&[("pool-empty", 0)]),
+            steering: "one core, which gets every packet".into(),
             cores: vec![Core {
                 core: 0,
                 uptime_seconds: 12.3,

@@ -25,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) counters: BTreeMap<String, u64>,
     /// Packets dropped, by reason; all of them, also those that are zero.
     pub(crate) drops: BTreeMap<String, u64>,
+    /// Whether the device takes packets to the cores that own them, in words.
+    pub(crate) steering: String,
     pub(crate) cores: Vec<Core>,
 }
 
@@ -82,6 +84,7 @@ impl Report {
             identity,
             counters: named(&snapshot.counters),
             drops: drops.map(|(drop, count)| (drop.name().to_owned(), *count)).collect(),
+            steering: snapshot.steering.to_string(),
             cores: snapshot.cores.iter().map(Core::new).collect(),
         }
     }

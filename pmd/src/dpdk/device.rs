@@ -43,9 +43,10 @@ pub struct DeviceConfig {
     pub frames: u32,
     /// Largest IP packet; the device's own default unless said.
     pub mtu: Option<u16>,
-    /// The key of receive-side scaling, for several queues on devices that spread flows by one. Its redirection table is
-    /// filled evenly. What became of both is told by [`Device::rss`]: no device fails to open for want of them.
-    pub rss_key: Key,
+    /// The key of receive-side scaling, for several queues on devices that spread flows by one; a random one unless said: who
+    /// knows it can aim all flows at one queue. The redirection table is filled evenly. What became of both is told by
+    /// [`Device::rss`]: no device fails to open for want of them.
+    pub rss_key: Option<Key>,
     /// Whether the device is to verify and fill checksums where it can.
     pub checksum_offload: bool,
     /// Whether frames for other addresses are received, too.
@@ -60,7 +61,7 @@ impl Default for DeviceConfig {
             tx_descriptors: 512,
             frames: 16 << 10,
             mtu: None,
-            rss_key: Key::MICROSOFT,
+            rss_key: None,
             checksum_offload: true,
             promiscuous: false,
         }

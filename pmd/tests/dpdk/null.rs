@@ -9,7 +9,7 @@ use super::{eal, open, small};
 #[test]
 fn a_device_with_a_redirection_table_has_it_filled_evenly() {
     let key = Key::new([7; 40]);
-    let config = DeviceConfig { queues: 3, rss_key: key, ..small() };
+    let config = DeviceConfig { queues: 3, rss_key: Some(key), ..small() };
     let (device, queues) = open(eal(), "vdev:net_null0", &config);
     assert_eq!(queues.len(), 3);
     let scaling = device.rss().scaling().expect("three queues");
@@ -19,6 +19,17 @@ fn a_device_with_a_redirection_table_has_it_filled_evenly() {
     assert_eq!(entries[..4], [0, 1, 2, 0]);
     let seen_by_the_stack = queues[2].info().rss.scaling().expect("every queue tells");
     assert!(seen_by_the_stack.key == key);
+}
+
+#[test]
+fn a_key_that_nobody_gave_is_another_each_time() {
+    let eal = eal();
+    let config = DeviceConfig { queues: 2, ..small() };
+    let keys = ["vdev:net_null0", "vdev:net_null1"].map(|spec| {
+        let (device, _) = open(eal, spec, &config);
+        device.rss().scaling().expect("two queues").key
+    });
+    assert!(keys[0] != keys[1] && keys.iter().all(|&key| key != Key::MICROSOFT));
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn wanted(
     config: &DeviceConfig,
 ) -> sys::rte_eth_rss_conf {
     // Devices that want a longer key never use the bytes behind ours.
-    port.rss_key = config.rss_key.bytes().to_vec();
+    port.rss_key = config.rss_key.unwrap_or_else(random_key).bytes().to_vec();
     port.rss_key.resize(key_len(device), 0);
     conf(&mut port.rss_key, FLOWS & device.flow_type_rss_offloads)
 }
@@ -34,7 +34,8 @@ pub(super) fn set(port: &mut Port, device: &sys::rte_eth_dev_info, config: &Devi
     if fill(port, &table) < 0 {
         return Rss::Refused("take a redirection table");
     }
-    let is_ours = |told: &Told| told.key.get(..Key::LEN) == Some(config.rss_key.bytes());
+    let ours = Key::new(*port.rss_key.first_chunk().expect("as long as a key at least"));
+    let is_ours = |told: &Told| told.key.get(..Key::LEN) == Some(ours.bytes());
     // net_null, for one, takes no key when it is configured.
     let told = ask(port, device).filter(is_ours).or_else(|| {
         update(port, device);
@@ -56,11 +57,23 @@ pub(super) fn set(port: &mut Port, device: &sys::rte_eth_dev_info, config: &Devi
         () => Hashed::Nothing,
     };
     Rss::AsAsked(Arc::new(Scaling {
-        key: config.rss_key,
+        key: ours,
         table,
         tcp: hashed(sys::RTE_ETH_RSS_NONFRAG_IPV4_TCP),
         udp: hashed(sys::RTE_ETH_RSS_NONFRAG_IPV4_UDP),
     }))
+}
+
+fn random_key() -> Key {
+    loop {
+        let mut bytes = [0; Key::LEN];
+        // SAFETY: fills at most as many bytes as there are. So few never fail to come once the kernel has seeded itself, which it
+        // waits for.
+        unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        if let Some(key) = Key::from_random(bytes) {
+            return key;
+        }
+    }
 }
 
 fn fill(port: &Port, table: &RedirectionTable) -> i32 {
