@@ -11,7 +11,7 @@ use crate::device::Queues;
 use crate::run;
 use crate::settings::Settings;
 
-/// Runs a stack over the device's queues, and gives them back stopped.
+/// Runs a stack over the device's queues, and ends it.
 pub(super) fn check(settings: &Settings, queues: Queues) -> Finding {
     match verdict(settings, queues) {
         Ok(verdict) => judge(&verdict),
