@@ -1,7 +1,7 @@
 //! What any thread may do to a TCP connection beside reading and writing.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,25 +23,26 @@ pub struct Control {
     read_closer: ReceiveCloser,
     write_closer: SendCloser,
     words: ControlSide,
-    addresses: Arc<(SocketAddr, SocketAddr)>,
+    /// Ours and the peer's.
+    addresses: (SocketAddrV4, SocketAddrV4),
 }
 
 impl Control {
     pub(crate) fn new(
         (read_closer, write_closer, words): (ReceiveCloser, SendCloser, ControlSide),
-        addresses: (SocketAddr, SocketAddr),
+        addresses: (SocketAddrV4, SocketAddrV4),
     ) -> Self {
-        Self { read_closer, write_closer, words, addresses: Arc::new(addresses) }
+        Self { read_closer, write_closer, words, addresses }
     }
 
     /// Our address.
     pub fn local_addr(&self) -> SocketAddr {
-        self.addresses.0
+        self.addresses.0.into()
     }
 
     /// The peer's address.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.addresses.1
+        self.addresses.1.into()
     }
 
     /// Ends one direction or both, whoever reads or writes just now: calls that wait return.

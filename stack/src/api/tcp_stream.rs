@@ -1,7 +1,7 @@
 //! A TCP connection as the application holds it.
 
 use std::io::{self, BufRead, ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddrV4};
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ impl TcpStream {
         (reader, reader_words, receive_limit): (ReceiveConsumer, ReaderSide, usize),
         (writer, writer_words): (SendProducer, WriterSide),
         closers: (ReceiveCloser, SendCloser, ControlSide),
-        addresses: (SocketAddr, SocketAddr),
+        addresses: (SocketAddrV4, SocketAddrV4),
     ) -> Self {
         Self {
             closing: Closing { control: Control::new(closers, addresses), on_drop: OnDrop::Linger },

@@ -1,6 +1,6 @@
 //! The two ends of a TCP socket.
 
-use std::net::SocketAddr;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use darner_ring::{ReceiveProducer, SendConsumer, receive_ring, send_ring};
@@ -39,7 +39,7 @@ pub(crate) enum Birth {
 pub(crate) fn tcp_pair(
     core: &Arc<CoreShared>,
     limits: BufferLimits,
-    addresses: (SocketAddr, SocketAddr),
+    addresses: (SocketAddrV4, SocketAddrV4),
     id: SocketId,
     birth: Birth,
 ) -> (TcpSocket, TcpStream) {

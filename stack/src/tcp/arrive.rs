@@ -1,9 +1,8 @@
 //! SEGMENT ARRIVES (RFC 9293, section 3.10.7): the steps in the RFC's order, each of which may end the processing.
 
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::time::Duration;
 
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, seconds};
 use super::segment::Segment;
 use super::state::State;
 use crate::drops::Drop;
@@ -71,7 +70,8 @@ impl Connection {
             return dropped(Drop::TcpTimestampMissing);
         };
         let old = timestamps.value.wrapping_sub(self.timestamps.recent).cast_signed() < 0;
-        let outdated = cx.now().since(self.timestamps.recent_at) > TIMESTAMP_LIFE;
+        let outdated =
+            seconds(cx.now()).saturating_sub(self.timestamps.recent_at) > TIMESTAMP_LIFE_SECONDS;
         if old && !outdated {
             self.answer_unacceptable(cx, segment);
             return dropped(Drop::TcpPaws);
@@ -154,7 +154,7 @@ impl Connection {
             && !segment.has(Flags::RST)
         {
             self.timestamps.recent = timestamps.value;
-            self.timestamps.recent_at = cx.now();
+            self.timestamps.recent_at = seconds(cx.now());
         }
     }
 
@@ -188,7 +188,7 @@ impl Connection {
 }
 
 /// After this long a timestamp of the peer's may have wrapped (RFC 7323, section 5.5).
-const TIMESTAMP_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
+const TIMESTAMP_LIFE_SECONDS: u32 = 24 * 24 * 3600;
 
 #[cfg(test)]
 mod tests {

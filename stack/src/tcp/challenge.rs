@@ -1,7 +1,5 @@
 //! Challenge ACKs and their limit (RFC 5961): what might be forged is answered with where we are, and not believed.
 
-use std::time::Duration;
-
 use super::connection::{Connection, Context};
 use crate::counters::Counter;
 use crate::drops::Drop;
@@ -36,15 +34,18 @@ impl Challenges {
 
 /// The limit of one connection: two ends that are out of step would otherwise tell each other so for ever.
 pub(super) struct ConnectionChallenges {
-    since: Instant,
+    /// When the period began: in milliseconds, and only to be compared with moments soon after it.
+    since: u32,
     sent: u8,
 }
 
 impl ConnectionChallenges {
-    pub(super) const NEW: Self = Self { since: Instant::ZERO, sent: 0 };
+    pub(super) const NEW: Self = Self { since: 0, sent: 0 };
 
     fn take(&mut self, now: Instant) -> Option<()> {
-        if now.since(self.since) >= PERIOD {
+        #[expect(clippy::cast_possible_truncation, reason = "compared modulo 2^32")]
+        let now = now.as_millis() as u32;
+        if now.wrapping_sub(self.since) >= PERIOD_MS {
             *self = Self { since: now, sent: 0 };
         }
         if self.sent >= PER_PERIOD {
@@ -81,7 +82,7 @@ impl Connection {
 }
 
 const SECOND: u64 = 1_000_000_000;
-const PERIOD: Duration = Duration::from_secs(1);
+const PERIOD_MS: u32 = 1000;
 const PER_PERIOD: u8 = 10;
 
 #[cfg(test)]

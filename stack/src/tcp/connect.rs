@@ -5,7 +5,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use super::arrive::{Disposition, Step, done, dropped};
 use super::congestion::Congestion;
 use super::congestion::reno::{Handshake, Reno};
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, seconds};
 use super::emit::path_segment_size;
 use super::segment::Segment;
 use super::state::{Event, State};
@@ -113,7 +113,7 @@ impl Connection {
         match theirs.timestamps {
             Some(timestamps) if self.timestamps.enabled => {
                 self.timestamps.recent = timestamps.value;
-                self.timestamps.recent_at = cx.now();
+                self.timestamps.recent_at = seconds(cx.now());
             }
             _ => self.timestamps.enabled = false,
         }

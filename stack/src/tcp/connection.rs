@@ -154,8 +154,13 @@ pub(super) struct TimestampState {
     pub(super) recent: u32,
     /// What is added to our clock, so that it says nothing about how long we run.
     pub(super) offset: u32,
-    /// When `recent` was taken: it means nothing after 24 days.
-    pub(super) recent_at: Instant,
+    /// When `recent` was taken, in seconds: it means nothing after 24 days.
+    pub(super) recent_at: u32,
+}
+
+/// As [`TimestampState::recent_at`] has it: enough for 136 years.
+pub(super) fn seconds(at: Instant) -> u32 {
+    u32::try_from(at.as_millis() / 1000).unwrap_or(u32::MAX)
 }
 
 /// Whether the peer is owed an ACK.
@@ -296,7 +301,7 @@ impl Connection {
                 enabled: config.timestamps,
                 recent: 0,
                 offset: timestamp_offset,
-                recent_at: cx.now(),
+                recent_at: seconds(cx.now()),
             },
             ack: AckState { owed: Owed::Nothing, quick: config.quick_acks },
             rtt: Rtt::new(&config.rto_limits()),
@@ -370,4 +375,4 @@ impl Connection {
 /// Long enough for a device to have given frames back.
 const RETRY_AFTER: Duration = Duration::from_micros(200);
 
-const _: () = assert!(size_of::<Connection>() <= 472, "an idle connection costs too much");
+const _: () = assert!(size_of::<Connection>() <= 424, "an idle connection costs too much");

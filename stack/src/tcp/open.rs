@@ -141,6 +141,7 @@ fn pair(
         limits.receive = options.receive_buffer.unwrap_or(limits.receive);
         limits.send = options.send_buffer.unwrap_or(limits.send);
     }
-    let addresses = ((flow.local, flow.local_port).into(), (flow.remote, flow.remote_port).into());
+    let local = SocketAddrV4::new(flow.local, flow.local_port);
+    let addresses = (local, SocketAddrV4::new(flow.remote, flow.remote_port));
     tcp_pair(core, limits, addresses, id, birth)
 }

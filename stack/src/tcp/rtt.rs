@@ -1,5 +1,6 @@
 //! The retransmission timeout (RFC 6298), with RFC 7323's weights where timestamps give many samples.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::tcp::seq::Seq;
@@ -12,7 +13,8 @@ use crate::time::Instant;
 #[derive(Clone, Debug)]
 pub(crate) struct Rtt {
     smoothed: Option<Smoothed>,
-    rto: Duration,
+    /// In nanoseconds.
+    rto: u64,
 }
 
 /// The bounds of the timeout.
@@ -29,17 +31,17 @@ pub(crate) struct RtoLimits {
 
 impl Rtt {
     pub(crate) fn new(limits: &RtoLimits) -> Self {
-        Self { smoothed: None, rto: limits.initial }
+        Self { smoothed: None, rto: nanos(limits.initial) }
     }
 
     /// How long to wait for an ACK before sending again, back-off included.
     pub(crate) fn rto(&self) -> Duration {
-        self.rto
+        Duration::from_nanos(self.rto)
     }
 
     /// The smoothed round-trip time, once there was a sample.
     pub(crate) fn srtt(&self) -> Option<Duration> {
-        self.smoothed.map(|smoothed| Duration::from_nanos(smoothed.srtt))
+        self.smoothed.map(|smoothed| Duration::from_nanos(smoothed.srtt.get()))
     }
 
     /// Learns from a round trip (rules 2.2 and 2.3), and forgets any back-off.
@@ -51,18 +53,18 @@ impl Rtt {
     pub(crate) fn sample(&mut self, limits: &RtoLimits, round_trip: Duration, per_round: u32) {
         let round_trip = nanos(round_trip.min(limits.max));
         let smoothed = match self.smoothed {
-            None => Smoothed { srtt: round_trip, variation: round_trip / 2 },
+            None => Smoothed { srtt: at_least_one(round_trip), variation: round_trip / 2 },
             Some(before) => before.after(round_trip, u64::from(per_round.max(1))),
         };
         self.smoothed = Some(smoothed);
         let margin = smoothed.variation.saturating_mul(4).max(nanos(limits.granularity));
-        let rto = Duration::from_nanos(smoothed.srtt.saturating_add(margin));
-        self.rto = rto.max(limits.min).min(limits.max);
+        let rto = smoothed.srtt.get().saturating_add(margin);
+        self.rto = rto.max(nanos(limits.min)).min(nanos(limits.max));
     }
 
     /// The timeout has passed without an ACK: doubles it (rule 5.5). It stays so until the next sample.
     pub(crate) fn back_off(&mut self, limits: &RtoLimits) {
-        self.rto = self.rto.saturating_mul(2).min(limits.max);
+        self.rto = self.rto.saturating_mul(2).min(nanos(limits.max));
     }
 
     /// Data may flow after a handshake whose SYN or SYN-ACK was sent again: an initial timeout below
@@ -70,7 +72,7 @@ impl Rtt {
     /// from data decides again.
     pub(crate) fn distrust_handshake(&mut self, limits: &RtoLimits) {
         if limits.initial < AFTER_LOST_SYN {
-            self.rto = AFTER_LOST_SYN.min(limits.max);
+            self.rto = nanos(AFTER_LOST_SYN.min(limits.max));
         }
     }
 }
@@ -116,10 +118,10 @@ impl Stopwatch {
     }
 }
 
-/// SRTT and RTTVAR, in nanoseconds.
+/// SRTT and RTTVAR, in nanoseconds. A round trip that takes no time takes one.
 #[derive(Clone, Copy, Debug)]
 struct Smoothed {
-    srtt: u64,
+    srtt: NonZeroU64,
     variation: u64,
 }
 
@@ -127,10 +129,10 @@ impl Smoothed {
     /// Weighs a sample with 1/8 and its deviation with 1/4, less if a round trip gives several
     /// (RFC 7323, appendix G). The variation comes first: it needs the SRTT before the sample.
     fn after(self, round_trip: u64, per_round: u64) -> Self {
-        let deviation = self.srtt.abs_diff(round_trip);
+        let deviation = self.srtt.get().abs_diff(round_trip);
         Self {
             variation: toward(self.variation, deviation, 4 * per_round),
-            srtt: toward(self.srtt, round_trip, 8 * per_round),
+            srtt: at_least_one(toward(self.srtt.get(), round_trip, 8 * per_round)),
         }
     }
 }
@@ -138,6 +140,10 @@ impl Smoothed {
 /// One `parts`-th of the way from one number to the other.
 fn toward(from: u64, to: u64, parts: u64) -> u64 {
     if to >= from { from + (to - from) / parts } else { from - (from - to) / parts }
+}
+
+fn at_least_one(nanos: u64) -> NonZeroU64 {
+    NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN)
 }
 
 fn nanos(span: Duration) -> u64 {
