@@ -31,112 +31,23 @@
 //!   fences (E2), and looks whether there is a window. Both fences are sequentially consistent, so one of the two sees what
 //!   the other did.
 
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
 use crate::chunk::Chunk;
-use crate::fault::{Fault, full_fence};
-use crate::mark::MarkWord;
-use crate::sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use crate::word::SharedWord;
+use crate::sync::Arc;
 
 mod reader;
+mod words;
 mod writer;
 
 pub(crate) use reader::Reader;
+pub(crate) use words::{Direction, Pair, Receiving, Sending, Words};
 pub(crate) use writer::Writer;
 
-/// Makes an empty chain, which holds no memory but its words, for at most `limit` bytes.
-pub(crate) fn chain(limit: usize) -> (Writer, Reader) {
-    let words = Arc::new(Words {
-        tail: SharedWord::new(),
-        claim: AtomicU64::new(NO_CHAIN),
-        first: AtomicPtr::new(ptr::null_mut()),
-        limit: AtomicU32::new(0),
-        window: AtomicU32::new(OPEN),
-        mark: MarkWord::new(),
-        _apart: [0; APART],
-        lent: AtomicU32::new(0),
-        head: SharedWord::new(),
-    });
-    words.set_limit(limit);
+/// The ends of an empty chain, which holds no memory but its words.
+pub(crate) fn chain<D: Direction>(pair: Arc<Pair>) -> (Writer<D>, Reader<D>) {
+    let words = Words::new(pair);
     (Writer::new(words.clone()), Reader::new(words))
-}
-
-/// What both sides share.
-///
-/// What the writer writes and what the reader writes are so far apart that no cache line holds both, wherever the
-/// allocator puts them; the writer's words share theirs with the reference counts, which nobody touches in passing.
-/// `limit`, `window` and `mark` hardly ever change, and may be on either line.
-#[repr(C)]
-pub(crate) struct Words {
-    pub(crate) tail: SharedWord,
-    /// [`CLAIMED`], [`NO_CHAIN`], or the tail at which the writer last let go of the chain.
-    claim: AtomicU64,
-    /// The first chunk of the chain, for a reader that knows none.
-    first: AtomicPtr<Chunk>,
-    limit: AtomicU32,
-    window: AtomicU32,
-    /// The newest urgent byte.
-    pub(crate) mark: MarkWord,
-    _apart: [u8; APART],
-    /// How many leases of chunks there are.
-    lent: AtomicU32,
-    pub(crate) head: SharedWord,
-}
-
-impl Words {
-    pub(crate) fn limit(&self) -> usize {
-        self.limit.load(Ordering::Relaxed) as usize
-    }
-
-    pub(crate) fn set_limit(&self, limit: usize) {
-        self.limit.store(u32::try_from(limit).unwrap_or(u32::MAX), Ordering::Relaxed);
-    }
-
-    /// For the writer. It looks at the head afterwards.
-    pub(crate) fn close_window(&self) {
-        self.window.store(CLOSED, Ordering::Relaxed);
-        full_fence(Fault::WindowE1); // E1
-    }
-
-    /// For the writer.
-    pub(crate) fn open_window(&self) {
-        self.window.store(OPEN, Ordering::Relaxed);
-    }
-
-    /// For the reader, which has moved the head.
-    pub(crate) fn window_is_closed(&self) -> bool {
-        full_fence(Fault::WindowE2); // E2
-        self.window.load(Ordering::Relaxed) == CLOSED
-    }
-
-    pub(crate) fn lend(&self) {
-        self.lent.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn take_back(&self) {
-        self.lent.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn lent(&self) -> u32 {
-        self.lent.load(Ordering::Relaxed)
-    }
-}
-
-#[cfg(test)]
-impl Words {
-    pub(crate) fn holds_memory(&self) -> bool {
-        self.claim.load(Ordering::Relaxed) != NO_CHAIN
-    }
-}
-
-impl Drop for Words {
-    fn drop(&mut self) {
-        if self.claim.load(Ordering::Relaxed) != NO_CHAIN {
-            // SAFETY: both sides are gone; a reader that knew a chunk has left it in `first`.
-            unsafe { free_chain(NonNull::new(self.first.load(Ordering::Relaxed))) };
-        }
-    }
 }
 
 /// Gives back `first` and all chunks linked behind it.
@@ -158,18 +69,3 @@ unsafe fn free_chain(first: Option<NonNull<Chunk>>) {
 const CLAIMED: u64 = 1 << 63;
 /// There is no chain.
 const NO_CHAIN: u64 = 1 << 62;
-/// There is room in the window that the peer was told of.
-const OPEN: u32 = 0;
-/// There is none, and the reader is to say when it has read.
-const CLOSED: u32 = 1;
-/// Fills the line that begins with `first` up to the reader's words.
-const APART: usize = 36;
-
-#[cfg(not(loom))]
-const _: () = {
-    use std::mem::offset_of;
-
-    // An idle connection has two of these, with 16 bytes of reference counts each.
-    assert!(size_of::<Words>() <= 88);
-    assert!(offset_of!(Words, head) - offset_of!(Words, first) >= 64);
-};

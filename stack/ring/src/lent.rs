@@ -4,9 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use crate::chain::Words;
+use crate::chain::{Receiving, Words};
 use crate::chunk::Chunk;
-use crate::sync::Arc;
 
 /// Bytes of a stream in the memory in which they arrived, for as long as the application likes.
 ///
@@ -18,7 +17,7 @@ pub struct Lent {
     chunk: NonNull<Chunk>,
     from: u64,
     to: u64,
-    words: Arc<Words>,
+    words: Words<Receiving>,
 }
 
 impl Lent {
@@ -26,7 +25,12 @@ impl Lent {
     ///
     /// # Safety
     /// `chunk` is alive, holds these bytes, and they are published.
-    pub(crate) unsafe fn new(chunk: NonNull<Chunk>, from: u64, to: u64, words: Arc<Words>) -> Self {
+    pub(crate) unsafe fn new(
+        chunk: NonNull<Chunk>,
+        from: u64,
+        to: u64,
+        words: Words<Receiving>,
+    ) -> Self {
         // SAFETY: the caller's promise.
         unsafe { chunk.as_ref() }.lease();
         words.lend();

@@ -5,6 +5,7 @@
 //! | [`spsc`]                             | a bounded queue from one thread to one other                             |
 //! | [`receive_ring`]                     | bytes from a protocol thread to an application                           |
 //! | [`send_ring`]                        | bytes from an application to a protocol thread                           |
+//! | [`connection_rings`]                 | both of them, for one connection                                         |
 //! | [`Shard`]                            | a core's completed connections, for whoever accepts them                 |
 //!
 //! | what says that there is something    |                                                                          |
@@ -31,6 +32,7 @@
 mod backlog;
 mod chain;
 mod chunk;
+mod connection;
 mod doorbell;
 mod error_cell;
 mod event_count;
@@ -64,6 +66,7 @@ mod word;
 
 pub use backlog::{Backlog, Full};
 pub use chunk::CHUNK;
+pub use connection::{ConnectionRings, connection_rings};
 pub use doorbell::Doorbell;
 pub use error_cell::ErrorCell;
 pub use event_count::EventCount;

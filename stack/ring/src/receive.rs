@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use crate::chain::{Reader, Words, Writer, chain};
+use crate::chain::{Pair, Reader, Receiving, Words, Writer, chain};
 use crate::fault::{Fault, is_on};
 use crate::lent::Lent;
 use crate::mark::{Mark, UrgentDelivery};
@@ -32,7 +32,12 @@ use crate::word::Word;
 /// assert_eq!(consumer.end(), ReceiveEnd::Finished);
 /// ```
 pub fn receive_ring(limit: usize) -> (ReceiveProducer, ReceiveConsumer, ReceiveCloser) {
-    let (writer, reader) = chain(limit);
+    receive_ends(Pair::new(limit, 0))
+}
+
+/// The ends of the receive ring of a pair.
+pub(crate) fn receive_ends(pair: Arc<Pair>) -> (ReceiveProducer, ReceiveConsumer, ReceiveCloser) {
+    let (writer, reader) = chain(pair);
     let words = writer.words().clone();
     (
         ReceiveProducer { writer, discarded: 0, reading: Reading::Yes, end: End::Open },
@@ -43,7 +48,7 @@ pub fn receive_ring(limit: usize) -> (ReceiveProducer, ReceiveConsumer, ReceiveC
 
 /// The protocol thread's end. Dropped before FIN or RST, it leaves an RST, so that no reader waits for ever.
 pub struct ReceiveProducer {
-    writer: Writer,
+    writer: Writer<Receiving>,
     /// Bytes of the stream that were not stored because nobody reads any more.
     discarded: u64,
     reading: Reading,
@@ -101,13 +106,13 @@ impl ReceiveProducer {
         if is_on(Fault::MarkAfterTail) {
             self.publish();
         }
-        self.writer.words().mark.store(mark);
+        self.writer.words().mark().store(mark);
     }
 
     /// Publishes, and says that the peer's FIN follows.
     pub fn finish(&mut self) {
         if is_on(Fault::FinFirst) {
-            self.writer.words().tail.mark(FIN);
+            self.writer.words().tail().mark(FIN);
         }
         if self.end == End::Open {
             self.end = End::Finished;
@@ -135,12 +140,12 @@ impl ReceiveProducer {
     /// How many bytes were written that nobody has read, or said that nobody would: to be asked when the reader's end
     /// is dropped. Zero once it was shut. An urgent byte that the stream skips does not count.
     pub fn unread(&self) -> u64 {
-        let head = self.writer.words().head.load(); // D2
+        let head = self.writer.words().head().load(); // D2
         if head.has(SHUT) {
             return 0;
         }
         let unread = head.position()..self.writer.tail();
-        let skipped = self.writer.words().mark.load().is_some_and(|mark| {
+        let skipped = self.writer.words().mark().load().is_some_and(|mark| {
             mark.delivery == UrgentDelivery::Apart && unread.contains(&mark.position)
         });
         (unread.end.saturating_sub(unread.start)) - u64::from(skipped)
@@ -159,7 +164,7 @@ impl ReceiveProducer {
 
     /// Whether the reader's end was dropped.
     pub fn is_abandoned(&self) -> bool {
-        self.writer.words().head.load().has(READER_GONE)
+        self.writer.words().head().load().has(READER_GONE)
     }
 
     /// The most bytes that are buffered.
@@ -198,7 +203,7 @@ impl ReceiveProducer {
     }
 
     fn look(&mut self) -> Word {
-        let head = self.writer.words().head.load(); // D2
+        let head = self.writer.words().head().load(); // D2
         if head.has(SHUT | READER_GONE) && self.reading == Reading::Yes {
             // From here on the shared tail stands still.
             self.publish();
@@ -232,7 +237,7 @@ impl fmt::Debug for ReceiveProducer {
 /// An urgent byte is a [mark](Self::at_mark) in the stream: what is shown at once ends before it. What is shown next
 /// begins with it, or behind it if it is to be read apart.
 pub struct ReceiveConsumer {
-    reader: Reader,
+    reader: Reader<Receiving>,
     /// Where urgent bytes are that were taken ahead of their turn, in order.
     #[expect(clippy::box_collection, reason = "hardly any connection has some")]
     taken: Option<Box<VecDeque<u64>>>,
@@ -310,7 +315,7 @@ impl ReceiveConsumer {
             UrgentDelivery::Apart => self.position() > mark.position + 1,
             UrgentDelivery::Inline => self.position() > mark.position,
         };
-        self.reader.words().mark.load().filter(|mark| !passed(mark))
+        self.reader.words().mark().load().filter(|mark| !passed(mark))
     }
 
     /// The urgent byte at `position` was taken out of turn: no read gives it, whatever is urgent by then.
@@ -341,7 +346,7 @@ impl ReceiveConsumer {
     }
 
     fn is_shut(&self) -> bool {
-        self.reader.words().head.load().has(SHUT)
+        self.reader.words().head().load().has(SHUT)
     }
 
     fn discard(&mut self) {
@@ -359,14 +364,14 @@ impl ReceiveConsumer {
 
     fn advance(&mut self, len: u64) {
         self.reader.pass(len);
-        self.reader.words().head.advance(len); // D1
+        self.reader.words().head().advance(len); // D1
         self.reader.give_back_if_read();
     }
 
     /// What can be read at once, as the tail was seen last. Every way of reading shows this and no more.
     fn next_run(&self) -> Run {
         let (head, end) = (self.reader.head(), self.reader.seen().position());
-        let mark = self.reader.words().mark.load(); // after A2
+        let mark = self.reader.words().mark().load(); // after A2
         let mut run = Run { skipped: 0, len: end - head };
         match mark {
             Some(mark) if mark.position > head => run.cut(mark.position - head),
@@ -428,7 +433,7 @@ impl ReceiveConsumer {
 
 impl Drop for ReceiveConsumer {
     fn drop(&mut self) {
-        self.reader.words().head.mark(READER_GONE);
+        self.reader.words().head().mark(READER_GONE);
     }
 }
 
@@ -456,13 +461,13 @@ pub enum ReceiveEnd {
 /// Stops the reading from any thread.
 #[derive(Clone)]
 pub struct ReceiveCloser {
-    words: Arc<Words>,
+    words: Words<Receiving>,
 }
 
 impl ReceiveCloser {
     /// Nobody reads any more. When this returns, no read gives a byte. Twice changes nothing.
     pub fn shut(&self) {
-        self.words.head.mark(SHUT);
+        self.words.head().mark(SHUT);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::chain::{Reader, Words, Writer, chain};
+use crate::chain::{Pair, Reader, Sending, Words, Writer, chain};
 use crate::fault::{Fault, is_on};
 use crate::mark::{Mark, UrgentDelivery};
 use crate::sync::Arc;
@@ -35,14 +35,19 @@ use crate::word::Word;
 /// consumer.release(5);
 /// ```
 pub fn send_ring(limit: usize) -> (SendProducer, SendConsumer, SendCloser) {
-    let (writer, reader) = chain(limit);
+    send_ends(Pair::new(0, limit))
+}
+
+/// The ends of the send ring of a pair.
+pub(crate) fn send_ends(pair: Arc<Pair>) -> (SendProducer, SendConsumer, SendCloser) {
+    let (writer, reader) = chain(pair);
     let words = writer.words().clone();
     (SendProducer { writer, reserved: 0 }, SendConsumer { reader }, SendCloser { words })
 }
 
 /// The application's end.
 pub struct SendProducer {
-    writer: Writer,
+    writer: Writer<Sending>,
     /// What [`reserve`](Self::reserve) gave last, and [`commit`](Self::commit) has not taken.
     reserved: usize,
 }
@@ -116,7 +121,7 @@ impl SendProducer {
 
     /// How many bytes are accepted and not released yet: not acknowledged by the peer.
     pub fn buffered(&self) -> usize {
-        let released = self.writer.words().head.load().position(); // D2
+        let released = self.writer.words().head().load().position(); // D2
         usize::try_from(self.writer.tail().saturating_sub(released)).unwrap_or(usize::MAX)
     }
 
@@ -127,7 +132,7 @@ impl SendProducer {
 
     /// Whether the connection is dead, so that nothing will be sent any more.
     pub fn is_dead(&self) -> bool {
-        self.writer.words().head.load().has(DEAD)
+        self.writer.words().head().load().has(DEAD)
     }
 
     /// Why nothing can be appended, if so.
@@ -136,15 +141,15 @@ impl SendProducer {
     /// If the stream is closed.
     pub fn closed(&self) -> Result<(), SendClosed> {
         let words = self.writer.words();
-        closed(words.tail.load(), words.head.load())
+        closed(words.tail().load(), words.head().load())
     }
 
     /// How many bytes fit, unless the connection is dead. Whether the stream is open, publishing will tell.
     fn room(&self) -> Result<usize, SendClosed> {
         let words = self.writer.words();
-        let head = words.head.load(); // D2
+        let head = words.head().load(); // D2
         if head.has(DEAD) {
-            return closed(words.tail.load(), head).map(|()| 0);
+            return closed(words.tail().load(), head).map(|()| 0);
         }
         let buffered = self.writer.tail() - head.position();
         Ok(words.limit().saturating_sub(usize::try_from(buffered).unwrap_or(usize::MAX)))
@@ -163,7 +168,7 @@ impl SendProducer {
     /// The last byte written is urgent.
     fn mark_urgent(&self) {
         let mark = Mark { position: self.writer.tail() - 1, delivery: UrgentDelivery::Apart };
-        self.writer.words().mark.store(mark);
+        self.writer.words().mark().store(mark);
     }
 
     fn publish(&mut self) -> Result<(), SendClosed> {
@@ -176,7 +181,7 @@ impl SendProducer {
 
 impl Drop for SendProducer {
     fn drop(&mut self) {
-        self.writer.words().tail.mark(WRITER_GONE);
+        self.writer.words().tail().mark(WRITER_GONE);
     }
 }
 
@@ -228,7 +233,7 @@ impl std::error::Error for SendClosed {}
 /// It reads anywhere from what is [released](Self::released) to the [tail](Self::tail) that it saw last, as often as
 /// it must retransmit. Dropping it declares the connection dead.
 pub struct SendConsumer {
-    reader: Reader,
+    reader: Reader<Sending>,
 }
 
 impl SendConsumer {
@@ -248,7 +253,7 @@ impl SendConsumer {
 
     /// The stream position of the newest urgent byte, if it was seen and is not released.
     pub fn urgent(&self) -> Option<u64> {
-        let mark = self.reader.words().mark.load()?; // after A2
+        let mark = self.reader.words().mark().load()?; // after A2
         let unreleased = self.released()..self.reader.seen().position();
         unreleased.contains(&mark.position).then_some(mark.position)
     }
@@ -274,7 +279,7 @@ impl SendConsumer {
     /// outside of what was seen of the stream is cut to it.
     pub fn release(&mut self, position: u64) {
         self.pass_to(position);
-        let dead = self.reader.words().head.load().flags();
+        let dead = self.reader.words().head().load().flags();
         self.publish_head(dead);
     }
 
@@ -302,7 +307,7 @@ impl SendConsumer {
 
     /// Whether the application's end was dropped.
     pub fn is_abandoned(&self) -> bool {
-        self.reader.words().tail.load().has(WRITER_GONE)
+        self.reader.words().tail().load().has(WRITER_GONE)
     }
 
     fn pass_to(&mut self, position: u64) {
@@ -311,7 +316,7 @@ impl SendConsumer {
     }
 
     fn publish_head(&mut self, flags: u64) {
-        self.reader.words().head.store(Word::new(self.reader.head(), flags)); // D1
+        self.reader.words().head().store(Word::new(self.reader.head(), flags)); // D1
         self.reader.give_back_if_read();
     }
 }
@@ -358,7 +363,7 @@ pub enum SendEnd {
 /// Bytes of the stream in place, piece by piece.
 #[derive(Clone)]
 pub struct Slices<'a> {
-    reader: &'a Reader,
+    reader: &'a Reader<Sending>,
     position: u64,
     end: u64,
 }
@@ -390,18 +395,18 @@ impl fmt::Debug for Slices<'_> {
 /// Ends the stream from any thread.
 #[derive(Clone)]
 pub struct SendCloser {
-    words: Arc<Words>,
+    words: Words<Sending>,
 }
 
 impl SendCloser {
     /// Ends the stream with a FIN after the last byte accepted, whose position this gives. Twice changes nothing.
     pub fn shut_down(&self) -> u64 {
-        self.words.tail.mark(SHUT).position()
+        self.words.tail().mark(SHUT).position()
     }
 
     /// Ends the connection with an RST. Nothing more is sent.
     pub fn abort(&self) {
-        self.words.tail.mark(SHUT | ABORT);
+        self.words.tail().mark(SHUT | ABORT);
     }
 }
 

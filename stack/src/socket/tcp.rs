@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use darner_ring::{ReceiveProducer, SendConsumer, receive_ring, send_ring};
+use darner_ring::{ConnectionRings, ReceiveProducer, SendConsumer, connection_rings};
 
 use super::core::CoreShared;
 use super::listener::ListenerShared;
@@ -43,8 +43,11 @@ pub(crate) fn tcp_pair(
     id: SocketId,
     birth: Birth,
 ) -> (TcpSocket, TcpStream) {
-    let (receive, reader, read_closer) = receive_ring(limits.receive);
-    let (writer, send, write_closer) = send_ring(limits.send);
+    let ConnectionRings {
+        protocol: (receive, send),
+        application: (reader, writer),
+        control: (read_closer, write_closer),
+    } = connection_rings(limits.receive, limits.send);
     let (phase, listener) = match birth {
         Birth::Application => (Phase::Connecting, None),
         Birth::Queue(listener) => (Phase::Connected, Some(listener)),

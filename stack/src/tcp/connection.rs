@@ -375,4 +375,4 @@ impl Connection {
 /// Long enough for a device to have given frames back.
 const RETRY_AFTER: Duration = Duration::from_micros(200);
 
-const _: () = assert!(size_of::<Connection>() <= 424, "an idle connection costs too much");
+const _: () = assert!(size_of::<Connection>() <= 432, "an idle connection costs too much");

@@ -3,16 +3,16 @@
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
-use super::{NO_CHAIN, Words, free_chain};
+use super::{Direction, NO_CHAIN, Receiving, Words, free_chain};
 use crate::chunk::Chunk;
 use crate::fault::{Fault, is_on, ordering};
 use crate::lent::Lent;
-use crate::sync::{Arc, Ordering};
+use crate::sync::Ordering;
 use crate::word::Word;
 
 /// The end that reads in place and gives chunks back. There is one per chain.
-pub(crate) struct Reader {
-    words: Arc<Words>,
+pub(crate) struct Reader<D: Direction> {
+    words: Words<D>,
     /// How far the reader has read; what it has published, too, except inside a call.
     head: u64,
     /// The tail as last seen.
@@ -24,12 +24,12 @@ pub(crate) struct Reader {
     ahead: Option<Box<VecDeque<NonNull<Chunk>>>>,
 }
 
-impl Reader {
-    pub(super) const fn new(words: Arc<Words>) -> Self {
+impl<D: Direction> Reader<D> {
+    pub(super) const fn new(words: Words<D>) -> Self {
         Self { words, head: 0, seen: Word::new(0, 0), chunk: None, ahead: None }
     }
 
-    pub(crate) fn words(&self) -> &Arc<Words> {
+    pub(crate) fn words(&self) -> &Words<D> {
         &self.words
     }
 
@@ -49,12 +49,12 @@ impl Reader {
 
     /// Looks at the tail, and gives the memory back if there is nothing to read.
     pub(crate) fn look(&mut self) -> Word {
-        self.seen = self.words.tail.load(); // A2
+        self.seen = self.words.tail().load(); // A2
         if self.known() == 0 {
             self.give_back_if_read();
         } else if self.chunk.is_none() {
             // Bytes are published, so the writer has stored it, and stores no other before they are read.
-            self.chunk = NonNull::new(self.words.first.load(Ordering::Relaxed));
+            self.chunk = NonNull::new(self.words.first().load(Ordering::Relaxed));
         } else {
             self.step();
         }
@@ -112,15 +112,6 @@ impl Reader {
         }
     }
 
-    /// The first `len` bytes of [`front`](Self::front), to keep.
-    pub(crate) fn lend(&self, len: usize) -> Lent {
-        assert!(len <= self.front().len(), "lent more than was readable");
-        let chunk = self.chunk.expect("bytes are readable, so there is a chunk");
-        let end = self.head + len as u64;
-        // SAFETY: the chunk is still the chain's, and these bytes of it are published.
-        unsafe { Lent::new(chunk, self.head, end, self.words.clone()) }
-    }
-
     /// `len` bytes at the head, all of them known, are read: gives back the chunks that lie below the new head.
     ///
     /// The caller publishes the head.
@@ -162,7 +153,7 @@ impl Reader {
 
     /// Whether the writer has not been in the chain since it published `tail`; from now on it stays out.
     fn take_chain(&self, tail: u64) -> bool {
-        let claim = &self.words.claim;
+        let claim = self.words.claim();
         if is_on(Fault::TakeUnasked) {
             claim.store(NO_CHAIN, Ordering::Release);
             return true;
@@ -172,21 +163,32 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Reader<Receiving> {
+    /// The first `len` bytes of [`front`](Self::front), to keep.
+    pub(crate) fn lend(&self, len: usize) -> Lent {
+        assert!(len <= self.front().len(), "lent more than was readable");
+        let chunk = self.chunk.expect("bytes are readable, so there is a chunk");
+        let end = self.head + len as u64;
+        // SAFETY: the chunk is still the chain's, and these bytes of it are published.
+        unsafe { Lent::new(chunk, self.head, end, self.words.clone()) }
+    }
+}
+
+impl<D: Direction> Drop for Reader<D> {
     fn drop(&mut self) {
         self.look();
         self.pass(self.known());
         self.give_back_if_read();
         if let Some(chunk) = self.chunk {
             // For `Words::drop`. The writer stores here only after the reader took the chain, and it did not.
-            self.words.first.store(chunk.as_ptr(), Ordering::Relaxed);
+            self.words.first().store(chunk.as_ptr(), Ordering::Relaxed);
         }
     }
 }
 
 // SAFETY: chunks are reached through `&self` for reading published bytes and given back through `&mut self`, both
 // of which mean the same on any thread.
-unsafe impl Send for Reader {}
+unsafe impl<D: Direction> Send for Reader<D> {}
 
 /// How many chunks are found by following links.
 const NEAR: usize = 4;

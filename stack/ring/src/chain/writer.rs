@@ -3,15 +3,15 @@
 use std::mem;
 use std::ptr::NonNull;
 
-use super::{CLAIMED, NO_CHAIN, Words, free_chain};
+use super::{CLAIMED, Direction, NO_CHAIN, Words, free_chain};
 use crate::chunk::Chunk;
 use crate::fault::{Fault, is_on, ordering};
-use crate::sync::{Arc, Ordering};
+use crate::sync::Ordering;
 use crate::word::Word;
 
 /// The end that fills chunks and publishes positions. There is one per chain.
-pub(crate) struct Writer {
-    words: Arc<Words>,
+pub(crate) struct Writer<D: Direction> {
+    words: Words<D>,
     /// How far bytes are written.
     tail: u64,
     /// How many of them are not published. Never read back from the shared tail: under loom, such a load would hide
@@ -35,12 +35,12 @@ enum Hold {
     Refused,
 }
 
-impl Writer {
-    pub(super) const fn new(words: Arc<Words>) -> Self {
+impl<D: Direction> Writer<D> {
+    pub(super) const fn new(words: Words<D>) -> Self {
         Self { words, tail: 0, unpublished: 0, chunk: None, hold: Hold::Free }
     }
 
-    pub(crate) fn words(&self) -> &Arc<Words> {
+    pub(crate) fn words(&self) -> &Words<D> {
         &self.words
     }
 
@@ -99,10 +99,10 @@ impl Writer {
     /// Publishes what is written, with `flags`, where nobody else writes the tail.
     pub(crate) fn publish(&mut self, flags: u64) {
         if is_on(Fault::TailBeforeClaim) {
-            self.words.tail.store(Word::new(self.tail, flags));
+            self.words.tail().store(Word::new(self.tail, flags));
         }
         self.let_go();
-        self.words.tail.store(Word::new(self.tail, flags)); // A1
+        self.words.tail().store(Word::new(self.tail, flags)); // A1
         self.unpublished = 0;
     }
 
@@ -110,7 +110,7 @@ impl Writer {
     pub(crate) fn publish_unless_flagged(&mut self) -> Result<(), Word> {
         let hold = self.hold;
         if hold == Hold::Refused {
-            return Err(self.words.tail.load());
+            return Err(self.words.tail().load());
         }
         self.let_go();
         let len = u64::from(mem::take(&mut self.unpublished));
@@ -118,7 +118,7 @@ impl Writer {
             return Ok(());
         }
         let published = self.tail - len;
-        let result = self.words.tail.advance_unless_flagged(published, self.tail); // A1
+        let result = self.words.tail().advance_unless_flagged(published, self.tail); // A1
         if result.is_err() {
             self.refused(published, hold);
         }
@@ -127,7 +127,7 @@ impl Writer {
 
     /// Makes sure that there is a chain which the reader does not take away.
     fn claim(&mut self) {
-        let claimed = self.words.claim.compare_exchange(
+        let claimed = self.words.claim().compare_exchange(
             self.tail,
             CLAIMED,
             Ordering::Relaxed,
@@ -138,8 +138,8 @@ impl Writer {
         } else {
             // The reader has taken the chain away: it knows no chunk and looks for none before the tail moves.
             let chunk = Chunk::allocate(self.tail);
-            self.words.claim.store(CLAIMED, Ordering::Relaxed);
-            self.words.first.store(chunk.as_ptr(), Ordering::Relaxed);
+            self.words.claim().store(CLAIMED, Ordering::Relaxed);
+            self.words.first().store(chunk.as_ptr(), Ordering::Relaxed);
             self.chunk = Some(chunk);
             Hold::Fresh
         };
@@ -153,7 +153,7 @@ impl Writer {
             Hold::Fresh if self.unpublished == 0 => self.abandon(),
             Hold::Fresh | Hold::Claimed => {
                 let release = ordering(Ordering::Release, Fault::ClaimC1);
-                self.words.claim.store(self.tail, release); // C1
+                self.words.claim().store(self.tail, release); // C1
             }
         }
         self.hold = Hold::Free;
@@ -161,8 +161,8 @@ impl Writer {
 
     /// Gives back a chain that the reader has never heard of.
     fn abandon(&mut self) {
-        let first = self.words.first.load(Ordering::Relaxed);
-        self.words.claim.store(NO_CHAIN, Ordering::Relaxed);
+        let first = self.words.first().load(Ordering::Relaxed);
+        self.words.claim().store(NO_CHAIN, Ordering::Relaxed);
         self.chunk = None;
         // SAFETY: no position inside this chain was published, so only this writer knows its chunks.
         unsafe { free_chain(NonNull::new(first)) };
@@ -175,7 +175,7 @@ impl Writer {
             self.abandon();
         } else {
             // The reader found another position here, or none: only now can it give the chain back.
-            self.words.claim.store(published, Ordering::Release); // C1
+            self.words.claim().store(published, Ordering::Release); // C1
         }
         self.hold = Hold::Refused;
     }
@@ -189,7 +189,7 @@ impl Writer {
             return last;
         }
         if is_on(Fault::TailBeforeLink) {
-            self.words.tail.store(Word::new(self.tail + 1, 0));
+            self.words.tail().store(Word::new(self.tail + 1, 0));
         }
         let next = Chunk::allocate(self.tail);
         last_ref.link(next);
@@ -198,7 +198,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl<D: Direction> Drop for Writer<D> {
     fn drop(&mut self) {
         // What was not published is nobody's.
         self.tail -= u64::from(mem::take(&mut self.unpublished));
@@ -207,4 +207,4 @@ impl Drop for Writer {
 }
 
 // SAFETY: the writer's chunk is touched under the claim only, whatever thread the writer is on.
-unsafe impl Send for Writer {}
+unsafe impl<D: Direction> Send for Writer<D> {}
