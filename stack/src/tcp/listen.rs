@@ -124,7 +124,7 @@ impl Tcp {
         entry: &HalfOpen,
         segment: &Segment,
     ) -> Result<(), Drop> {
-        let (expected, window) = (entry.irs + 1, self.first_window());
+        let (expected, window) = (entry.irs + 1, self.first_window(flow));
         let reset = segment.has(Flags::RST);
         let theirs = segment.timestamps().filter(|_| entry.offers.timestamps());
         if entry.offers.timestamps() && theirs.is_none() && !reset {
@@ -164,7 +164,7 @@ impl Tcp {
         };
         let sent_at = self.half_open.sent_at(&flow);
         self.half_open.remove(&flow);
-        let window = self.first_window();
+        let window = self.first_window(&flow);
         let arrived = self.with_connection(net, id, |connection, cx| {
             connection.take_half_open(cx, entry, window);
             if let Some(sent_at) = sent_at {
@@ -230,12 +230,15 @@ impl Tcp {
         self.half_open_timer.arm(net, at, super::Timer::HalfOpen);
     }
 
-    /// The window that our SYN-ACK offers: not scaled.
-    fn first_window(&self) -> u32 {
-        u32::try_from(self.config.receive_buffer).unwrap_or(u32::MAX).min(u16::MAX.into())
+    /// The window that our SYN-ACK offers: not scaled, and no more than the connection will buffer.
+    fn first_window(&mut self, flow: &FlowKey4) -> u32 {
+        let listener = self.listeners.find(flow);
+        let wanted = listener.and_then(|listener| listener.shared().options().receive_buffer);
+        let buffer = wanted.unwrap_or(self.config.receive_buffer);
+        u32::try_from(buffer).unwrap_or(u32::MAX).min(u16::MAX.into())
     }
 
-    fn send_syn_ack(&self, net: &mut Net, flow: &FlowKey4, entry: &HalfOpen) {
+    fn send_syn_ack(&mut self, net: &mut Net, flow: &FlowKey4, entry: &HalfOpen) {
         let options = TcpOptions {
             max_segment_size: Some(max_segment_size(net)),
             window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),
@@ -257,7 +260,7 @@ impl Tcp {
 
     /// Without a frame to be had it is as good as lost on the way.
     fn send_half_open(
-        &self,
+        &mut self,
         net: &mut Net,
         flow: &FlowKey4,
         entry: &HalfOpen,
@@ -274,7 +277,7 @@ impl Tcp {
             seq,
             ack: entry.irs + 1,
             flags,
-            window: u16::try_from(self.first_window()).unwrap_or(u16::MAX),
+            window: u16::try_from(self.first_window(flow)).unwrap_or(u16::MAX),
             urgent_pointer: 0,
             options: TcpOptions { timestamps, ..options },
         };
@@ -356,6 +359,16 @@ mod tests {
             assert_eq!(options.window_scale, scale, "{syn}");
             assert_eq!(options.timestamps.map(|ts| ts.echo), echo, "{syn}");
         }
+    }
+
+    #[test]
+    fn a_syn_ack_offers_what_the_listeners_connections_buffer() {
+        let mut t = Harness::new(&Harness::plain());
+        let options = ListenOptions { receive_buffer: Some(1000), ..ListenOptions::default() };
+        let listener = ListenerShared::new((US, OUR_PORT).into(), options, 1);
+        t.tcp.listen(&t.net, listener).unwrap();
+        t.input("S 0 mss 1000").unwrap();
+        assert_eq!(t.last().window, 1000);
     }
 
     #[test]
