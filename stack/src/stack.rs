@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use darner_ring::fork;
 use pmd::QueuePair;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -16,6 +17,7 @@ use crate::protocol::thread::{self, Placement, ProtocolThread};
 use crate::rng::Rng;
 use crate::snapshot::Snapshot;
 use crate::socket::Places;
+use crate::socket::thread::refuse_child;
 use crate::steer::seats;
 use crate::udp;
 
@@ -32,7 +34,7 @@ pub use handle::StackHandle;
 /// protocol threads themselves ([`start_with`](Self::start_with)), or on a thread of its own ([`spawn`](Self::spawn)).
 ///
 /// Dropping the stack stops it at once; [`stop`](StackHandle::stop) gives its connections time to close. Sockets may outlive
-/// it: their calls give errors.
+/// it: their calls give errors. So do all calls in a forked child, where nobody serves them (`EBADF`).
 ///
 /// ```no_run
 /// use std::io::{Read, Write};
@@ -78,8 +80,8 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// What [`Config::check`] finds wrong; as many cores as `queues` has not; a CPU that this process may not use. Nothing is
-    /// left running then.
+    /// What [`Config::check`] finds wrong; as many cores as `queues` has not; a CPU that this process may not use; `EBADF` in a
+    /// forked child of a process that has had a stack. Nothing is left running then.
     pub fn start(config: &Config, queues: Vec<Vec<Box<dyn QueuePair>>>) -> io::Result<Self> {
         Self::start_each(config, queues, |_| None)
     }
@@ -109,7 +111,8 @@ impl Stack {
                 format!("{cores} cores want queue pairs each, {} lists were given", queues.len());
             return Err(invalid(message));
         }
-        darner_ring::fork::watch();
+        refuse_child()?;
+        fork::watch();
         let mut seeds = ChaCha12Rng::from_seed(match config.seed {
             Some(seed) => seed,
             None => random_seed()?,
@@ -212,6 +215,10 @@ fn stop_and_join(threads: &mut Vec<ProtocolThread>) {
 }
 
 fn join(threads: &mut Vec<ProtocolThread>) -> Result<(), ThreadPanicked> {
+    if fork::is_child() {
+        // They have stayed with the parent.
+        threads.clear();
+    }
     let mut outcome = Ok(());
     for thread in threads.drain(..) {
         let core = thread.shared.index;

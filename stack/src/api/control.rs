@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use darner_ring::{ReceiveCloser, SendCloser};
+use darner_ring::{ReceiveCloser, SendCloser, fork};
 
 use crate::protocol::Order;
 use crate::socket::options::Change;
@@ -17,7 +17,8 @@ use crate::socket::{Hints, OptionBits, SocketOptions};
 ///
 /// It neither reads nor writes, and does not keep the connection open. Operations of several threads happen one after the
 /// other; none of them waits for the protocol thread, and the protocol thread waits for none. On a protocol thread, where
-/// nothing may wait, an operation that finds another one going on is done in the next turn.
+/// nothing may wait, an operation that finds another one going on is done in the next turn. In a forked child none does
+/// anything.
 #[derive(Clone)]
 pub struct Control {
     read_closer: ReceiveCloser,
@@ -149,6 +150,10 @@ impl Control {
     }
 
     fn options(&self) -> SocketOptions {
+        // Who is inside when a process forks never leaves in the child.
+        if fork::is_child() {
+            return SocketOptions::default();
+        }
         if is_protocol_thread() {
             // Whoever sets an option just now has not set it yet, as far as anybody can tell.
             return self.words.try_with(|state| state.options()).unwrap_or_default();
@@ -159,6 +164,9 @@ impl Control {
     /// Takes its turn among the operations of all threads. What it does is whole without the lock as well: on a protocol
     /// thread it goes ahead.
     fn in_order(&self, act: impl Fn()) {
+        if fork::is_child() {
+            return;
+        }
         if is_protocol_thread() {
             if self.words.try_with(|_| act()).is_err() {
                 act();
@@ -169,6 +177,9 @@ impl Control {
     }
 
     fn change(&self, change: Change) {
+        if fork::is_child() {
+            return;
+        }
         let mut spare = change.memory();
         if is_protocol_thread() {
             if self.words.try_with(|state| change.apply(state, &mut spare)).is_err() {

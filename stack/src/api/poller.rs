@@ -10,7 +10,7 @@ use darner_ring::spsc::{self, Consumer};
 use super::registrations::{Registered, Registrations, What};
 use super::{ReadHalf, Readiness, TcpListener, TcpStream, Token, UdpSocket, WriteHalf};
 use crate::protocol::Order;
-use crate::socket::thread::is_protocol_thread;
+use crate::socket::thread::{is_protocol_thread, refuse_child};
 use crate::socket::{CoreShared, PollerEnd, PollerKey, PollerShared, Told};
 
 /// Waits for many sockets at once, on the thread that holds it.
@@ -172,6 +172,7 @@ impl Poller {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
+        refuse_child()?;
         let what = What::of(&source.what().0);
         self.registrations.remove(&what);
         let registered = Registered { what: what.clone(), token, mask: interest.mask() };
@@ -229,6 +230,7 @@ impl Poller {
     /// [`ErrorKind::Deadlock`] on a protocol thread, unless something is ready or `timeout` is zero.
     pub fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
+        refuse_child()?;
         self.collect(events);
         let woken = self.woken.swap(false, Ordering::AcqRel);
         if woken || !events.is_empty() || timeout == Some(Duration::ZERO) {

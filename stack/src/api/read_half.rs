@@ -8,6 +8,7 @@ use darner_ring::{Lent, ReceiveConsumer, ReceiveEnd};
 
 use super::waiting::Waiting;
 use crate::socket::Hints;
+use crate::socket::thread::refuse_child;
 use crate::socket::words::{ReaderSide, Words};
 
 /// The receiving half of a [`TcpStream`](super::TcpStream).
@@ -151,6 +152,7 @@ impl ReadHalf {
 
     /// Waits until there are bytes, or the end of the stream. Says which.
     fn wait_for_bytes(&mut self) -> io::Result<Found> {
+        refuse_child()?;
         loop {
             if self.ring.len() > 0 {
                 return Ok(Found::Bytes);
@@ -197,6 +199,7 @@ enum Found {
 
 impl Read for ReadHalf {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        refuse_child()?;
         let filled = self.copy_out(out);
         if filled > 0 || out.is_empty() {
             return Ok(filled);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::TcpStream;
 use super::waiting::Waiting;
 use crate::protocol::Order;
-use crate::socket::thread::{home_core, is_protocol_thread};
+use crate::socket::thread::{home_core, is_protocol_thread, refuse_child};
 use crate::socket::{CoreShared, ListenerShared, Phase};
 
 /// A socket that accepts TCP connections.
@@ -101,6 +101,7 @@ impl TcpListener {
     }
 
     fn try_accept(&self) -> io::Result<TcpStream> {
+        refuse_child()?;
         if is_protocol_thread() {
             return self.try_local(home_core());
         }
@@ -116,6 +117,7 @@ impl TcpListener {
 
     /// From one core's shard. Somebody who is inside is as good as an empty shard: readiness is told again.
     fn try_local(&self, core: usize) -> io::Result<TcpStream> {
+        refuse_child()?;
         while !self.shared.is_closed() {
             match self.shared.try_pop_local(core) {
                 Ok(Some(stream)) if self.is_alive(&stream) => return Ok(stream),

@@ -9,7 +9,7 @@ use darner_ring::{ReceiveCloser, ReceiveConsumer, SendCloser, SendProducer};
 
 use super::waiting::Waiting;
 use super::{Control, ReadHalf, WriteHalf};
-use crate::socket::thread::is_protocol_thread;
+use crate::socket::thread::{is_protocol_thread, refuse_child};
 use crate::socket::words::{ControlSide, ReaderSide, WriterSide};
 
 /// A TCP connection.
@@ -180,6 +180,7 @@ impl TcpStream {
     /// linger: the connection goes on closing by itself. [`ErrorKind::WouldBlock`] where it would have to wait and the
     /// stream is non-blocking or on a protocol thread; it goes on closing as well.
     pub fn close(mut self) -> io::Result<()> {
+        refuse_child()?;
         let lingered = self.closing.linger(self.write_waiting());
         self.closing.on_drop = OnDrop::Nothing;
         lingered?;

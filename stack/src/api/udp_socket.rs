@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::waiting::Waiting;
 use crate::protocol::Order;
+use crate::socket::thread::refuse_child;
 use crate::socket::udp::{Received, Submitted};
 use crate::socket::words::{ReaderSide, Words, WriterSide};
 use crate::socket::{Hints, Phase, Target};
@@ -80,6 +81,7 @@ impl UdpSocket {
     ///
     /// `EAFNOSUPPORT` for an IPv6 address.
     pub fn connect(&mut self, peer: SocketAddr) -> io::Result<()> {
+        refuse_child()?;
         let peer = ipv4(peer)?;
         self.peer = Some(peer);
         let words = self.words();
@@ -177,6 +179,7 @@ impl UdpSocket {
     }
 
     fn try_send(&mut self, payload: &[u8], to: SocketAddrV4) -> io::Result<usize> {
+        refuse_child()?;
         self.writer_words.take_error().map_or(Ok(()), Err)?;
         if self.writer_words.phase() == Phase::Dead {
             return Err(Errno::NETDOWN.into());
@@ -196,6 +199,7 @@ impl UdpSocket {
     }
 
     fn try_recv(&mut self, out: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        refuse_child()?;
         self.reader_words.take_error().map_or(Ok(()), Err)?;
         // Asked first: what was queued before the end is still there.
         let ended = self.reader_words.phase() == Phase::Dead;

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use crate::socket::thread::is_protocol_thread;
+use crate::socket::thread::{is_protocol_thread, refuse_child};
 
 /// What a socket does when a call cannot be served at once.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -27,8 +27,9 @@ impl Waiting {
     /// # Errors
     ///
     /// [`ErrorKind::WouldBlock`] if the socket does not wait; [`ErrorKind::Deadlock`] on a protocol thread, which would wait
-    /// for itself.
+    /// for itself; `EBADF` in a forked child, which would wait for nobody.
     pub(crate) fn deadline(self) -> io::Result<Option<Instant>> {
+        refuse_child()?;
         match self {
             Self::Never => Err(ErrorKind::WouldBlock.into()),
             _ if is_protocol_thread() => Err(ErrorKind::Deadlock.into()),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use darner_ring::{SendClosed, SendProducer};
 
 use super::waiting::Waiting;
+use crate::socket::thread::refuse_child;
 use crate::socket::words::{Words, WriterSide};
 use crate::socket::{Hints, Phase};
 
@@ -84,6 +85,7 @@ impl WriteHalf {
     ///
     /// If `len` is more than was reserved.
     pub fn commit(&mut self, len: usize) -> io::Result<()> {
+        refuse_child()?;
         self.ring.commit(len).map_err(|closed| self.why_closed(closed))?;
         if len > 0 {
             self.words.hint(Hints::SEND);
@@ -116,6 +118,7 @@ impl WriteHalf {
     /// Why it failed; [`ErrorKind::TimedOut`] at the deadline. A connection that was made and ended since is no failure here:
     /// the next call tells (C-10).
     pub(crate) fn wait_connected(&self, deadline: Option<Instant>) -> io::Result<()> {
+        refuse_child()?;
         let done = || (self.words.phase() != Phase::Connecting).then_some(());
         self.words.park(deadline, done).ok_or(ErrorKind::TimedOut)?;
         if self.words.was_connected() {
@@ -151,6 +154,7 @@ impl WriteHalf {
 
     /// Appends what fits, without waiting.
     fn try_write(&mut self, bytes: &[u8], append: Append) -> io::Result<usize> {
+        refuse_child()?;
         if self.words.phase() == Phase::Connecting {
             self.ring.closed().map_err(|closed| self.why_closed(closed))?;
             return Err(ErrorKind::WouldBlock.into());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
-use darner_ring::{Doorbell, HintMap};
+use darner_ring::{Doorbell, HintMap, fork};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::mailbox;
@@ -68,14 +68,22 @@ impl CoreShared {
         }))
     }
 
-    /// Has the protocol thread look at a socket. Never refused, never lost.
+    /// Has the protocol thread look at a socket. Never refused, never lost; a forked child has no protocol thread.
     pub(crate) fn hint(self: &Arc<Self>, target: Target) {
+        if fork::is_child() {
+            return;
+        }
         let slot = mailbox::push(self, target);
         self.doorbell.ring(slot);
         self.wake_if_asleep();
     }
 
+    /// Has the protocol thread do something. In a forked child, and after its end, the order is dropped: who waits for an
+    /// answer gets none.
     pub(crate) fn order(&self, order: Order) {
+        if fork::is_child() {
+            return;
+        }
         self.orders.push(order);
         self.wake_if_asleep();
         if self.ended.load(Ordering::Relaxed) {
@@ -85,6 +93,9 @@ impl CoreShared {
 
     /// Wakes the protocol thread, if it sleeps, for something that neither a hint nor an order tells it.
     pub(crate) fn nudge(&self) {
+        if fork::is_child() {
+            return;
+        }
         self.doorbell.ring(mailbox::NUDGE_SLOT);
         self.wake_if_asleep();
     }

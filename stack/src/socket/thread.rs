@@ -1,7 +1,12 @@
-//! What the calling thread is: a protocol thread, which must not wait, or one of an application.
+//! What the calling thread is: a protocol thread, which must not wait, or one of an application; or one of a forked child,
+//! where nobody serves sockets.
 
 use std::cell::Cell;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use darner_ring::fork;
+use rustix::io::Errno;
 
 thread_local! {
     static PLACE: Cell<Place> = const { Cell::new(Place::Unknown) };
@@ -41,6 +46,15 @@ impl Drop for InTurn {
 /// Whether the calling thread runs a protocol loop, so that it must not wait.
 pub(crate) fn is_protocol_thread() -> bool {
     matches!(PLACE.get(), Place::Protocol { .. })
+}
+
+/// Refuses a forked child: its sockets are pictures of the parent's.
+///
+/// # Errors
+///
+/// `EBADF` in one.
+pub(crate) fn refuse_child() -> io::Result<()> {
+    if fork::is_child() { Err(Errno::BADF.into()) } else { Ok(()) }
 }
 
 /// The core that the calling thread is on, or that its accepting and connecting begin with. Threads are dealt out evenly.

@@ -4,9 +4,11 @@ use std::io;
 use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
 
+use darner_ring::fork;
+
 use super::StackHandle;
 use crate::api::{Application, ThreadLoop, ThreadWaker, Waker};
-use crate::socket::thread::settle;
+use crate::socket::thread::{refuse_child, settle};
 
 /// An application that runs on a thread of its own. Dropping it ends the application and waits for it.
 pub struct ApplicationThread {
@@ -26,6 +28,7 @@ impl ApplicationThread {
         home: usize,
         application: Box<dyn Application>,
     ) -> io::Result<Self> {
+        refuse_child()?;
         let (started, starting) = sync_channel(1);
         let thread = ThreadLoop::new(stack, epoch);
         let waker = thread.waker();
@@ -63,15 +66,19 @@ impl ApplicationThread {
     ///
     /// [`ApplicationPanicked`] if it did.
     pub fn join(mut self) -> Result<(), ApplicationPanicked> {
-        let handle = self.handle.take();
-        handle.map_or(Ok(()), |handle| handle.join().map_err(|_| ApplicationPanicked))
+        self.take_handle().map_or(Ok(()), |handle| handle.join().map_err(|_| ApplicationPanicked))
+    }
+
+    /// What to wait for, once. In a forked child there is no such thread.
+    fn take_handle(&mut self) -> Option<JoinHandle<()>> {
+        self.handle.take().filter(|_| !fork::is_child())
     }
 }
 
 impl Drop for ApplicationThread {
     fn drop(&mut self) {
         self.waker.stop();
-        if let Some(handle) = self.handle.take() {
+        if let Some(handle) = self.take_handle() {
             let _ = handle.join();
         }
     }

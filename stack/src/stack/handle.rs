@@ -7,6 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use darner_ring::fork;
 use rustix::io::Errno;
 
 use crate::api::udp_socket::ipv4;
@@ -15,12 +16,12 @@ use crate::config::invalid;
 use crate::metrics::Metrics;
 use crate::protocol::Order;
 use crate::snapshot::Snapshot;
-use crate::socket::thread::{home_core, is_protocol_thread};
+use crate::socket::thread::{home_core, is_protocol_thread, refuse_child};
 use crate::socket::{CoreShared, ListenerShared};
 use crate::steer::Steering;
 
 /// A handle to a [`Stack`](super::Stack), for any thread. It does not keep the stack running: once that has ended, every call
-/// gives `ENETDOWN`.
+/// gives `ENETDOWN`. In a forked child, where protocol threads are not, every call gives `EBADF`.
 #[derive(Clone)]
 pub struct StackHandle {
     shared: Arc<Shared>,
@@ -75,6 +76,7 @@ impl StackHandle {
         if is_protocol_thread() {
             return Err(ErrorKind::Deadlock.into());
         }
+        refuse_child()?;
         let _one_at_a_time = self.shared.claiming.lock().unwrap_or_else(PoisonError::into_inner);
         if address.port() != 0 {
             return self.listen_at(address, options);
@@ -221,9 +223,9 @@ impl StackHandle {
         }
     }
 
-    /// Whether every protocol thread has ended: because the stack was stopped, or they panicked.
+    /// Whether every protocol thread has ended: because the stack was stopped, or they panicked. A forked child has none.
     pub fn has_ended(&self) -> bool {
-        self.shared.cores.iter().all(|core| core.has_ended())
+        fork::is_child() || self.shared.cores.iter().all(|core| core.has_ended())
     }
 
     pub(crate) fn cores(&self) -> &[Arc<CoreShared>] {
@@ -288,6 +290,7 @@ fn ask<T>(
     if is_protocol_thread() {
         return Err(ErrorKind::Deadlock.into());
     }
+    refuse_child()?;
     let (answer, answered) = sync_channel(1);
     core.order(order(answer));
     // An order that nobody follows any more is dropped.
