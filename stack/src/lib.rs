@@ -9,6 +9,10 @@
 
 #![forbid(unsafe_code)]
 
+// Its own stress tests share their stack with those from outside.
+#[cfg(test)]
+extern crate self as darner;
+
 // What every layer uses.
 mod config;
 pub mod counters;

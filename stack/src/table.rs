@@ -56,7 +56,7 @@ impl<T> Table<T> {
     pub(crate) fn remove(&mut self, id: SocketId) -> Option<T> {
         self.get_mut(id)?;
         let slot = self.slot_mut(id.index)?;
-        slot.generation = slot.generation.wrapping_add(1);
+        slot.generation = slot.generation.wrapping_add(1) & GENERATIONS;
         let content = std::mem::replace(&mut slot.content, Content::Vacant { next: NONE });
         match self.vacant_last {
             NONE => self.vacant_first = id.index,
@@ -127,6 +127,8 @@ impl<T> Table<T> {
 /// The table grows by so many places.
 pub(crate) const BLOCK: usize = 256;
 const NONE: u32 = u32::MAX;
+/// Which generations there are. Tests have few, so that they come around.
+const GENERATIONS: u32 = if cfg!(test) { 0xf } else { u32::MAX };
 
 #[cfg(test)]
 mod tests {

@@ -105,6 +105,15 @@ impl<T> Shard<T> {
     }
 }
 
+#[cfg(feature = "hold")]
+impl<T> Shard<T> {
+    /// Does something inside the lock that does not belong there, as a thread would that the kernel has put aside.
+    pub fn hold(&self, act: impl FnOnce()) {
+        let _inside = self.queue.lock();
+        act();
+    }
+}
+
 /// For the owning core.
 impl<T> Shard<T> {
     /// Appends `value` behind what is in the stash.

@@ -238,8 +238,14 @@ impl ListenerShared {
     }
 
     /// What the core with this number fills.
-    fn shard(&self, core: usize) -> &Shard<TcpStream> {
+    pub(super) fn shard(&self, core: usize) -> &Shard<TcpStream> {
         &self.shards[core]
+    }
+
+    /// How many connections wait, and how many live.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (u32, u32) {
+        (self.backlog.len(), self.children.load(Ordering::Relaxed))
     }
 
     /// A connection that came this way is gone.

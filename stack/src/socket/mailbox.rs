@@ -141,6 +141,8 @@ impl Inbox {
         // Slots of threads that have not been heard of yet ring on.
         let slots = self.rings.len().max(FIRST_SLOT);
         core.doorbell.take(slots, |slot| self.ring(slot));
+        #[cfg(test)]
+        super::stress::shuffle(self.rung.make_contiguous());
         let mut count = 0;
         for _ in 0..self.rung.len() {
             let Some(slot) = self.rung.pop_front() else { break };

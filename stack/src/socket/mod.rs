@@ -13,6 +13,8 @@ pub(crate) mod mailbox;
 pub(crate) mod oob;
 pub(crate) mod options;
 pub(crate) mod readiness;
+#[cfg(test)]
+mod stress;
 pub(crate) mod tcp;
 pub(crate) mod thread;
 pub(crate) mod udp;

@@ -144,10 +144,14 @@ impl Readies {
         for slot in self.rung.drain(..) {
             if let Some(Some(poller)) = self.pollers.get_mut(usize::from(slot)) {
                 poller.rung = false;
+                #[cfg(test)]
+                super::stress::count_wake();
                 poller.shared.parker.wake();
             }
         }
         for sleeper in self.sleepers.drain(..self.sleepers.len().min(WAKES)) {
+            #[cfg(test)]
+            super::stress::count_wake();
             match sleeper {
                 Sleeper::Socket(words, part) => words.unpark(part),
                 Sleeper::Listener(listener) => listener.wake_acceptor(),

@@ -309,7 +309,7 @@ impl ProtocolSide {
 
     /// What the application has set, unless somebody is setting it: then a hint follows when he is done.
     pub(crate) fn options(&self) -> Result<SocketOptions, Deferred> {
-        self.words.control.try_with(|state| state.options())
+        self.words.control().try_with(|state| state.options())
     }
 
     /// Does something under the control lock, unless somebody is inside: then a hint follows when he is done.
@@ -317,7 +317,7 @@ impl ProtocolSide {
         &self,
         act: impl FnOnce(&mut ControlState) -> T,
     ) -> Result<T, Deferred> {
-        self.words.control.try_with(act)
+        self.words.control().try_with(act)
     }
 
     /// Whether the application holds no half any more.
@@ -442,7 +442,7 @@ impl ControlSide {
     /// Does something under the control lock; never on a data path. What it changed the protocol thread is hinted at by the
     /// caller.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut ControlState) -> T) -> T {
-        self.0.control.with(|| self.0.hint(Hints::CONTROL), act)
+        self.0.control().with(|| self.0.hint(Hints::CONTROL), act)
     }
 
     /// The same for a thread that must not wait.
@@ -450,7 +450,7 @@ impl ControlSide {
         &self,
         act: impl FnOnce(&mut ControlState) -> T,
     ) -> Result<T, Deferred> {
-        self.0.control.try_with(act)
+        self.0.control().try_with(act)
     }
 
     /// The cause of failure, told once.
@@ -528,6 +528,13 @@ impl Words {
         if self.hints.raise(hints.bits()) == 0 {
             self.core.hint(self.target);
         }
+    }
+
+    /// The one way to the control lock. No data path leads here: tests count.
+    fn control(&self) -> &TryLock<ControlState> {
+        #[cfg(test)]
+        crate::socket::stress::count_control();
+        &self.control
     }
 
     fn take_error(&self) -> Option<io::Error> {
