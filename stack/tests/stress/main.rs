@@ -1,0 +1,13 @@
+//! Many threads at once on one stack: the part T of the socket contract, as far as it can be seen from outside.
+//!
+//! Each test goes on for two seconds, or for as many as `DARNER_STRESS_SECONDS` says (`make stress`). Whatever happened, at
+//! the end everything is given back. A wait that ends only by its time limit is a failure.
+
+mod chaos;
+mod echo;
+mod hogs;
+mod lent;
+mod slow_readers;
+mod unturned;
+mod wakes;
+mod world;
