@@ -170,6 +170,7 @@ impl StackHandle {
         if is_protocol_thread() {
             return Err(ErrorKind::Deadlock.into());
         }
+        refuse_child()?;
         let _one_at_a_time = self.shared.claiming.lock().unwrap_or_else(PoisonError::into_inner);
         let home = self.cores_from_home().find(|core| !core.has_ended()).ok_or(Errno::NETDOWN)?;
         let bind = || ask(home, |answer| Order::BindUdp(local, answer));
