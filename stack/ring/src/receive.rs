@@ -469,6 +469,12 @@ impl ReceiveCloser {
     pub fn shut(&self) {
         self.words.head().mark(SHUT);
     }
+
+    /// Whether bytes wait that nobody has read, or said that nobody would.
+    pub fn has_unread(&self) -> bool {
+        let head = self.words.head.load(); // D2
+        !head.has(SHUT) && self.words.tail.load().position() > head.position()
+    }
 }
 
 impl fmt::Debug for ReceiveCloser {

@@ -141,6 +141,11 @@ impl Control {
         self.words.take_error()
     }
 
+    /// Whether closing now would lose bytes that were received.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.read_closer.has_unread()
+    }
+
     pub(crate) fn side(&self) -> &ControlSide {
         &self.words
     }

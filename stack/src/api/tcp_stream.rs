@@ -203,6 +203,10 @@ impl Closing {
         let Some(span) = self.control.linger().filter(|span| !span.is_zero()) else {
             return Ok(());
         };
+        if self.control.has_unread() {
+            // The close is a reset: an end in good order, and waiting for it, would say that nothing is lost.
+            return Ok(());
+        }
         self.control.shutdown(Shutdown::Write);
         let side = self.control.side();
         if side.is_settled() {

@@ -6,6 +6,7 @@ mod application;
 mod blocking;
 mod cores;
 mod life;
+mod linger;
 mod poller;
 mod udp;
 mod world;

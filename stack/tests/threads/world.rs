@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use darner::{Config, DuplicateDetection, Idle, Stack, TcpListener, TcpStream};
 use pmd::{Pool, QueuePair, mem};
@@ -66,4 +66,14 @@ pub(crate) fn echo(listener: TcpListener, count: usize) -> thread::JoinHandle<()
             .collect();
         servers.into_iter().for_each(|server| server.join().unwrap());
     })
+}
+
+/// Returns once the stack has so many connections, those in TIME-WAIT not counted.
+pub(crate) fn wait_for_connections(stack: &Stack, count: usize) {
+    let deadline = Instant::now() + LONG;
+    let connections =
+        || stack.snapshot().cores.iter().map(|core| core.connection_count).sum::<usize>();
+    while connections() != count {
+        assert!(Instant::now() < deadline, "{} connections", connections());
+    }
 }

@@ -1,0 +1,140 @@
+//! Closes that wait (D-5; R-9, decisions 2 and 4).
+
+use std::io::{ErrorKind, Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use darner::TcpStream;
+
+use crate::world::{LONG, pair, stack, wait_for_connections};
+
+/// Writes until nothing more fits: the peer, which does not read, has as much as it takes.
+fn fill(stream: &mut TcpStream) -> usize {
+    stream.set_nonblocking(true);
+    let mut written = 0;
+    loop {
+        match stream.write(&[7; 65_536]) {
+            Ok(len) => written += len,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                stream.set_nonblocking(false);
+                return written;
+            }
+        }
+    }
+}
+
+/// whichever of the three comes first ends the close, and no other is told: the peer has everything, the peer resets, the
+/// time is over.
+#[test]
+fn a_close_that_lingers_ends_with_what_comes_first() {
+    let stack = stack();
+    for peer_does in ["read", "reset", "nothing"] {
+        let (mut client, mut server) = pair(&stack);
+        let written = fill(&mut client);
+        let nothing = peer_does == "nothing";
+        client.set_linger(Some(if nothing { Duration::from_millis(50) } else { LONG }));
+        let closing = thread::spawn(move || client.close());
+        match peer_does {
+            "read" => {
+                let mut all = Vec::new();
+                server.read_to_end(&mut all).unwrap();
+                assert_eq!(all.len(), written);
+                closing.join().unwrap().unwrap();
+            }
+            "reset" => {
+                server.abort();
+                assert_eq!(closing.join().unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
+            }
+            _ => {
+                assert_eq!(closing.join().unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+                // It goes on closing in the background.
+                let mut all = Vec::new();
+                server.read_to_end(&mut all).unwrap();
+                assert_eq!(all.len(), written);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reset_that_came_before_the_close_is_told_by_it() {
+    let stack = stack();
+    let (client, server) = pair(&stack);
+    client.set_linger(Some(LONG));
+    server.abort();
+    wait_for_connections(&stack, 0);
+    assert_eq!(client.close().unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+/// A stream that is dropped lingers as one that is closed; nobody hears what came of it.
+#[test]
+fn a_drop_lingers_until_the_peer_has_everything() {
+    let stack = stack();
+    let (mut client, mut server) = pair(&stack);
+    let written = fill(&mut client);
+    client.set_linger(Some(LONG));
+    let dropping = thread::spawn(move || {
+        drop(client);
+        Instant::now()
+    });
+    let mut all = vec![0; written];
+    server.read_exact(&mut all[..written - 1]).unwrap();
+    let before = Instant::now();
+    server.read_exact(&mut all[written - 1..]).unwrap();
+    assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
+    let dropped = dropping.join().unwrap();
+    assert!(dropped > before || written < 100_000, "it did not wait");
+}
+
+/// Decision 2 before decision 4: with bytes unread the close is a reset, whatever it was to wait for. An end in good order
+/// first would tell the peer that all was read.
+#[test]
+fn with_bytes_unread_a_close_resets_and_does_not_linger() {
+    let stack = stack();
+    let (mut client, mut server) = pair(&stack);
+    server.write_all(b"unread").unwrap();
+    assert_eq!(client.peek(&mut [0; 1]).unwrap(), 1);
+    fill(&mut client);
+    client.set_linger(Some(LONG));
+    let started = Instant::now();
+    client.close().unwrap();
+    assert!(started.elapsed() < LONG / 2, "there is nothing to wait for");
+    let mut all = Vec::new();
+    assert_eq!(server.read_to_end(&mut all).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+/// Without the stream nobody lingers: the halves close in the background, in whichever order they go.
+#[test]
+fn halves_do_not_linger() {
+    let stack = stack();
+    for reader_first in [false, true] {
+        let (mut client, mut server) = pair(&stack);
+        let written = fill(&mut client);
+        client.set_linger(Some(LONG));
+        let started = Instant::now();
+        let (reader, writer, _control) = client.split();
+        if reader_first {
+            drop(reader);
+            drop(writer);
+        } else {
+            drop(writer);
+            drop(reader);
+        }
+        assert!(started.elapsed() < LONG / 2, "somebody has waited");
+        let mut all = Vec::new();
+        server.read_to_end(&mut all).unwrap();
+        assert_eq!(all.len(), written);
+    }
+}
+
+#[test]
+fn a_stack_that_stops_ends_every_close_that_lingers() {
+    let stack = stack();
+    let (mut client, _server) = pair(&stack);
+    fill(&mut client);
+    client.set_linger(Some(LONG));
+    let closing = thread::spawn(move || client.close());
+    stack.stop(Duration::ZERO);
+    assert_eq!(closing.join().unwrap().unwrap_err().kind(), ErrorKind::NetworkDown);
+}
