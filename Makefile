@@ -10,8 +10,10 @@ LOOM = RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -
 SEEDS = 1
 # How long `make fuzz` goes on.
 SECONDS = 60
+# How many steps `make schedules` goes.
+LENGTH = 7
 
-.PHONY: help demo test lint loom loom-long miri fuzz nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long schedules miri fuzz nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -20,6 +22,7 @@ help:
 	@echo 'make loom    the models of shared memory'
 	@echo 'make loom-long    the same with more preemptions: some minutes'
 	@echo 'make miri    the tests of shared memory, each access checked (SEEDS=1 schedules)'
+	@echo 'make schedules    all orders of up to LENGTH=7 steps of two sockets, against a plain model (minutes)'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
@@ -63,6 +66,9 @@ miri:
 # On a machine with two CPUs that has nothing else to do.
 bench-rings:
 	$(CARGO) run --release -p darner-bench --bin rings
+
+schedules: deps
+	DARNER_SCHEDULE_LENGTH=$(LENGTH) $(HIDDEN) $(CARGO) test --release -p darner --lib schedules -- --nocapture
 
 fuzz: deps
 	@scripts/fuzz $(SECONDS)

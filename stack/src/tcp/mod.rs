@@ -45,6 +45,8 @@ mod host;
 #[cfg(test)]
 mod pair;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod states;
 
 use std::sync::Arc;
