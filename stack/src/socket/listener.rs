@@ -262,3 +262,11 @@ impl Drop for ListenerEnd {
         }
     }
 }
+
+#[cfg(test)]
+impl ListenerShared {
+    /// Connections that wait, and connections that live.
+    pub(crate) fn counts(&self) -> (u32, u32) {
+        (self.backlog.len(), self.children.load(Ordering::Acquire))
+    }
+}

@@ -3,7 +3,7 @@
 //! A segment is written as `FLAGS SEQ[+LEN] [ack N] [win N] [mss N] [wscale N] [ts VALUE:ECHO] [urg N]`, for instance `PA 1+5 ack 1`.
 //! Numbers count from each side's SYN, which is 0. Payload is a fixed pattern, checked wherever it comes out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -46,7 +46,8 @@ pub(super) struct Harness {
     pub(super) stream: Option<TcpStream>,
     pub(super) peer_port: u16,
     our_port: u16,
-    our_iss: Seq,
+    /// The numbers of our SYNs, by the peer's port.
+    our_isses: BTreeMap<u16, Seq>,
     written: u64,
     read: u64,
     seen: VecDeque<Emitted>,
@@ -77,7 +78,7 @@ impl Harness {
             stream: None,
             peer_port: PEER_PORT,
             our_port: OUR_PORT,
-            our_iss: Seq(0),
+            our_isses: BTreeMap::new(),
             written: 0,
             read: 0,
             seen: VecDeque::new(),
@@ -227,7 +228,7 @@ impl Harness {
             let value = words.next().unwrap();
             let number = || value.parse::<i64>().unwrap();
             match word {
-                "ack" => header.ack = relative(self.our_iss, number()),
+                "ack" => header.ack = relative(self.our_iss(), number()),
                 "win" => header.window = number().try_into().unwrap(),
                 "urg" => header.urgent_pointer = number().try_into().unwrap(),
                 "mss" => header.options.max_segment_size = Some(number().try_into().unwrap()),
@@ -286,14 +287,15 @@ impl Harness {
         let flags = view.flags();
         self.our_port = view.source_port();
         if flags.contains(Flags::SYN) {
-            self.our_iss = view.seq();
+            self.our_isses.insert(view.destination_port(), view.seq());
         }
         let mut text: String = LETTERS
             .iter()
             .filter(|(bit, _)| flags.contains(*bit))
             .map(|(_, letter)| letter)
             .collect();
-        let seq = view.seq().signed_offset_from(self.our_iss);
+        let iss = self.our_isses.get(&view.destination_port()).copied().unwrap_or(Seq(0));
+        let seq = view.seq().signed_offset_from(iss);
         // A reset for a segment without ACK has the number 0, whatever our SYN was.
         let bare_reset = flags.contains(Flags::RST) && view.seq() == Seq(0);
         write!(text, " {}", if bare_reset { 0 } else { seq }).unwrap();
@@ -379,9 +381,9 @@ impl Harness {
         self.tcp.connections.get_mut(id).map(|connection| connection.state)
     }
 
-    /// The number of our last SYN.
+    /// The number of our last SYN to the peer's port.
     pub(super) fn our_iss(&self) -> Seq {
-        self.our_iss
+        self.our_isses.get(&self.peer_port).copied().unwrap_or(Seq(0))
     }
 
     pub(super) fn count(&self, counter: Counter) -> u64 {

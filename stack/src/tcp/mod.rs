@@ -39,6 +39,8 @@ mod user_timeout;
 mod window;
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod host;
