@@ -4,6 +4,7 @@
 mod accept;
 mod application;
 mod blocking;
+mod control;
 mod cores;
 mod life;
 mod linger;
