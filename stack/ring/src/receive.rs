@@ -472,8 +472,8 @@ impl ReceiveCloser {
 
     /// Whether bytes wait that nobody has read, or said that nobody would.
     pub fn has_unread(&self) -> bool {
-        let head = self.words.head.load(); // D2
-        !head.has(SHUT) && self.words.tail.load().position() > head.position()
+        let head = self.words.head().load(); // D2
+        !head.has(SHUT) && self.words.tail().load().position() > head.position()
     }
 }
 

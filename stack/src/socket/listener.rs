@@ -242,12 +242,6 @@ impl ListenerShared {
         &self.shards[core]
     }
 
-    /// How many connections wait, and how many live.
-    #[cfg(test)]
-    pub(super) fn counts(&self) -> (u32, u32) {
-        (self.backlog.len(), self.children.load(Ordering::Relaxed))
-    }
-
     /// A connection that came this way is gone.
     pub(crate) fn child_gone(&self) {
         self.children.fetch_sub(1, Ordering::AcqRel);
