@@ -20,7 +20,7 @@ help:
 	@echo 'make test    everything that can be proved on this machine'
 	@echo 'make lint    formatting, clippy with and without DPDK, documentation'
 	@echo 'make loom    the models of shared memory'
-	@echo 'make loom-long    the same with more preemptions: some minutes'
+	@echo 'make loom-long    the same with more preemptions: a quarter of an hour'
 	@echo 'make miri    the tests of shared memory, each access checked (SEEDS=1 schedules)'
 	@echo 'make schedules    all orders of up to LENGTH=7 steps of two sockets, against a plain model (minutes)'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
