@@ -39,24 +39,9 @@ fn keep_alive_over_two_queues_sees_no_error() {
 fn a_chain_of_redirects_is_followed_over_two_cores() {
     for (name, options) in [("chain2", ""), ("chain1", "--queues 1")] {
         let world = World::new(name);
-        let script = format!(
-            "import http.server\n\
-             class Handler(http.server.BaseHTTPRequestHandler):\n\
-             \x20   def do_GET(self):\n\
-             \x20       left = int(self.path[1:])\n\
-             \x20       self.send_response(302 if left else 200)\n\
-             \x20       self.send_header('Location', f'/{{left - 1}}')\n\
-             \x20       self.send_header('Content-Length', '4')\n\
-             \x20       self.end_headers()\n\
-             \x20       self.wfile.write(b'done')\n\
-             \x20   def log_message(self, *args): pass\n\
-             class Server(http.server.ThreadingHTTPServer):\n\
-             \x20   request_queue_size = 1000\n\
-             Server(('0.0.0.0', 80), Handler).serve_forever()\n"
-        );
         let mut server = world
             .command("python3")
-            .args(["-c", &script])
+            .args(["-c", REDIRECTS])
             .stdout(Stdio::null())
             .spawn()
             .expect("python3");
@@ -75,6 +60,23 @@ fn a_chain_of_redirects_is_followed_over_two_cores() {
         assert_eq!(std::fs::read(&out).expect("get wrote it"), b"done");
     }
 }
+
+/// Leads from `/400` to `/399`, and so on to `/0`.
+const REDIRECTS: &str = "\
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        left = int(self.path[1:])
+        self.send_response(302 if left else 200)
+        self.send_header('Location', f'/{left - 1}')
+        self.send_header('Content-Length', '4')
+        self.end_headers()
+        self.wfile.write(b'done')
+    def log_message(self, *args): pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 1000
+Server(('0.0.0.0', 80), Handler).serve_forever()
+";
 
 fn serves_a_storm(name: &str, options: &str) {
     let world = World::new(name);

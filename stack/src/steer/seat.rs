@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use darner_ring::spsc::{Consumer, Producer, queue};
+use darner_ring::spsc::{Producer, queue};
 use pmd::{QueueInfo, QueuePair};
 
 use super::lanes::{Ends, Forwarded, Lane, Steer};
@@ -69,29 +69,27 @@ pub(crate) fn seats<Q: AsRef<[Box<dyn QueuePair>]>>(
 
 /// A ring for each ordered pair of cores, and for each core without a queue one that sends for it.
 fn ends(shared: &[Arc<CoreShared>], polled: &[Vec<u16>], capacity: usize) -> Vec<Ends> {
-    let count = shared.len();
-    let carriers: Vec<usize> = (0..count).filter(|&core| !polled[core].is_empty()).collect();
-    let mut lanes: Vec<Vec<Option<Lane>>> = (0..count).map(|_| Vec::new()).collect();
-    let mut incoming: Vec<Vec<Consumer<Forwarded>>> = (0..count).map(|_| Vec::new()).collect();
-    for from in 0..count {
-        for to in 0..count {
-            let lane = (from != to).then(|| {
+    let with_queue = |&core: &usize| polled.get(core).is_some_and(|queues| !queues.is_empty());
+    let carriers: Vec<usize> = (0..polled.len()).filter(with_queue).collect();
+    let carrier = |core| match carriers.get(core % carriers.len()) {
+        Some(&carrier) if !with_queue(&core) => Some(carrier),
+        _ => None,
+    };
+    let mut ends: Vec<Ends> = (0..shared.len())
+        .map(|core| Ends { lanes: Box::default(), incoming: Vec::new(), carrier: carrier(core) })
+        .collect();
+    for from in 0..shared.len() {
+        let lanes = shared.iter().zip(&mut ends).enumerate().map(|(to, (core, end))| {
+            (from != to).then(|| {
                 let (producer, consumer): (Producer<Forwarded>, _) = queue(capacity);
-                incoming[to].push(consumer);
-                Lane::new(producer, shared[to].clone())
-            });
-            lanes[from].push(lane);
+                end.incoming.push(consumer);
+                Lane::new(producer, core.clone())
+            })
+        });
+        let lanes = lanes.collect();
+        if let Some(end) = ends.get_mut(from) {
+            end.lanes = lanes;
         }
     }
-    let carrier = |core: usize| polled[core].is_empty().then(|| carriers[core % carriers.len()]);
-    lanes
-        .into_iter()
-        .zip(incoming)
-        .enumerate()
-        .map(|(core, (lanes, incoming))| Ends {
-            lanes: lanes.into_boxed_slice(),
-            incoming,
-            carrier: carrier(core),
-        })
-        .collect()
+    ends
 }

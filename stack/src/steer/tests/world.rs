@@ -143,11 +143,11 @@ impl World {
                 busy |= core.turn(self.now).is_busy();
             }
             while let Some(frame) = self.wire.take_bytes() {
-                self.to_us(&frame);
+                self.give_us(&frame);
                 busy = true;
             }
             while let Some(frame) = self.nic.take() {
-                self.to_peer(frame);
+                self.give_peer(frame);
                 busy = true;
             }
             if !busy {
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    fn to_peer(&mut self, frame: Vec<u8>) {
+    fn give_peer(&mut self, frame: Vec<u8>) {
         if self.road != Road::Closed || Ends::of(&frame).is_none() {
             self.wire.inject_bytes(&frame).expect("tests lose no frames");
         }
@@ -165,7 +165,7 @@ impl World {
         }
     }
 
-    pub(super) fn to_us(&mut self, frame: &[u8]) {
+    pub(super) fn give_us(&mut self, frame: &[u8]) {
         let (Road::Narrow(len), Some(ends)) = (self.road, Ends::of(frame)) else {
             return self.arrive(frame);
         };
