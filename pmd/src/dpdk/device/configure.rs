@@ -70,7 +70,11 @@ fn check_queues(port: &Port, device: &sys::rte_eth_dev_info, asked: u16) -> Resu
 
 pub(super) fn most_queues(port: &Port, device: &sys::rte_eth_dev_info) -> u16 {
     let said = device.max_rx_queues.min(device.max_tx_queues);
-    if port.driver == TAP { said.min(TAP_QUEUES) } else { said }
+    match port.driver.as_str() {
+        TAP => said.min(TAP_QUEUES),
+        E1000 => said.min(1),
+        _ => said,
+    }
 }
 
 /// What the device is asked to do for us, as DPDK's bits.
@@ -271,6 +275,10 @@ pub(in crate::dpdk) const TAP: &str = "net_tap";
 
 /// net_tap says 16; five or more overrun its memory (DPDK 22.11).
 const TAP_QUEUES: u16 = 4;
+
+/// Says that it has two queues, also for cards that have one, where what the second is given to send is lost without a word. The
+/// cards that have two spread nothing over them by this driver (DPDK 22.11).
+const E1000: &str = "net_e1000_em";
 
 /// Frames in the rings of one queue pair of net_af_xdp, whatever is asked for.
 const AF_XDP_HOLDS: u32 = 2 * 2048;
