@@ -1,6 +1,7 @@
 //! T-14: a forked child that calls every function of a socket. Here, because forking takes `unsafe`.
 
 #![cfg(not(any(loom, miri)))]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::Shutdown;

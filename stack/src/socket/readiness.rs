@@ -35,7 +35,7 @@ pub(crate) enum Source {
 /// A registration with a poller: the poller's number on this core, and its own key of the registration. Every socket has two of
 /// them, so they are packed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(packed(2))]
+#[repr(C, packed(2))]
 pub(crate) struct PollerKey {
     pub(crate) slot: u16,
     pub(crate) key: u32,

@@ -3,6 +3,12 @@
 //! Each test goes on for two seconds, or for as many as `DARNER_STRESS_SECONDS` says (`make stress`). Whatever happened, at
 //! the end everything is given back. A wait that ends only by its time limit is a failure.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may panic, and its numbers are small"
+)]
+
 mod chaos;
 mod echo;
 mod hogs;

@@ -42,7 +42,7 @@ fn pass_on(mut stream: TcpStream, seed: u64, until: Instant) -> usize {
     stream.set_nodelay(true);
     stream.set_read_timeout(Some(WATCHDOG)).unwrap();
     let mut count = 0;
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         stream.write_all(&[1]).unwrap();
     }
     while receive(&mut stream) == 1 {

@@ -35,7 +35,7 @@ impl Deref for World {
 
 impl World {
     pub(crate) fn new(config: &Config) -> Self {
-        Self::start(config, |config, queues| Stack::start(config, queues))
+        Self::start(config, Stack::start)
     }
 
     /// The same with an application on each core.

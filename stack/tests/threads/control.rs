@@ -25,7 +25,7 @@ fn what_was_shut_down_stays_so_whoever_else_does() {
                 let (control, start) = (control.clone(), &start);
                 scope.spawn(move || {
                     start.wait();
-                    if (round + way as usize) % 2 == 0 {
+                    if (round + way as usize).is_multiple_of(2) {
                         thread::yield_now();
                     }
                     control.shutdown(way);
