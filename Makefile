@@ -8,12 +8,12 @@ HIDDEN = PKG_CONFIG=false
 LOOM = RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -p darner-ring --lib loom
 # How many schedules `make miri` tries.
 SEEDS = 1
-# How long `make fuzz` goes on.
+# How long `make fuzz` goes on, and each test of `make stress`.
 SECONDS = 60
 # How many steps `make schedules` goes.
 LENGTH = 7
 
-.PHONY: help demo test lint loom loom-long schedules miri fuzz nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long schedules miri stress fuzz nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make loom-long    the same with more preemptions: a quarter of an hour'
 	@echo 'make miri    the tests of shared memory, each access checked (SEEDS=1 schedules)'
 	@echo 'make schedules    all orders of up to LENGTH=7 steps of two sockets, against a plain model (minutes)'
+	@echo 'make stress    many threads on one stack, longer than the tests have time for (SECONDS=60 each, a quarter of an hour)'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
@@ -69,6 +70,11 @@ bench-rings:
 
 schedules: deps
 	DARNER_SCHEDULE_LENGTH=$(LENGTH) $(HIDDEN) $(CARGO) test --release -p darner --lib schedules -- --nocapture
+
+# A profile of its own: a test that takes minutes is not stuck.
+stress: deps
+	DARNER_STRESS_SECONDS=$(SECONDS) $(HIDDEN) $(NEXTEST) --profile stress -p darner \
+		-E 'binary(stress) or test(/::stress::/)'
 
 fuzz: deps
 	@scripts/fuzz $(SECONDS)

@@ -1,7 +1,7 @@
 //! Many threads at once on one stack: the part T of the socket contract, as far as it can be seen from outside.
 //!
-//! Each test goes on for two seconds, or for as many as `DARNER_STRESS_SECONDS` says (`make stress`). Whatever happened, at
-//! the end everything is given back. A wait that ends only by its time limit is a failure.
+//! Each test goes on for a moment, or for as many seconds as `DARNER_STRESS_SECONDS` says (`make stress`). Whatever happened,
+//! at the end everything is given back. A wait that ends only by its time limit is a failure.
 
 #![expect(
     clippy::unwrap_used,

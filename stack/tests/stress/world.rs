@@ -16,7 +16,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(30);
 /// How long a test goes on.
 pub(crate) fn duration() -> Duration {
     let told = std::env::var("DARNER_STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(told.unwrap_or(2))
+    told.map_or(Duration::from_millis(1500), Duration::from_secs)
 }
 
 /// A running stack, and the pools of its devices.
