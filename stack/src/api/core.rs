@@ -177,7 +177,7 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Asks the whole stack to stop, as [`Stack::stop`](crate::Stack::stop) does, within `deadline`.
+    /// Asks the whole stack to stop, as [`StackHandle::stop`](crate::StackHandle::stop) does, within `deadline`.
     pub fn stop(&mut self, deadline: Duration) {
         match &mut self.place {
             Place::Protocol(layers) => {

@@ -13,7 +13,7 @@ use crate::socket::{CoreShared, ListenerShared, Phase};
 
 /// A socket that accepts TCP connections.
 ///
-/// A listener of [`Stack::listen`](crate::Stack::listen) takes connections on every core of the stack; any number of threads
+/// A listener of [`StackHandle::listen`](crate::StackHandle::listen) takes connections on every core of the stack; any number of threads
 /// may accept from it, each beginning with the core that it is next to. One of
 /// [`Core::listen`](super::Core::listen) takes those of its own core.
 ///

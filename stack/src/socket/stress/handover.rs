@@ -12,7 +12,7 @@ use crate::api::{TcpStream, WriteHalf};
 
 const THREADS: usize = 4;
 /// Streams that are written at any time.
-const STREAMS: usize = 8;
+const STREAMS: u32 = 8;
 /// Most bytes of a leg: all legs together fit the buffers, so that no thread waits for another.
 const LONGEST: usize = 60_000;
 
@@ -41,7 +41,7 @@ fn what_several_threads_write_and_another_closes_arrives_in_order() {
         }
         let mut streams = 0;
         while Instant::now() < until {
-            let listener = driven.listen(STREAMS as u32);
+            let listener = driven.listen(STREAMS);
             let reading: Vec<_> = (0..STREAMS)
                 .map(|_| {
                     streams += 1;
