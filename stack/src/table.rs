@@ -155,6 +155,25 @@ mod tests {
         assert_eq!(table.get_mut(new), Some(&mut 'b'));
     }
 
+    /// after 2^32 holders of one place its first id would mean something again; the last one before that does not.
+    #[test]
+    fn a_generation_that_comes_around_is_another() {
+        let mut table = Table::new(1);
+        table.grow().unwrap();
+        table.slot_mut(0).unwrap().generation = u32::MAX;
+        let last = table.insert_with(|_| 'a').unwrap();
+        assert_eq!(last, SocketId { index: 0, generation: u32::MAX });
+        table.remove(last).unwrap();
+        let mut next = table.insert_with(|_| 'b').unwrap();
+        while next.index != 0 {
+            table.remove(next).unwrap();
+            next = table.insert_with(|_| 'b').unwrap();
+        }
+        assert_eq!(next.generation, 0);
+        assert_eq!(table.get_mut(last), None);
+        assert_eq!(table.get_mut(next), Some(&mut 'b'));
+    }
+
     proptest! {
         #[test]
         fn it_behaves_like_a_map(steps in prop::collection::vec(any::<Option<prop::sample::Index>>(), 0..900)) {

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use pmd::{Frame, RxOffload};
 use proptest::prelude::*;
+use rustix::io::Errno;
 
 use super::*;
 use crate::api::{Readiness, Token};
@@ -342,6 +343,32 @@ fn a_socket_that_outlives_the_stack_says_so() {
     assert_eq!(client.send_to(b"x", at(B, 53)).unwrap_err().kind(), ErrorKind::NetworkDown);
     assert_eq!(read(&mut server).unwrap().0, b"last");
     assert_eq!(read(&mut server).unwrap_err().kind(), ErrorKind::NetworkDown);
+}
+
+/// C-6, C-8: without a peer there is no destination, and no call says that the socket is not connected. What strangers have
+/// sent is not read any more once there is a peer, whenever it came.
+#[test]
+fn a_peer_is_a_destination_and_the_only_source() {
+    let (mut a, mut b) = (Host::new(A), Host::new(B));
+    let mut socket = a.bind(A, 1000).unwrap();
+    let nowhere = Some(Errno::DESTADDRREQ.raw_os_error());
+    assert_eq!(socket.send(b"x").unwrap_err().raw_os_error(), nowhere);
+    assert_eq!(socket.recv(&mut [0; 9]).unwrap_err().raw_os_error(), nowhere);
+    assert_eq!(read(&mut socket).unwrap_err().kind(), ErrorKind::WouldBlock);
+    let (mut server, mut stranger) = (b.bind(B, 53).unwrap(), b.bind(B, 7).unwrap());
+    stranger.send_to(b"before", at(A, 1000)).unwrap();
+    assert_eq!(carry(&mut b, &mut a), []);
+    socket.connect(at(B, 53)).unwrap();
+    assert_eq!(socket.recv(&mut [0; 9]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    a.work();
+    stranger.send_to(b"after", at(A, 1000)).unwrap();
+    server.send_to(b"answer", at(A, 1000)).unwrap();
+    carry(&mut b, &mut a);
+    let mut bytes = [0; 9];
+    assert_eq!(socket.recv(&mut bytes).unwrap(), 6);
+    assert_eq!(&bytes[..6], b"answer");
+    assert_eq!(socket.recv(&mut bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(socket.send(b"question").unwrap(), 8);
 }
 
 #[test]
