@@ -220,21 +220,20 @@ impl Layers {
 
     /// Looks at the sockets that hinted; returns how many there were.
     pub(super) fn follow_hints(&mut self, budget: usize) -> usize {
-        let mut inbox = std::mem::take(&mut self.inbox);
-        let shared = self.shared.clone();
-        let count = inbox.take(&shared, budget, |hint| {
-            self.tcp.follow_hint(&mut self.net, hint);
-            self.udp.follow_hint(&mut self.net, hint);
-        });
-        self.inbox = inbox;
-        count
+        let Self { inbox, net, shared, tcp, udp, .. } = self;
+        inbox.take(shared, budget, |hint| {
+            tcp.follow_hint(net, hint);
+            udp.follow_hint(net, hint);
+        })
     }
 
     /// Tries once more what other threads were in the way of. Whoever holds a control lock hints when he lets it go; a thread
     /// that accepts does not, so there the next turn must come soon.
     pub(super) fn follow_deferred(&mut self) {
-        for (target, change) in std::mem::take(&mut self.deferred) {
-            self.change(target, change);
+        if !self.deferred.is_empty() {
+            for (target, change) in std::mem::take(&mut self.deferred) {
+                self.change(target, change);
+            }
         }
         self.settled = self.tcp.settle_listeners(&mut self.net);
     }

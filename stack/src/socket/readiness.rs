@@ -141,6 +141,10 @@ impl Readies {
 
     /// The end of a turn: wakes who was told something. Returns how many are left for the next.
     pub(crate) fn wake_all(&mut self) -> usize {
+        // Most turns tell nobody who sleeps.
+        if self.rung.is_empty() && self.sleepers.is_empty() {
+            return 0;
+        }
         for slot in self.rung.drain(..) {
             if let Some(Some(poller)) = self.pollers.get_mut(usize::from(slot)) {
                 poller.rung = false;

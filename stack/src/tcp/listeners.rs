@@ -180,6 +180,9 @@ impl Tcp {
     /// Tries once more what an accepting thread was in the way of (contract 3.6).
     pub(crate) fn settle_listeners(&mut self, net: &mut Net) -> Settled {
         let listeners = &mut self.listeners;
+        if listeners.stashed == Stashed::No && listeners.closing.is_empty() {
+            return Settled::Everything;
+        }
         if listeners.stashed == Stashed::Yes {
             let flush = |end: &mut ListenerEnd| end.flush(&mut net.readies).is_err();
             let busy = listeners.by_address.values_mut().flatten().map(flush).filter(|&busy| busy);
