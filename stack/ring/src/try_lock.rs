@@ -71,6 +71,19 @@ impl<T> TryLock<T> {
     /// # Errors
     /// If somebody is inside: then `f` was not called, and whoever is inside will notify.
     pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Result<R, Deferred> {
+        self.try_with_notifying(|| (), f)
+    }
+
+    /// The same for a thread that does not wait either, and is not the one protocol thread: calls `notify` after unlocking if
+    /// that was refused meanwhile.
+    ///
+    /// # Errors
+    /// If somebody is inside: then `f` was not called, and whoever is inside will notify the protocol thread.
+    pub fn try_with_notifying<R>(
+        &self,
+        notify: impl FnOnce(),
+        f: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, Deferred> {
         if !self.take(0, LOCKED) {
             let before = self.wish();
             // Freed just now: nobody notifies for that, so take it. If somebody was faster, he has kept the wish.
@@ -80,7 +93,7 @@ impl<T> TryLock<T> {
                 return Err(Deferred);
             }
         }
-        Ok(self.inside(|| (), f))
+        Ok(self.inside(notify, f))
     }
 
     /// The lock is the caller's.

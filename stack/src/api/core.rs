@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::poller::{Kind, Source};
@@ -120,7 +121,8 @@ impl<'a> Core<'a> {
     }
 
     /// Tells `token` of a socket from now on, beginning with what it is ready for already, and makes it non-blocking. On a
-    /// protocol thread both directions of a socket have one token.
+    /// protocol thread both directions of a socket have one token, and the socket must be one of that core: another core's is
+    /// told of once, and no more.
     pub fn register(&mut self, source: &mut impl Registered, token: Token) {
         source.stop_waiting();
         match &mut self.place {
@@ -217,12 +219,21 @@ impl Registered for UdpSocket {
 impl Layers {
     /// The application on this core is told of a socket, which is this core's own.
     fn attach_application(&mut self, what: &Kind<'_>, token: Token) {
-        match what {
-            Kind::Stream(stream) => self.attach_socket_application(stream.words().target(), token),
-            Kind::Read(half) => self.attach_socket_application(half.words().target(), token),
-            Kind::Write(half) => self.attach_socket_application(half.words().target(), token),
-            Kind::Udp(socket) => self.attach_socket_application(socket.words().target(), token),
-            Kind::Listener(listener) => self.attach_listener_application(listener.shared(), token),
+        let words = match what {
+            Kind::Stream(stream) => stream.words(),
+            Kind::Read(half) => half.words(),
+            Kind::Write(half) => half.words(),
+            Kind::Udp(socket) => socket.words(),
+            Kind::Listener(listener) => {
+                return self.attach_listener_application(listener.shared(), token);
+            }
+        };
+        if Arc::ptr_eq(words.core(), &self.shared) {
+            self.attach_socket_application(words.target(), token);
+        } else {
+            // Its place here is another socket's.
+            let once = Readiness::READABLE | Readiness::WRITABLE;
+            self.net.readies.push(readiness::Source::Again(token, once));
         }
     }
 }

@@ -149,7 +149,7 @@ impl Poller {
         Self::with_capacity(CAPACITY)
     }
 
-    /// A poller for up to `capacity` sockets, at most a million. It takes 8 bytes for each of them on each core.
+    /// A poller for up to `capacity` sockets, at most a million. It takes up to 32 bytes for each of them on each core.
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             shared: PollerShared::new(),
@@ -159,8 +159,9 @@ impl Poller {
         }
     }
 
-    /// Tells of `source` under `token` from now on, beginning with what it is ready for already. A socket is registered with
-    /// one poller at a time: the last one counts. Registering again changes token and interest.
+    /// Tells of `source` under `token` from now on, beginning with what it is ready for already. Registering again changes token
+    /// and interest. A socket is registered with one poller at a time: [`deregister`](Self::deregister) it before it goes to
+    /// another.
     ///
     /// # Errors
     ///
@@ -174,7 +175,7 @@ impl Poller {
     ) -> io::Result<()> {
         refuse_child()?;
         let what = What::of(&source.what().0);
-        self.registrations.remove(&what);
+        self.registrations.replace(&what);
         let registered = Registered { what: what.clone(), token, mask: interest.mask() };
         let key = self.registrations.insert(registered).ok_or_else(|| {
             let message = "the poller is full: make it with a larger capacity";
@@ -190,12 +191,19 @@ impl Poller {
                     }
                 })
             }
-            What::Listener(shared, cores) => cores.iter().try_for_each(|core| {
-                let told = Told::Poller(PollerKey { slot: self.slot_on(core)?, key });
-                core.order(Order::AttachListener(shared.clone(), told));
-                Ok(())
-            }),
+            // Where a core has ended, the others tell.
+            What::Listener(shared, cores) => {
+                cores.iter().filter(|core| !core.has_ended()).try_for_each(|core| {
+                    let told = Told::Poller(PollerKey { slot: self.slot_on(core)?, key });
+                    core.order(Order::AttachListener(shared.clone(), told));
+                    Ok(())
+                })
+            }
         };
+        if what.has_ended() {
+            // Perhaps before its core has heard of this.
+            self.shared.look_at_all();
+        }
         attached.inspect_err(|_| {
             self.registrations.remove(&what);
         })

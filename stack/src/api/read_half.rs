@@ -79,7 +79,7 @@ impl ReadHalf {
         Ok(len)
     }
 
-    /// Takes the next bytes without a copy, to keep: as many as lie together, `most` at most. `None` at the end of the stream.
+    /// Takes the next bytes without a copy, to keep: as many as lie together, `most` at most. `None` at the end of the stream, or for a `most` of zero.
     ///
     /// They stay what they are whatever becomes of the connection. Their room in the receive window is free at once, and their
     /// memory when they are dropped, up to 16 KiB for each piece.

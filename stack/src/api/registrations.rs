@@ -78,10 +78,18 @@ impl What {
         }
     }
 
+    /// Whether its core tells nothing any more, or all its cores do.
+    pub(super) fn has_ended(&self) -> bool {
+        match self {
+            Self::Socket(words, _) => words.phase() == Phase::Dead,
+            Self::Listener(listener, _) => listener.is_closed(),
+        }
+    }
+
     /// Whether the application has dropped it.
     fn is_gone(&self) -> bool {
         match self {
-            Self::Socket(words, _) => words.is_closed(),
+            Self::Socket(words, parts) => words.is_left(parts),
             Self::Listener(listener, _) => listener.is_closed(),
         }
     }
@@ -129,6 +137,18 @@ impl Registrations {
         let key = slot.generation << PLACE_BITS | place;
         self.keys.insert(identity, key);
         Some(key)
+    }
+
+    /// Forgets whatever is registered of the directions of a socket: another registration would take its news.
+    pub(super) fn replace(&mut self, what: &What) {
+        let (address, parts) = what.identity();
+        // A listener has no directions.
+        let others = if parts == 0 { 0..=0 } else { 1..=3 };
+        for other in others.filter(|other| other & parts != 0 || parts == 0) {
+            if let Some(key) = self.keys.remove(&(address, other)) {
+                self.vacate(key % PLACES);
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, what: &What) -> Option<Registered> {

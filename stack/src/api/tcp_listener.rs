@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use darner_ring::Busy;
+
 use super::TcpStream;
 use super::waiting::Waiting;
 use crate::protocol::Order;
@@ -115,14 +117,20 @@ impl TcpListener {
         Err(ErrorKind::ConnectionAborted.into())
     }
 
-    /// From one core's shard. Somebody who is inside is as good as an empty shard: readiness is told again.
+    /// From one core's shard. Somebody who is inside is as good as an empty shard: then its core tells again.
     fn try_local(&self, core: usize) -> io::Result<TcpStream> {
         refuse_child()?;
         while !self.shared.is_closed() {
             match self.shared.try_pop_local(core) {
                 Ok(Some(stream)) if self.is_alive(&stream) => return Ok(stream),
                 Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return Err(ErrorKind::WouldBlock.into()),
+                Ok(None) => return Err(ErrorKind::WouldBlock.into()),
+                Err(Busy) => {
+                    if let Some(core) = self.cores.iter().find(|known| known.index == core) {
+                        core.order(Order::Announce(self.shared.clone()));
+                    }
+                    return Err(ErrorKind::WouldBlock.into());
+                }
             }
         }
         Err(ErrorKind::ConnectionAborted.into())

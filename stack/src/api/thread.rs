@@ -93,8 +93,11 @@ impl ThreadLoop {
 
     /// Tells the application everything that has happened.
     fn turn(&mut self, application: &mut dyn Application, events: &[Event]) {
-        while let Some(Reverse((at, _, token))) = self.timers.peek().copied()
+        // What is set meanwhile has its turn later.
+        let set_before = self.timers_set;
+        while let Some(Reverse((at, number, token))) = self.timers.peek().copied()
             && at <= self.now
+            && number <= set_before
         {
             self.timers.pop();
             application.timeout(&mut Core::on_thread(self), token);

@@ -33,9 +33,10 @@ use crate::wire::ipv4::protocol;
 
 /// Everything below the application.
 pub(crate) struct Layers {
-    pub(crate) net: Net,
     pub(crate) udp: Udp,
     pub(crate) tcp: Tcp,
+    /// After the sockets: pollers are told of their end once it has come.
+    pub(crate) net: Net,
     pub(crate) shared: Arc<CoreShared>,
     /// Hints of all threads.
     inbox: Inbox,
@@ -264,6 +265,9 @@ impl Layers {
             Order::Listen(listener, answer) => {
                 let listening = self.tcp.listen(&self.net, listener).map_err(io::Error::from);
                 let _ = answer.try_send(listening);
+            }
+            Order::Announce(listener) => {
+                self.tcp.announce_listener(&mut self.net.readies, &listener);
             }
             Order::Unlisten(listener) => self.tcp.unlisten(&mut self.net.readies, &listener),
             Order::Connect { local, remote, answer } => {

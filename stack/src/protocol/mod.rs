@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::counters::Counter;
 use crate::metrics::Metrics;
 use crate::net::ClaimNews;
+use crate::socket::CoreShared;
 use crate::socket::thread::InTurn;
 use crate::steer::Seat;
 use crate::time::Instant;
@@ -56,6 +57,17 @@ pub struct Protocol {
     received: Burst,
     transmit: Burst,
     stopping: Option<Instant>,
+    /// Last: orders are dropped once every socket has ended.
+    _end: End,
+}
+
+/// Has a core's orders dropped when nobody follows them any more.
+struct End(Arc<CoreShared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// What a turn of the protocol loop did.
@@ -81,6 +93,9 @@ const BUDGET: usize = 256;
 /// it has room.
 const TRY_AGAIN_AFTER: Duration = Duration::from_micros(100);
 
+/// How long after the deadline of a stop the last resets may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(10);
+
 impl Protocol {
     /// A protocol thread's work over `queues`, which belong to one device, and starts `application`.
     ///
@@ -104,6 +119,7 @@ impl Protocol {
         seed: [u8; 32],
         seat: Seat,
     ) -> io::Result<Self> {
+        let end = End(seat.shared.clone());
         let layers = Layers::new(config, seed, seat);
         let mut protocol = Self {
             layers,
@@ -112,6 +128,7 @@ impl Protocol {
             received: Burst::new(),
             transmit: Burst::new(),
             stopping: None,
+            _end: end,
         };
         let _turn = InTurn::enter(protocol.layers.shared.index);
         protocol.with_application(|application, core| application.start(core)).transpose()?;
@@ -308,10 +325,11 @@ impl Protocol {
             self.layers.tcp.abort_all(&mut self.layers.net);
             self.transmit();
             self.layers.net.steer.publish();
-            return true;
         }
         let sent = self.layers.net.outbox.is_empty() && self.transmit.is_empty();
-        sent && self.layers.tcp.is_idle() && self.layers.net.steer.is_over()
+        let over = sent && self.layers.tcp.is_idle() && self.layers.net.steer.is_over();
+        // Resets of other cores may be on their way to this one, which sends for them.
+        over || now >= deadline + LAST_WORDS
     }
 }
 
@@ -320,7 +338,6 @@ impl Drop for Protocol {
         // Its sockets and listeners give their last orders.
         let _turn = InTurn::enter(self.layers.shared.index);
         self.application = None;
-        self.layers.shared.end();
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) enum Order {
         send: Option<usize>,
     },
     Listen(Arc<ListenerShared>, SyncSender<io::Result<()>>),
+    /// Tell of what waits at a listener once more: somebody was in the way of who looked.
+    Announce(Arc<ListenerShared>),
     /// The listener was closed.
     Unlisten(Arc<ListenerShared>),
     Connect {

@@ -118,9 +118,9 @@ impl ListenerShared {
         self.state.load(Ordering::Acquire) != OPEN
     }
 
-    /// Wakes one acceptor that was announced to the protocol thread.
-    pub(crate) fn wake_acceptor(&self) {
-        self.waiters.unpark(1);
+    /// Wakes so many acceptors that were announced to the protocol thread.
+    pub(crate) fn wake_acceptors(&self, count: u32) {
+        self.waiters.unpark(count);
     }
 
     pub(crate) fn take_events(&self) -> Readiness {
@@ -194,7 +194,7 @@ impl ListenerEnd {
     }
 
     /// So many children more wait: each is worth one acceptor.
-    fn announce(&self, readies: &mut Readies, children: usize) {
+    pub(crate) fn announce(&self, readies: &mut Readies, children: usize) {
         if children == 0 {
             return;
         }
@@ -251,6 +251,7 @@ impl ListenerShared {
 /// The core has no use for the listener any more, or ends. After the last one acceptors learn that nobody will come.
 impl Drop for ListenerEnd {
     fn drop(&mut self) {
+        (0..self.stash.len()).for_each(|_| self.shared.backlog.release());
         if self.shared.ends.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.shared.close();
         }

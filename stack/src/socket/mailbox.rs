@@ -150,7 +150,7 @@ impl Inbox {
         let mut count = 0;
         for _ in 0..self.rung.len() {
             let Some(slot) = self.rung.pop_front() else { break };
-            let left = budget - count;
+            let left = budget.saturating_sub(count);
             let Taken { taken, more } = match slot {
                 OVERFLOW_SLOT => take_overflow(core, left, &mut look),
                 // Work that is seen in the next turn: there must be one.
@@ -266,6 +266,19 @@ mod tests {
         }
         let turns: Vec<usize> = (0..4).map(|_| taken(&core, &mut inbox, 2).len()).collect();
         assert_eq!(turns, [2, 2, 2, 0]);
+    }
+
+    #[test]
+    fn a_nudge_beyond_the_budget_leaves_the_rest_for_the_next_turn() {
+        let (core, mut inbox) = (CoreShared::for_test(), Inbox::default());
+        (0..4).for_each(|index| core.hint(target(index)));
+        assert_eq!(taken(&core, &mut inbox, 2).len(), 2, "two are left as bits");
+        core.nudge();
+        assert_eq!(taken(&core, &mut inbox, 1).len(), 1);
+        core.hint(target(9));
+        let rest: Vec<usize> = (0..3).map(|_| taken(&core, &mut inbox, 1).len()).collect();
+        assert_eq!(rest.iter().sum::<usize>(), 2, "{rest:?}");
+        assert!(rest.iter().all(|&count| count <= 1), "{rest:?}");
     }
 
     #[test]

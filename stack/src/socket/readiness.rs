@@ -53,6 +53,12 @@ impl PollerShared {
         Arc::new(Self { parker: Parker::new(), lost: AtomicBool::new(false) })
     }
 
+    /// Has the poller look at every registration.
+    pub(crate) fn look_at_all(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.parker.wake();
+    }
+
     pub(crate) fn has_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
@@ -75,6 +81,13 @@ impl PollerEnd {
     }
 }
 
+/// Nobody tells this poller any more, or ever will: it looks at everything once more, and finds what has ended.
+impl Drop for PollerEnd {
+    fn drop(&mut self) {
+        self.shared.look_at_all();
+    }
+}
+
 impl std::fmt::Debug for PollerEnd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PollerEnd").finish_non_exhaustive()
@@ -84,7 +97,8 @@ impl std::fmt::Debug for PollerEnd {
 /// A thread that sleeps in a call.
 enum Sleeper {
     Socket(Arc<Words>, Part),
-    Listener(Arc<ListenerShared>),
+    /// So many of those that wait to accept.
+    Listener(Arc<ListenerShared>, u32),
 }
 
 /// Sleepers woken in one turn. A system call each: more would keep packets waiting.
@@ -136,7 +150,13 @@ impl Readies {
 
     /// Has an accepting thread woken at the end of the turn.
     pub(crate) fn wake_acceptor(&mut self, listener: Arc<ListenerShared>) {
-        self.sleepers.push_back(Sleeper::Listener(listener));
+        if let Some(Sleeper::Listener(last, count)) = self.sleepers.back_mut()
+            && Arc::ptr_eq(last, &listener)
+        {
+            *count += 1;
+        } else {
+            self.sleepers.push_back(Sleeper::Listener(listener, 1));
+        }
     }
 
     /// The end of a turn: wakes who was told something. Returns how many are left for the next.
@@ -158,7 +178,7 @@ impl Readies {
             super::stress::count_wake();
             match sleeper {
                 Sleeper::Socket(words, part) => words.unpark(part),
-                Sleeper::Listener(listener) => listener.wake_acceptor(),
+                Sleeper::Listener(listener, count) => listener.wake_acceptors(count),
             }
         }
         self.sleepers.len()
@@ -185,9 +205,5 @@ impl Readies {
 impl Drop for Readies {
     fn drop(&mut self) {
         while self.wake_all() > 0 {}
-        for poller in self.pollers.iter().flatten() {
-            poller.shared.lost.store(true, Ordering::Release);
-            poller.shared.parker.wake();
-        }
     }
 }

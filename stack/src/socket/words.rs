@@ -360,7 +360,7 @@ impl ReaderSide {
         let control = &self.0.control;
         if is_protocol_thread() {
             return control
-                .try_with(|state| state.fetch_oob(mark()))
+                .try_with_notifying(|| self.0.hint(Hints::CONTROL), |state| state.fetch_oob(mark()))
                 .unwrap_or(Err(Errno::WOULDBLOCK));
         }
         control.with(|| self.0.hint(Hints::CONTROL), |state| state.fetch_oob(mark()))
@@ -450,7 +450,7 @@ impl ControlSide {
         &self,
         act: impl FnOnce(&mut ControlState) -> T,
     ) -> Result<T, Deferred> {
-        self.0.control().try_with(act)
+        self.0.control().try_with_notifying(|| self.0.hint(Hints::CONTROL), act)
     }
 
     /// The cause of failure, told once.
@@ -513,9 +513,15 @@ impl Words {
         (Token(self.token.load(Ordering::Relaxed)), readiness)
     }
 
-    /// Whether no half is left.
-    pub(crate) fn is_closed(&self) -> bool {
-        !self.owners.holds(READER | WRITER)
+    /// Whether no half is left that any of these directions would be told to.
+    pub(crate) fn is_left(&self, parts: &[Part]) -> bool {
+        let holders = parts.iter().fold(0, |bits, part| {
+            bits | match part {
+                Part::Read => READER,
+                Part::Write => WRITER,
+            }
+        });
+        !self.owners.holds(holders)
     }
 
     /// Wakes the call that sleeps on a direction.

@@ -148,7 +148,7 @@ impl StackHandle {
             outcome = ask(core, |answer| Order::Connect { local, remote, answer });
             match &outcome {
                 Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {}
-                Err(error) if error.raw_os_error() == Some(Errno::NETDOWN.raw_os_error()) => {}
+                Err(error) if is(error, Errno::NETDOWN) || is(error, Errno::NOBUFS) => {}
                 _ => break,
             }
         }
@@ -251,8 +251,14 @@ impl StackHandle {
         let listener = TcpListener::new(shared.clone(), cores.clone());
         let mut listening = 0;
         for core in cores.iter().filter(|core| !core.has_ended()) {
-            ask(core, |answer| Order::Listen(shared.clone(), answer))?;
-            listening += 1;
+            match ask(core, |answer| Order::Listen(shared.clone(), answer)) {
+                // It has just ended.
+                Err(error) if is(&error, Errno::NETDOWN) => {}
+                asked => {
+                    asked?;
+                    listening += 1;
+                }
+            }
         }
         if listening == 0 {
             return Err(Errno::NETDOWN.into());
@@ -281,6 +287,10 @@ impl std::fmt::Debug for StackHandle {
             .field("cores", &self.shared.cores.len())
             .finish_non_exhaustive()
     }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
 }
 
 /// Gives a core an order and waits for its answer.

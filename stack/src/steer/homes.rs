@@ -32,9 +32,10 @@ impl Homes {
         is_there
     }
 
-    /// Whether a socket is bound to exactly this address.
-    pub(super) fn has(&self, local: SocketAddrV4) -> bool {
-        self.count > 0 && self.cores.get(&key(local)).is_some()
+    /// Where the socket lives that is bound to exactly this address.
+    pub(super) fn at(&self, local: SocketAddrV4) -> Option<usize> {
+        let core = if self.count == 0 { None } else { self.cores.get(&key(local)) };
+        core.map(usize::from)
     }
 
     /// Where the socket for `local` lives: one on that very address before one on all of ours.
@@ -72,7 +73,7 @@ mod tests {
         assert_eq!(homes.find(at("10.0.0.1:7")), Some(2));
         assert_eq!(homes.find(at("10.0.0.2:7")), Some(1));
         assert_eq!(homes.find(at("10.0.0.1:8")), None);
-        assert!(homes.has(at("0.0.0.0:7")) && !homes.has(at("10.0.0.2:7")));
+        assert_eq!((homes.at(at("0.0.0.0:7")), homes.at(at("10.0.0.2:7"))), (Some(1), None));
         assert!(homes.remove(at("10.0.0.1:7"), 2));
         assert_eq!(homes.find(at("10.0.0.1:7")), Some(1));
         assert!(homes.remove(at("0.0.0.0:7"), 1));

@@ -125,12 +125,17 @@ impl Steer {
 
     /// The other core on which the stack's socket for `local` lives.
     pub(crate) fn socket_elsewhere(&self, local: SocketAddrV4) -> Option<usize> {
-        self.homes.find(local).filter(|&core| core != self.core)
+        self.homes.find(local).filter(|&core| core != self.core && !self.has_ended(core))
     }
 
     /// Whether the whole stack has a socket on exactly this address.
     pub(crate) fn has_socket(&self, local: SocketAddrV4) -> bool {
-        self.homes.has(local)
+        self.homes.at(local).is_some_and(|core| !self.has_ended(core))
+    }
+
+    /// Whether another core has ended, and with it its sockets.
+    fn has_ended(&self, core: usize) -> bool {
+        self.lanes.get(core).and_then(Option::as_ref).is_some_and(|lane| lane.core.has_ended())
     }
 
     /// A socket of the whole stack lives on `core` from now on.

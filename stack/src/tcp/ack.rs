@@ -94,7 +94,8 @@ impl Connection {
         let tail = self.socket.send.tail().position;
         let half = self.socket.send.limit() as u64 / 2;
         self.socket.send.release(position);
-        if tail - first > half && tail.saturating_sub(position) <= half {
+        // At least half: what the application appends meanwhile is not in `tail`.
+        if tail - first >= half && tail.saturating_sub(position) <= half {
             self.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
         }
     }
@@ -215,6 +216,19 @@ mod tests {
         assert_eq!(took(&mut t), Readiness::WRITABLE);
         t.input("A 1 ack 8001").unwrap();
         assert_eq!(took(&mut t), Readiness::empty());
+    }
+
+    /// An application that fills the ring while its half is released is told when that is acknowledged.
+    #[test]
+    fn exactly_half_of_the_ring_counts_as_much() {
+        let config = TcpConfig { send_buffer: 8000, ..Harness::plain() };
+        let mut t = Harness::connected_with(&config);
+        let took = |t: &mut Harness| t.stream().words().take_events(Part::Write);
+        took(&mut t);
+        assert_eq!(t.write(4000), 4000);
+        t.sent();
+        t.input("A 1 ack 4001").unwrap();
+        assert_eq!(took(&mut t), Readiness::WRITABLE);
     }
 
     /// Half the circle behind, the number of our SYN seems to lie ahead.

@@ -162,6 +162,20 @@ impl Tcp {
     ) {
         if let Some(end) = self.listeners.end_of(listener) {
             end.attach(readies, told);
+        } else if let Told::Poller(key) = told {
+            // It was closed meanwhile.
+            readies.tell(key);
+        }
+    }
+
+    /// Tells once more of what waits.
+    pub(crate) fn announce_listener(
+        &mut self,
+        readies: &mut Readies,
+        listener: &Arc<ListenerShared>,
+    ) {
+        if let Some(end) = self.listeners.end_of(listener) {
+            end.announce(readies, 1);
         }
     }
 

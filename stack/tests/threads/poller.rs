@@ -1,5 +1,6 @@
 //! Many sockets on one thread.
 
+use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -177,4 +178,42 @@ fn edges_are_never_lost() {
         }
     }
     clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+/// What no stream tells: sockets and listeners that end with the stack are told of as well.
+#[test]
+fn the_end_of_the_stack_is_told_of_all_kinds() {
+    let stack = stack();
+    let listener = stack.listen(address()).unwrap();
+    let socket = stack.bind_udp(address()).unwrap();
+    let (client, _server) = pair(&stack);
+    let mut poller = Poller::new();
+    poller.register(&listener, Token(1), Interest::READABLE).unwrap();
+    poller.register(&socket, Token(2), Interest::READABLE).unwrap();
+    poller.register(&client, Token(3), Interest::READABLE).unwrap();
+    let waiting = thread::spawn(move || {
+        let mut closed = HashSet::new();
+        while closed.len() < 3 {
+            let events = wait(&mut poller);
+            assert!(!events.is_empty(), "only {closed:?} were told of");
+            let ended = events.iter().filter(|event| event.readiness.contains(Readiness::CLOSED));
+            closed.extend(ended.map(|event| event.token));
+        }
+    });
+    thread::sleep(Duration::from_millis(20));
+    drop(stack);
+    waiting.join().unwrap();
+}
+
+#[test]
+fn halves_take_the_place_of_their_stream() {
+    let stack = stack();
+    let (mut client, server) = pair(&stack);
+    let mut poller = Poller::new();
+    poller.register(&server, Token(1), Interest::BOTH).unwrap();
+    let (reader, writer, _control) = server.split();
+    poller.register(&reader, Token(2), Interest::READABLE).unwrap();
+    client.write_all(b"x").unwrap();
+    wait_for(&mut poller, Token(2), Readiness::READABLE);
+    drop((reader, writer));
 }

@@ -42,7 +42,7 @@ fn the_pointer_leads_to_the_byte_behind_the_urgent_one() {
     assert!(t.stream().at_mark());
     assert_eq!(read(&mut t, 10), [4]);
     assert!(!t.stream().at_mark());
-    assert_eq!(read(&mut t, 10), []);
+    assert!(read(&mut t, 10).is_empty());
     t.at(100);
     assert_eq!(t.sent(), ["A 1 ack 6"], "it has a number like any other");
 }
@@ -222,7 +222,7 @@ fn the_urgent_byte_is_fetched_out_of_turn() {
         [0, 1, 2, 4, 5],
         "fetched bytes are not read, the mark is further on"
     );
-    assert_eq!(read(&mut t, 100), []);
+    assert!(read(&mut t, 100).is_empty());
     assert_eq!(t.stream().recv_oob().unwrap(), 6);
     t.input("UPA 8+2 ack 1 urg 1").unwrap();
     assert_eq!(read(&mut t, 100), [8]);
