@@ -214,6 +214,9 @@ mod tests {
         assert_eq!(took(&mut t), Readiness::empty());
         t.input("A 1 ack 4001").unwrap();
         assert_eq!(took(&mut t), Readiness::WRITABLE);
+        // What was buffered was half, exactly: told once more, for the ring may have been full.
+        t.input("A 1 ack 5001").unwrap();
+        assert_eq!(took(&mut t), Readiness::WRITABLE);
         t.input("A 1 ack 8001").unwrap();
         assert_eq!(took(&mut t), Readiness::empty());
     }
