@@ -166,6 +166,9 @@ impl Layers {
 
     /// Takes what other cores have forwarded, at most `limit` from each; returns how much it was.
     pub(super) fn take_forwarded(&mut self, limit: usize) -> usize {
+        if self.net.steer.is_alone() {
+            return 0;
+        }
         let mut batch = std::mem::take(&mut self.forwarded);
         self.net.steer.take(&mut batch, limit);
         let count = batch.len();

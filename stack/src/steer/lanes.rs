@@ -97,6 +97,7 @@ impl Steer {
         self.core
     }
 
+    #[inline]
     pub(crate) fn is_alone(&self) -> bool {
         self.lanes.len() == 1
     }
@@ -187,7 +188,14 @@ impl Steer {
     }
 
     /// The end of a turn: what is on its way is published, and those whom it is for are woken, each once.
+    #[inline]
     pub(crate) fn publish(&mut self) {
+        if !self.is_alone() {
+            self.publish_all();
+        }
+    }
+
+    fn publish_all(&mut self) {
         for lane in self.lanes.iter_mut().flatten() {
             if !lane.staged.is_empty() {
                 lane.publish();

@@ -1,10 +1,8 @@
 //! From a datagram to whom its segment is for: a connection, one in the making or after its end, a listener, else nobody.
 
 use super::Tcp;
-use super::half_open::HalfOpen;
 use super::reset::reset_segment;
 use super::segment::Segment;
-use super::time_wait::TimeWait;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
@@ -20,13 +18,6 @@ pub(crate) struct Stray {
     segment: Segment,
 }
 
-/// Where a flow is known, and what of it must be known there.
-enum Known {
-    Connection(SocketId),
-    HalfOpen(HalfOpen),
-    TimeWait(TimeWait),
-}
-
 impl Tcp {
     /// A datagram for us that carries a segment.
     pub(crate) fn input(&mut self, net: &mut Net, datagram: Datagram) -> Result<(), Drop> {
@@ -34,65 +25,49 @@ impl Tcp {
         let (flow, segment) = Segment::parse(datagram).inspect_err(|_| {
             net.metrics.count(Counter::TcpInErrs);
         })?;
-        if let Some(known) = self.known(&flow) {
-            return self.arrive_at(net, known, flow, segment);
+        if let Some(id) = self.flows.get(&flow) {
+            return self.arrive_at(net, id, segment);
         }
-        // Only now: a flow that is known here is this core's, and need not be hashed.
+        // Only now: a connection is on its owner, and need not be hashed. So are entries of the tables below.
         if let Some(core) = net.steer.elsewhere(&flow) {
             return net.forward(core, Forwarded::Segment(Stray { flow, segment }));
         }
-        self.arrive_unknown(net, &flow, &segment)
+        self.arrive_without_connection(net, flow, segment)
     }
 
     /// A segment of a flow that is this core's, from the core that received it.
     pub(crate) fn input_stray(&mut self, net: &mut Net, stray: Stray) -> Result<(), Drop> {
         let Stray { flow, segment } = stray;
-        match self.known(&flow) {
-            Some(known) => self.arrive_at(net, known, flow, segment),
-            None => self.arrive_unknown(net, &flow, &segment),
+        match self.flows.get(&flow) {
+            Some(id) => self.arrive_at(net, id, segment),
+            None => self.arrive_without_connection(net, flow, segment),
         }
     }
 
-    fn known(&self, flow: &FlowKey4) -> Option<Known> {
-        if let Some(id) = self.flows.get(flow) {
-            return Some(Known::Connection(id));
-        }
-        if let Some(&entry) = self.half_open.get(flow) {
-            return Some(Known::HalfOpen(entry));
-        }
-        self.time_wait.get(flow).map(|&entry| Known::TimeWait(entry))
+    #[inline]
+    fn arrive_at(&mut self, net: &mut Net, id: SocketId, segment: Segment) -> Result<(), Drop> {
+        let arrived =
+            self.with_connection(net, id, |connection, cx| connection.arrive(cx, segment));
+        arrived.unwrap_or(Err(Drop::TcpNoSocket))
     }
 
-    fn arrive_at(
+    fn arrive_without_connection(
         &mut self,
         net: &mut Net,
-        known: Known,
         flow: FlowKey4,
         segment: Segment,
     ) -> Result<(), Drop> {
-        match known {
-            Known::Connection(id) => {
-                let arrived =
-                    self.with_connection(net, id, |connection, cx| connection.arrive(cx, segment));
-                arrived.unwrap_or(Err(Drop::TcpNoSocket))
-            }
-            Known::HalfOpen(entry) => self.arrive_half_open(net, flow, &entry, segment),
-            Known::TimeWait(entry) => self.arrive_in_time_wait(net, &flow, entry, &segment),
+        if let Some(&entry) = self.half_open.get(&flow) {
+            return self.arrive_half_open(net, flow, &entry, segment);
         }
-    }
-
-    /// A segment of no flow that there is, on the core that would own it.
-    fn arrive_unknown(
-        &mut self,
-        net: &mut Net,
-        flow: &FlowKey4,
-        segment: &Segment,
-    ) -> Result<(), Drop> {
-        if let Some(arrived) = self.arrive_in_listen(net, flow, segment, None) {
+        if let Some(&entry) = self.time_wait.get(&flow) {
+            return self.arrive_in_time_wait(net, &flow, entry, &segment);
+        }
+        if let Some(arrived) = self.arrive_in_listen(net, &flow, &segment, None) {
             return arrived;
         }
         // Section 3.10.7.1: the state is CLOSED.
-        reset_segment(net, flow, segment);
+        reset_segment(net, &flow, &segment);
         Err(Drop::TcpNoSocket)
     }
 
