@@ -57,7 +57,8 @@ impl World {
         Self { hosts, listener, limits: Limits { send, receive }, now: Instant::ZERO }
     }
 
-    /// Side A connects to side B, and B accepts.
+    /// Side A connects to side B, and B accepts. What A sends leaves at once, so that several segments of its are on their way;
+    /// B has Nagle's algorithm.
     pub(super) fn connect(&mut self) -> Run<'_> {
         let [a, _] = &mut self.hosts;
         let stream = a.tcp.connect(&mut a.net, None, SocketAddrV4::new(PEER, PORT));
@@ -75,6 +76,8 @@ impl World {
             self.hosts[1 - from].input(&bytes, source);
             self.hosts[1 - from].flush();
         }
+        stream.set_nodelay(true);
+        self.hosts[0].follow_hints();
         let streams = [Some(stream), self.listener.pop(0)];
         let mut parts = windows.into_iter().zip(isses).zip([port, PORT]).zip(streams);
         let mut end = || {
