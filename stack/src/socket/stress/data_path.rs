@@ -88,13 +88,7 @@ fn turns_make_no_system_calls() {
     // It never ends: that takes system calls.
     thread::spawn(move || turn_in_silence(&made, &passing));
     let until = Instant::now() + duration();
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            let (one, other) = streams.recv().unwrap();
-            let shared = &shared;
-            scope.spawn(move || shared.pass(one, other, until));
-        }
-    });
+    shared.pass([streams.recv().unwrap(), streams.recv().unwrap()], until);
     let turns = || shared.silent_turns.load(Ordering::Relaxed);
     let before = turns();
     let deadline = Instant::now() + LONG;
@@ -113,13 +107,15 @@ struct Passing {
 }
 
 /// So many messages fill the stocks of memory that threads keep.
-const WARM: usize = 2000;
+const WARM: usize = 400;
 
 fn turn_in_silence(made: &Sender<(TcpStream, TcpStream)>, shared: &Passing) {
     let mut driven = Loop::new();
     (0..2).for_each(|_| made.send(driven.pair()).unwrap());
     while shared.messages.load(Ordering::Relaxed) < WARM {
-        driven.turn();
+        if driven.turn() == 0 {
+            thread::yield_now();
+        }
     }
     // Memory that the allocator need not ask the kernel for: another thread may be in the way of what has been in use. What
     // is kept lies above it, so that it is not given back.
@@ -140,26 +136,34 @@ fn turn_in_silence(made: &Sender<(TcpStream, TcpStream)>, shared: &Passing) {
 }
 
 impl Passing {
-    /// Passes messages without ever sleeping in a call.
-    fn pass(&self, mut one: TcpStream, mut other: TcpStream, until: Instant) {
-        one.set_nodelay(true);
-        one.set_nonblocking(true);
-        other.set_nonblocking(true);
-        let deadline = until + LONG;
+    /// Passes messages without ever sleeping in a call. One thread does all of it: two would be in each other's way where
+    /// threads give memory to each other, and in the loop's, which then asks the allocator.
+    fn pass(&self, mut pairs: [(TcpStream, TcpStream); 2], until: Instant) {
+        for (one, other) in &mut pairs {
+            one.set_nodelay(true);
+            one.set_nonblocking(true);
+            other.set_nonblocking(true);
+        }
         while Instant::now() < until || self.messages.load(Ordering::Relaxed) < 2 * WARM {
-            one.write_all(&[7; 1000]).unwrap();
-            let mut left = 1000;
-            while left > 0 {
-                match other.read(&mut [0; 1000]) {
-                    Ok(len) => left -= len,
-                    Err(_) => thread::yield_now(),
-                }
-                let turns = self.silent_turns.load(Ordering::Relaxed);
-                assert!(Instant::now() < deadline, "the loop has ended after {turns} silent turns");
+            for (one, other) in &mut pairs {
+                one.write_all(&[7; 1000]).unwrap();
+                self.receive(other, until + LONG);
+                self.messages.fetch_add(1, Ordering::Relaxed);
             }
-            self.messages.fetch_add(1, Ordering::Relaxed);
         }
         // Closing may wake somebody.
-        std::mem::forget((one, other));
+        std::mem::forget(pairs);
+    }
+
+    fn receive(&self, stream: &mut TcpStream, deadline: Instant) {
+        let mut left = 1000;
+        while left > 0 {
+            match stream.read(&mut [0; 1000]) {
+                Ok(len) => left -= len,
+                Err(_) => thread::yield_now(),
+            }
+            let turns = self.silent_turns.load(Ordering::Relaxed);
+            assert!(Instant::now() < deadline, "the loop has ended after {turns} silent turns");
+        }
     }
 }
