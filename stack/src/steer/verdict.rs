@@ -27,7 +27,7 @@ pub enum Verdict {
     AddressesOnly,
     /// The device says so; no packet has come by which to check it.
     Unproved,
-    /// Every packet that was checked came with the right hash, and at the right queue.
+    /// Every packet that was checked came to the core that its hash leads to; where the device tells hashes, they were right too.
     Verified {
         /// How many were checked.
         packets: u64,
@@ -63,7 +63,7 @@ impl fmt::Display for Verdict {
             Self::Verified { packets } => {
                 write!(
                     f,
-                    "RSS verified: {packets} packets came with the right hash to the right core"
+                    "RSS verified: {packets} packets came to the core that their hash leads to"
                 )
             }
             Self::Differs { packets } => write!(
