@@ -152,6 +152,8 @@ pub enum Drop {
     TcpListenOverflow,
     /// The listener has as many connections as it may have.
     TcpListenerLimit,
+    /// The core's connections hold as much that nobody has read as they may.
+    TcpMemoryLimit,
     /// Too many half-open connections.
     TcpHalfOpenLimit,
     /// Too many connections on this core.
@@ -233,6 +235,7 @@ impl Drop {
         Self::TcpReceiveShut,
         Self::TcpListenOverflow,
         Self::TcpListenerLimit,
+        Self::TcpMemoryLimit,
         Self::TcpHalfOpenLimit,
         Self::TcpConnectionLimit,
         Self::TcpChallengeLimited,
@@ -311,6 +314,7 @@ impl Drop {
             Self::TcpReceiveShut => "tcp-receive-shut",
             Self::TcpListenOverflow => "tcp-listen-overflow",
             Self::TcpListenerLimit => "tcp-listener-limit",
+            Self::TcpMemoryLimit => "tcp-memory-limit",
             Self::TcpHalfOpenLimit => "tcp-half-open-limit",
             Self::TcpConnectionLimit => "tcp-connection-limit",
             Self::TcpChallengeLimited => "tcp-challenge-limited",

@@ -35,6 +35,8 @@ pub struct CoreSnapshot {
     pub connections: Vec<ConnectionInfo>,
     /// How many TCP connections it has, those left out above counted too.
     pub connection_count: usize,
+    /// The bytes of memory that its TCP connections take for what nobody has read yet.
+    pub buffered: usize,
     /// Every counter, of this core alone. Each core polls queues of its own, so these show how the device spreads packets.
     pub counters: Vec<(Counter, u64)>,
     /// Its neighbours on the link.

@@ -92,6 +92,16 @@ impl<T> Table<T> {
         occupied.then_some(SocketId { index, generation: slot.generation })
     }
 
+    /// Every place that there is, taken or not.
+    pub(crate) fn places(&self) -> u32 {
+        u32::try_from(self.blocks.len() * BLOCK).unwrap_or(u32::MAX)
+    }
+
+    /// The ids of all values.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = SocketId> {
+        (0..self.places()).filter_map(|place| self.id_at(place))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.blocks.iter().flatten().filter_map(|slot| match &slot.content {
             Content::Occupied(value) => Some(value),
@@ -122,6 +132,11 @@ impl<T> Table<T> {
         (self.vacant_first, self.vacant_last) = (first, last);
         Some(())
     }
+}
+
+/// What a value takes in a table that is full.
+pub(crate) const fn bytes_per_value<T>() -> usize {
+    size_of::<Slot<T>>()
 }
 
 /// The table grows by so many places.

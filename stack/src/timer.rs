@@ -21,7 +21,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::linked::{List, Nodes};
+use crate::linked::{List, Node, Nodes};
 use crate::time::Instant;
 
 /// Armed timers, each with a value that says what it is for.
@@ -217,6 +217,11 @@ struct Entry<T> {
     value: T,
 }
 
+/// What an armed timer takes.
+pub(crate) const fn bytes_per_timer<T>() -> usize {
+    size_of::<Node<Entry<T>>>()
+}
+
 struct Level {
     /// Bit n is set while slot n holds a timer.
     occupied: u64,
@@ -264,7 +269,7 @@ const LEVELS: usize = (u64::BITS - TICK_SHIFT).div_ceil(DIGIT_BITS) as usize;
 const MOVES_PER_CALL: usize = 256;
 
 const _: () = assert!(size_of::<TimerKey>() == 8 && size_of::<Option<TimerKey>>() == 8);
-const _: () = assert!(size_of::<crate::linked::Node<Entry<u64>>>() <= 32 + size_of::<u64>());
+const _: () = assert!(size_of::<Node<Entry<u64>>>() <= 32 + size_of::<u64>());
 
 #[cfg(test)]
 mod tests;

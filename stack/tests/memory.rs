@@ -1,4 +1,5 @@
-//! What connections cost, in resident memory, with everything: control block, shared words, rings and tables.
+//! What connections cost, in resident memory, with everything: control block, shared words, rings, tables and a
+//! timer.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -59,6 +60,8 @@ impl Application for Keeper {
         while token == Token(0)
             && let Some(Ok((mut stream, _))) = self.listener.as_ref().map(TcpListener::accept)
         {
+            // So that each has a timer.
+            stream.set_keepalive(true);
             let mut streams = self.streams.lock().unwrap();
             core.register(&mut stream, Token(1 + streams.len() as u64));
             streams.push(stream);

@@ -4,6 +4,9 @@ use crate::chain::Pair;
 use crate::receive::{ReceiveCloser, ReceiveConsumer, ReceiveProducer, receive_ends};
 use crate::send::{SendCloser, SendConsumer, SendProducer, send_ends};
 
+/// What the words of a connection's rings take, with their reference counts.
+pub const CONNECTION_WORDS: usize = size_of::<Pair>() + 2 * size_of::<usize>();
+
 /// The ends of a connection's rings, by who holds them.
 #[derive(Debug)]
 pub struct ConnectionRings {

@@ -66,7 +66,7 @@ mod word;
 
 pub use backlog::{Backlog, Full};
 pub use chunk::CHUNK;
-pub use connection::{ConnectionRings, connection_rings};
+pub use connection::{CONNECTION_WORDS, ConnectionRings, connection_rings};
 pub use doorbell::Doorbell;
 pub use error_cell::ErrorCell;
 pub use event_count::EventCount;

@@ -167,6 +167,17 @@ impl ReceiveProducer {
         self.writer.words().head().load().has(READER_GONE)
     }
 
+    /// How much memory the bytes take that are written and not read, as far as the reader has told: it gives memory back without
+    /// a word.
+    pub fn memory(&self) -> usize {
+        self.writer.memory()
+    }
+
+    /// How much more memory it takes to write `len` bytes more.
+    pub fn memory_for(&mut self, len: usize) -> usize {
+        if self.is_shut() { 0 } else { self.writer.growth(len) }
+    }
+
     /// The most bytes that are buffered.
     pub fn limit(&self) -> usize {
         self.writer.words().limit()

@@ -367,6 +367,7 @@ impl Layers {
             uptime: self.net.now.since(Instant::ZERO),
             connections: self.tcp.connections().take(CONNECTIONS_MAX).collect(),
             connection_count: self.tcp.connection_count(),
+            buffered: self.tcp.buffered(),
             counters: self.net.metrics.counters(),
             neighbors: self.net.neighbors().map(NeighborInfo::from).collect(),
         }

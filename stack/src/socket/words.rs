@@ -584,5 +584,7 @@ impl Failure {
     }
 }
 
-/// An idle connection has one of these, with 16 bytes of reference counts.
-const _: () = assert!(size_of::<Words>() <= 88);
+/// What the words of a socket take, with their reference counts.
+pub(crate) const WORDS_BYTES: usize = size_of::<Words>() + 2 * size_of::<usize>();
+
+const _: () = assert!(WORDS_BYTES <= 104);

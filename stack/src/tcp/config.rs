@@ -4,6 +4,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use darner_ring::CHUNK;
+
 use super::rtt::RtoLimits;
 
 /// TCP's times and limits. The defaults are those of Linux where it has them, or the RFC's.
@@ -13,6 +15,9 @@ pub struct TcpConfig {
     pub receive_buffer: usize,
     /// Most bytes that a connection buffers for sending, those not yet acknowledged included.
     pub send_buffer: usize,
+    /// Most bytes that a core's connections hold for applications to read, over all of them: ring memory in whole chunks of 16 KiB, and
+    /// what has arrived out of order. Beyond it segments are dropped, for the peer to send again later.
+    pub max_buffered: usize,
     /// Most connections on a core, those half open or in TIME-WAIT not counted.
     pub max_connections: usize,
     /// Most connections on a core whose handshake a peer has begun and not finished.
@@ -67,6 +72,7 @@ impl Default for TcpConfig {
         Self {
             receive_buffer: 1 << 20,
             send_buffer: 1 << 20,
+            max_buffered: 1 << 30,
             max_connections: 1 << 17,
             max_half_open: 1 << 14,
             max_time_wait: 1 << 17,
@@ -122,6 +128,8 @@ impl TcpConfig {
             || !buffers.contains(&self.send_buffer)
         {
             "TCP buffers are 4 KiB to 1 GiB"
+        } else if self.max_buffered < self.receive_buffer.next_multiple_of(CHUNK) {
+            "the memory of all TCP connections is enough for one receive buffer, in chunks of 16 KiB"
         } else if self.max_connections == 0 || self.max_half_open == 0 || self.max_time_wait == 0 {
             "TCP needs room for at least one connection in every table"
         } else if self.max_connections.max(self.max_half_open).max(self.max_time_wait) > TABLE_MAX {
@@ -157,8 +165,9 @@ mod tests {
     #[test]
     fn the_default_runs_and_what_cannot_is_refused() {
         type Change = fn(&mut TcpConfig);
-        let changes: [(Change, &str); 7] = [
+        let changes: [(Change, &str); 8] = [
             (|c| c.receive_buffer = 0, "buffers"),
+            (|c| c.max_buffered = c.receive_buffer - 1, "all TCP connections"),
             (|c| c.max_half_open = 0, "at least one connection"),
             (|c| c.max_connections = usize::MAX, "2^30"),
             (|c| c.ephemeral_ports = 0..=10, "port 0"),

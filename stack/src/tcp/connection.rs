@@ -2,28 +2,32 @@
 
 use std::time::Duration;
 
+use darner_ring::CONNECTION_WORDS;
+
 use super::challenge::{Challenges, ConnectionChallenges};
 use super::config::TcpConfig;
 use super::congestion::reno::{Handshake, Reno};
 use super::connect::DEFAULT_SEGMENT_SIZE;
+use super::memory::Memory;
 use super::reassembly::Reassembly;
 use super::retransmit::Recovery;
 use super::rtt::{Rtt, Stopwatch};
 use super::seq::Seq;
 use super::state::{Event, State};
 use super::urgent::Urgent;
-use crate::demux::FlowKey4;
+use crate::demux::{FlowKey4, bytes_per_flow};
 use crate::net::{self, Net};
-use crate::socket::{Failure, SocketId, TcpSocket};
+use crate::socket::words::WORDS_BYTES;
+use crate::socket::{Failure, TcpSocket};
+use crate::table::bytes_per_value;
 use crate::time::Instant;
-use crate::timer::TimerKey;
+use crate::timer::{TimerKey, bytes_per_timer};
 
 /// One connection, from our SYN or the end of the peer's handshake until it is closed or in TIME-WAIT.
 ///
 /// The byte at position `p` of the send ring has the sequence number `iss + 1 + p`, and a FIN of ours stands behind the
 /// ring's last byte. So neither is kept here: see [`Connection::seq_at`].
 pub(super) struct Connection {
-    pub(super) id: SocketId,
     pub(super) flow: FlowKey4,
     pub(super) socket: TcpSocket,
     pub(super) state: State,
@@ -32,6 +36,8 @@ pub(super) struct Connection {
     pub(super) keepalive: Keepalive,
     /// The application's user timeout; zero if it has set none.
     pub(super) user_timeout_ms: u32,
+    /// Its share of the core's [memory](Memory), as last counted.
+    pub(super) buffered: u32,
     /// On the list of connections that have something to do at the end of the turn.
     pub(super) listed: bool,
     /// Why the peer may be out of reach, as ICMP has it: the cause that is told if the connection is given up.
@@ -265,6 +271,7 @@ pub(super) struct Context<'a> {
     pub(super) net: &'a mut Net,
     pub(super) config: &'a TcpConfig,
     pub(super) challenges: &'a mut Challenges,
+    pub(super) memory: &'a mut Memory,
 }
 
 impl Context<'_> {
@@ -277,19 +284,19 @@ impl Connection {
     /// A connection that begins, with a SYN of ours or in answer to the peer's.
     pub(super) fn new(
         cx: &Context<'_>,
-        (id, flow, socket): (SocketId, FlowKey4, TcpSocket),
+        (flow, socket): (FlowKey4, TcpSocket),
         state: State,
         (iss, timestamp_offset): (Seq, u32),
     ) -> Self {
         let config = cx.config;
         let mut connection = Self {
-            id,
             flow,
             socket,
             state,
             nodelay: Nodelay::Off,
             keepalive: Keepalive::Off,
             user_timeout_ms: 0,
+            buffered: 0,
             listed: false,
             soft_error: None,
             retries: 0,
@@ -375,4 +382,13 @@ impl Connection {
 /// Long enough for a device to have given frames back.
 const RETRY_AFTER: Duration = Duration::from_micros(200);
 
-const _: () = assert!(size_of::<Connection>() <= 432, "an idle connection costs too much");
+/// What an idle connection takes beside the application's handle: this and its place in the tables, the words that both sides
+/// share, and a timer.
+const IDLE_BYTES: usize = bytes_per_value::<Connection>()
+    + WORDS_BYTES
+    + CONNECTION_WORDS
+    + bytes_per_flow::<FlowKey4, u32>()
+    + bytes_per_timer::<net::Timer>();
+
+const _: () = assert!(size_of::<Connection>() <= 432);
+const _: () = assert!(IDLE_BYTES <= 768, "an idle connection costs too much");

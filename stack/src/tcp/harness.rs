@@ -371,13 +371,13 @@ impl Harness {
 
     /// The connection's control block.
     pub(super) fn connection<T>(&mut self, look: impl FnOnce(&mut Connection) -> T) -> T {
-        let id = self.tcp.flows.get(&self.flow()).expect("no connection");
+        let id = self.tcp.find(&self.flow()).expect("no connection");
         look(self.tcp.connections.get_mut(id).unwrap())
     }
 
     pub(super) fn state(&mut self) -> Option<super::TcpState> {
         let flow = self.flow();
-        let id = self.tcp.flows.get(&flow)?;
+        let id = self.tcp.find(&flow)?;
         self.tcp.connections.get_mut(id).map(|connection| connection.state)
     }
 

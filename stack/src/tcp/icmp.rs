@@ -18,7 +18,7 @@ impl Tcp {
         seq: Seq,
         error: IcmpError,
     ) -> Result<(), Drop> {
-        let id = self.flows.get(flow).ok_or(Drop::IcmpUnmatched)?;
+        let id = self.find(flow).ok_or(Drop::IcmpUnmatched)?;
         let heard =
             self.with_connection(net, id, |connection, cx| connection.icmp_error(cx, seq, error));
         heard.unwrap_or(Err(Drop::IcmpUnmatched))

@@ -23,6 +23,7 @@ mod keepalive;
 mod late;
 mod listen;
 mod listeners;
+mod memory;
 mod open;
 mod reassembly;
 mod receive;
@@ -65,6 +66,7 @@ use half_open::HalfOpenTable;
 use isn::Isn;
 use listeners::Listeners;
 pub(crate) use listeners::Settled;
+use memory::Memory;
 use state::State;
 use time_wait::TimeWaitTable;
 
@@ -78,7 +80,8 @@ pub(crate) struct Tcp {
     config: TcpConfig,
     core: Arc<CoreShared>,
     connections: Table<Connection>,
-    flows: FlowTable<FlowKey4, SocketId>,
+    /// The places of connections.
+    flows: FlowTable<FlowKey4, u32>,
     listeners: Listeners,
     half_open: HalfOpenTable<FlowKey4>,
     half_open_timer: WheelEntry,
@@ -86,6 +89,7 @@ pub(crate) struct Tcp {
     time_wait_timer: WheelEntry,
     isn: Isn,
     challenges: Challenges,
+    memory: Memory,
     /// Connections that something has happened to in this turn.
     dirty: Vec<SocketId>,
 }
@@ -124,6 +128,7 @@ impl Tcp {
             time_wait_timer: WheelEntry::NONE,
             isn: Isn::new([a, b, c, d]),
             challenges: Challenges::new(config.challenge_acks),
+            memory: Memory::new(config.max_buffered),
             dirty: Vec::new(),
         }
     }
@@ -196,11 +201,12 @@ impl Tcp {
             connection.wheel.arm(cx.net, earliest, Timer::Connection(id));
         }
         self.dirty = dirty;
+        self.count_memory_again();
     }
 
     /// Resets everything: the stack stops.
     pub(crate) fn abort_all(&mut self, net: &mut Net) {
-        let ids: Vec<SocketId> = self.connections.iter().map(|connection| connection.id).collect();
+        let ids: Vec<SocketId> = self.connections.ids().collect();
         for id in ids {
             self.with_connection(net, id, |connection, cx| {
                 connection.abort_for(cx, Failure::StackStopped);
@@ -232,6 +238,7 @@ impl Tcp {
         let (connection, mut cx) = self.borrow(net, id)?;
         let result = act(connection, &mut cx);
         connection.watch_fin_wait_2(&mut cx);
+        connection.count_memory(cx.memory);
         match connection.state {
             State::Closed => drop(self.remove(net, id)),
             State::TimeWait => self.enter_time_wait(net, id),
@@ -244,14 +251,20 @@ impl Tcp {
         Some(result)
     }
 
+    /// The connection of a flow.
+    fn find(&self, flow: &FlowKey4) -> Option<SocketId> {
+        self.connections.id_at(self.flows.get(flow)?)
+    }
+
     /// A connection, and what its handlers need beside it.
     fn borrow<'a>(
         &'a mut self,
         net: &'a mut Net,
         id: SocketId,
     ) -> Option<(&'a mut Connection, Context<'a>)> {
-        let connection = self.connections.get_mut(id)?;
-        Some((connection, Context { net, config: &self.config, challenges: &mut self.challenges }))
+        let Self { connections, config, challenges, memory, .. } = self;
+        let connection = connections.get_mut(id)?;
+        Some((connection, Context { net, config, challenges, memory }))
     }
 
     /// The last segment of a connection that is over here; the table of those in TIME-WAIT answers from now on.
@@ -267,7 +280,8 @@ impl Tcp {
     }
 
     fn remove(&mut self, net: &mut Net, id: SocketId) -> Option<Connection> {
-        let connection = self.connections.remove(id)?;
+        let mut connection = self.connections.remove(id)?;
+        connection.release_memory(&mut self.memory);
         connection.socket.words.tell_gone(&mut net.readies);
         self.flows.remove(&connection.flow);
         if let Some(key) = connection.wheel.key {

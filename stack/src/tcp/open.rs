@@ -67,15 +67,16 @@ impl Tcp {
         numbers: (Seq, u32),
     ) -> Result<(SocketId, TcpStream), ConnectError> {
         let (core, config) = (&self.core, &self.config);
-        let cx = Context { net, config, challenges: &mut self.challenges };
+        let (challenges, memory) = (&mut self.challenges, &mut self.memory);
+        let cx = Context { net, config, challenges, memory };
         let mut stream = None;
         let id = self.connections.insert_with(|id| {
             let (socket, application) = pair(core, config, &flow, id, birth);
             stream = Some(application);
-            Connection::new(&cx, (id, flow, socket), state, numbers)
+            Connection::new(&cx, (flow, socket), state, numbers)
         });
         let (id, stream) = id.zip(stream).ok_or(ConnectError::TooMany)?;
-        self.flows.insert(flow, id);
+        self.flows.insert(flow, id.index);
         Ok((id, stream))
     }
 

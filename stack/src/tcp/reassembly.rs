@@ -72,6 +72,11 @@ impl Reassembly {
         if dropped == 0 { Insertion::Held } else { Insertion::HeldInstead(dropped) }
     }
 
+    /// How many bytes are held.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The next bytes of the stream, if they are held: the payload begins exactly at `next`.
     pub(super) fn pop(&mut self, next: Seq) -> Option<Frame> {
         while self.held.front().is_some_and(|first| first.run.start.at_or_before(next)) {

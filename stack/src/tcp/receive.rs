@@ -50,6 +50,12 @@ impl Connection {
 
     /// In order: it goes to the application, and with it whatever has waited for it.
     fn take_in_order(&mut self, cx: &mut Context<'_>, payload: Frame, fin: bool) -> Step {
+        let memory = self.socket.receive.memory_for(payload.len());
+        if let Err(limit) = cx.memory.admit(memory) {
+            // As if it had been lost; the peer learns what there is.
+            self.ack_now();
+            return dropped(limit);
+        }
         let waiting = self.reassembly.take();
         let before = self.rcv.nxt;
         let mut fin_at = fin.then_some(before + u32::try_from(payload.len()).unwrap_or(0));
@@ -155,8 +161,10 @@ impl Connection {
         let limits = Limits { bytes: self.socket.receive.limit(), frames: FRAMES_HELD_MAX };
         let queue = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::new(limits)));
         let ends_elsewhere = fin && queue.note_fin(seq + len).is_err();
+        let memory = cx.memory.admit(payload.len());
         let kept = match len {
             0 => None,
+            _ if memory.is_err() => None,
             // The last frames are the device's: what waits here may wait for ever.
             _ if cx.net.spare_frames() == 0 => Some(Insertion::Full),
             _ => Some(queue.insert(self.rcv.nxt, seq, payload)),
@@ -164,6 +172,9 @@ impl Connection {
         self.send_ack(cx);
         if ends_elsewhere {
             return dropped(Drop::TcpFlags);
+        }
+        if let Err(limit) = memory {
+            return dropped(limit);
         }
         match kept {
             None | Some(Insertion::Held) => Continue(()),

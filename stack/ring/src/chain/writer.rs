@@ -4,7 +4,7 @@ use std::mem;
 use std::ptr::NonNull;
 
 use super::{CLAIMED, Direction, NO_CHAIN, Words, free_chain};
-use crate::chunk::Chunk;
+use crate::chunk::{CHUNK, Chunk};
 use crate::fault::{Fault, is_on, ordering};
 use crate::sync::Ordering;
 use crate::word::Word;
@@ -19,6 +19,8 @@ pub(crate) struct Writer<D: Direction> {
     unpublished: u32,
     /// Where `tail` is, or one chunk before that; to be trusted only while the chain is claimed.
     chunk: Option<NonNull<Chunk>>,
+    /// Where the chunks of the chain begin, modulo their length.
+    phase: u16,
     hold: Hold,
 }
 
@@ -37,7 +39,7 @@ enum Hold {
 
 impl<D: Direction> Writer<D> {
     pub(super) const fn new(words: Words<D>) -> Self {
-        Self { words, tail: 0, unpublished: 0, chunk: None, hold: Hold::Free }
+        Self { words, tail: 0, unpublished: 0, chunk: None, phase: 0, hold: Hold::Free }
     }
 
     pub(crate) fn words(&self) -> &Words<D> {
@@ -52,6 +54,35 @@ impl<D: Direction> Writer<D> {
     /// Whether bytes are written that are not published.
     pub(crate) const fn has_unpublished(&self) -> bool {
         self.unpublished > 0
+    }
+
+    /// How many bytes of chunks the chain has, as far as the reader has told.
+    pub(crate) fn memory(&self) -> usize {
+        if self.words.claim().load(Ordering::Relaxed) == NO_CHAIN {
+            return 0;
+        }
+        let head = self.words.head().load().position();
+        let last = self.tail.saturating_sub(1).max(head);
+        self.bytes_of_chunks(head, last)
+    }
+
+    /// How many bytes of chunks the chain would have to grow by for `len` bytes more.
+    pub(crate) fn growth(&self, len: usize) -> usize {
+        let Some(last) = (self.tail + len as u64).checked_sub(1).filter(|_| len > 0) else {
+            return 0;
+        };
+        if self.words.claim().load(Ordering::Relaxed) == NO_CHAIN {
+            return len.next_multiple_of(CHUNK);
+        }
+        // A chain has at least one byte before its tail.
+        self.bytes_of_chunks(self.tail.saturating_sub(1), last) - CHUNK
+    }
+
+    /// Of the chunks from that of one position to that of another.
+    fn bytes_of_chunks(&self, first: u64, last: u64) -> usize {
+        let number = |position: u64| position.saturating_sub(self.phase.into()) / CHUNK as u64;
+        let count = 1 + number(last) - number(first);
+        usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(CHUNK)
     }
 
     /// The next bytes to fill, up to the end of a chunk; never empty unless a publication was refused.
@@ -141,6 +172,7 @@ impl<D: Direction> Writer<D> {
             self.words.claim().store(CLAIMED, Ordering::Relaxed);
             self.words.first().store(chunk.as_ptr(), Ordering::Relaxed);
             self.chunk = Some(chunk);
+            self.phase = phase_of(self.tail);
             Hold::Fresh
         };
     }
@@ -208,3 +240,9 @@ impl<D: Direction> Drop for Writer<D> {
 
 // SAFETY: the writer's chunk is touched under the claim only, whatever thread the writer is on.
 unsafe impl<D: Direction> Send for Writer<D> {}
+
+fn phase_of(position: u64) -> u16 {
+    u16::try_from(position % CHUNK as u64).expect("chunks are shorter than that")
+}
+
+const _: () = assert!(CHUNK <= 1 << 16);
