@@ -25,7 +25,7 @@ impl Tcp {
         let (flow, segment) = Segment::parse(datagram).inspect_err(|_| {
             net.metrics.count(Counter::TcpInErrs);
         })?;
-        if let Some(id) = self.flows.get(&flow) {
+        if let Some(id) = self.find(&flow) {
             return self.arrive_at(net, id, segment);
         }
         // Only now: a connection is on its owner, and need not be hashed. So are entries of the tables below.
@@ -38,7 +38,7 @@ impl Tcp {
     /// A segment of a flow that is this core's, from the core that received it.
     pub(crate) fn input_stray(&mut self, net: &mut Net, stray: Stray) -> Result<(), Drop> {
         let Stray { flow, segment } = stray;
-        match self.flows.get(&flow) {
+        match self.find(&flow) {
             Some(id) => self.arrive_at(net, id, segment),
             None => self.arrive_without_connection(net, flow, segment),
         }
