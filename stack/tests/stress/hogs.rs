@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use darner::counters::Counter;
 
-use crate::world::{LONG, World, config, duration};
+use crate::world::{Finally, LONG, World, config, duration};
 
 const CPUS: usize = 2;
 const THREADS: usize = 8 * CPUS;
@@ -18,6 +18,7 @@ fn echoes_go_on_although_the_cpus_are_taken() {
     let world = World::new(&config());
     let over = AtomicBool::new(false);
     let rounds: Vec<usize> = thread::scope(|scope| {
+        let _over = Finally(|| over.store(true, Ordering::Relaxed));
         for _ in 0..CPUS {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
@@ -49,9 +50,7 @@ fn echoes_go_on_although_the_cpus_are_taken() {
                 })
             })
             .collect();
-        let rounds = talking.into_iter().map(|client| client.join().unwrap()).collect();
-        over.store(true, Ordering::Relaxed);
-        rounds
+        talking.into_iter().map(|client| client.join().unwrap()).collect()
     });
     assert!(rounds.iter().all(|&rounds| rounds > 3), "{rounds:?}");
     assert_eq!(world.snapshot().counter(Counter::TcpZeroWindowProbes), 0);

@@ -24,7 +24,7 @@ fn a_window_of_one_segment_never_stalls() {
     let until = Instant::now() + duration();
     thread::scope(|scope| {
         for stream in 0..READERS as u64 {
-            let (client, server) = narrow_pair(&world);
+            let (client, server) = narrow_pair(&world, stream);
             scope.spawn(move || write(client, stream, until));
             scope.spawn(move || read_slowly(server, stream));
         }
@@ -35,12 +35,16 @@ fn a_window_of_one_segment_never_stalls() {
     world.assert_balanced();
 }
 
-/// The second end buffers one segment for reading.
-fn narrow_pair(world: &World) -> (TcpStream, TcpStream) {
-    let options = ListenOptions { receive_buffer: Some(SEGMENT), ..ListenOptions::default() };
+/// The second end buffers one segment for reading: from the start, or after it was born with more, when it reports what it
+/// has read only after two segments, or when it is asked to.
+fn narrow_pair(world: &World, stream: u64) -> (TcpStream, TcpStream) {
+    let most = [SEGMENT, 3 * SEGMENT][usize::from(stream % 2 == 0)];
+    let options = ListenOptions { receive_buffer: Some(most), ..ListenOptions::default() };
     let listener = world.listen_with(address(), options).unwrap();
     let client = world.connect(listener.local_addr()).unwrap();
-    (client, listener.accept().unwrap().0)
+    let (server, _) = listener.accept().unwrap();
+    server.set_buffers(Some(SEGMENT), None);
+    (client, server)
 }
 
 fn write(mut stream: TcpStream, number: u64, until: Instant) {

@@ -73,7 +73,7 @@ fn end_from_outside(stream: TcpStream, dice: &mut Dice) {
     // Until it sleeps, or is about to, or has not begun.
     let pause = Duration::from_micros(dice.below(500) as u64);
     let aborts = dice.below(4) == 0;
-    let (read, written) = thread::scope(|scope| {
+    let (ended, read, written) = thread::scope(|scope| {
         let reading = scope.spawn(|| reader.read(&mut [0; 1]));
         let writing = scope.spawn(|| writer.write_all(&vec![0; 3_000_000]));
         thread::sleep(pause);
@@ -83,8 +83,12 @@ fn end_from_outside(stream: TcpStream, dice: &mut Dice) {
         } else {
             control.shutdown(Shutdown::Both);
         }
-        (reading.join().unwrap(), writing.join().unwrap())
+        let ended = Moment::now();
+        let (read, written) = (reading.join().unwrap(), writing.join().unwrap());
+        (ended.elapsed(), read, written)
     });
+    // A call looks once more when its own time is over.
+    assert!(ended < LONG / 2, "nobody was woken");
     assert_eq!(read.unwrap(), 0);
     assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe);
 }

@@ -120,6 +120,15 @@ pub(crate) fn address() -> SocketAddr {
     format!("{ADDRESS}:{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
 }
 
+/// Does something when it goes out of scope, also by a failed assertion: threads that wait for it do not wait for ever.
+pub(crate) struct Finally<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 /// Chance that repeats itself.
 pub(crate) struct Dice(u64);
 

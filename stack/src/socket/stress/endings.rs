@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::world::{Dice, LONG, World, config, duration};
+use super::world::{Dice, Finally, LONG, World, config, duration};
 use crate::api::{Control, Interest, Poller, TcpListener, TcpStream, Token};
 
 ///
@@ -17,8 +17,10 @@ fn threads_that_end_badly_take_nothing_with_them() {
     let over = AtomicBool::new(false);
     let mut endings = [0; 3];
     thread::scope(|scope| {
+        let _over = Finally(|| listener.close());
         scope.spawn(|| serve(&listener));
         let (client, server) = world.pair();
+        let _quiet = Finally(|| over.store(true, Ordering::Relaxed));
         let bystanding = scope.spawn(|| talk(client, &over));
         scope.spawn(|| echo(server));
         let until = Instant::now() + duration();
@@ -46,7 +48,6 @@ fn threads_that_end_badly_take_nothing_with_them() {
         }
         over.store(true, Ordering::Relaxed);
         assert!(bystanding.join().unwrap() > 3);
-        listener.close();
     });
     assert!(endings.iter().all(|&count| count > 0), "{endings:?}");
     drop(listener);
