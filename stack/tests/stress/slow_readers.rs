@@ -38,7 +38,7 @@ fn a_window_of_one_segment_never_stalls() {
 /// The second end buffers one segment for reading: from the start, or after it was born with more, when it reports what it
 /// has read only after two segments, or when it is asked to.
 fn narrow_pair(world: &World, stream: u64) -> (TcpStream, TcpStream) {
-    let most = [SEGMENT, 3 * SEGMENT][usize::from(stream % 2 == 0)];
+    let most = [SEGMENT, 3 * SEGMENT][usize::from(stream.is_multiple_of(2))];
     let options = ListenOptions { receive_buffer: Some(most), ..ListenOptions::default() };
     let listener = world.listen_with(address(), options).unwrap();
     let client = world.connect(listener.local_addr()).unwrap();
