@@ -81,16 +81,23 @@ impl ReceiveProducer {
     ///
     /// Once nobody reads any more, bytes are taken and thrown away.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
+        let len = self.free().min(bytes.len());
+        self.write_all(&bytes[..len])
+    }
+
+    /// The same for all of `bytes`, also beyond the limit: who sent them was offered room for them when there was more
+    /// ([`set_limit`](Self::set_limit)).
+    pub fn write_all(&mut self, bytes: &[u8]) -> usize {
         if self.end != End::Open {
             return 0;
         }
-        let len = self.free().min(bytes.len());
+        self.look();
         if self.reading == Reading::Over {
-            self.discarded += len as u64;
+            self.discarded += bytes.len() as u64;
         } else {
-            self.writer.append(&bytes[..len]);
+            self.writer.append(bytes);
         }
-        len
+        bytes.len()
     }
 
     /// Makes what is written visible. Cheap enough for every segment, meant for once per burst.
@@ -183,7 +190,8 @@ impl ReceiveProducer {
         self.writer.words().limit()
     }
 
-    /// Changes the limit. If more is buffered than that, nothing fits until it is read.
+    /// Changes the limit. If more is buffered than that, nothing fits until it is read; what was offered before still
+    /// [may be written](Self::write_all).
     pub fn set_limit(&mut self, limit: usize) {
         self.writer.words().set_limit(limit);
     }

@@ -93,17 +93,10 @@ impl Connection {
         }
     }
 
-    /// Appends to the receive ring. The window is never wider than the ring's free space, so everything fits.
+    /// Appends to the receive ring. All of it was offered, if not with the limit of today: a window does not shrink.
     fn deliver(&mut self, payload: &Frame) {
         let position = self.socket.receive.position();
-        let mut taken = 0;
-        for bytes in payload.segments() {
-            let written = self.socket.receive.write(bytes);
-            taken += written;
-            if written < bytes.len() {
-                break;
-            }
-        }
+        let taken = payload.segments().map(|bytes| self.socket.receive.write_all(bytes)).sum();
         self.take_urgent_byte(position, payload, taken);
         let steps = u32::try_from(taken).unwrap_or(u32::MAX);
         self.rcv.nxt += steps;
@@ -158,7 +151,9 @@ impl Connection {
         fin: bool,
     ) -> Step {
         let len = u32::try_from(payload.len()).unwrap_or(0);
-        let limits = Limits { bytes: self.socket.receive.limit(), frames: FRAMES_HELD_MAX };
+        // What was offered counts, if the application has asked for less since.
+        let bytes = self.socket.receive.limit().max(self.receive_window() as usize);
+        let limits = Limits { bytes, frames: FRAMES_HELD_MAX };
         let queue = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::new(limits)));
         let ends_elsewhere = fin && queue.note_fin(seq + len).is_err();
         let memory = cx.memory.admit(payload.len());

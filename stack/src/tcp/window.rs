@@ -8,15 +8,16 @@ impl Connection {
     /// The right edge of the window as the next segment offers it.
     ///
     /// It moves by at least a full segment or half the buffer, so that the peer is not led to send in small pieces
-    /// (section 3.8.6.2.2), and never back (section 3.8.6: SHOULD NOT shrink).
+    /// (section 3.8.6.2.2), or by [all there will ever be](Self::gains_no_more); and never back (section 3.8.6: SHOULD NOT
+    /// shrink).
     pub(super) fn edge_to_offer(&mut self, flags: Flags) -> Seq {
         let mut edge = self.furthest_edge();
         if flags.contains(Flags::SYN) {
             edge = edge.earlier(self.rcv.nxt + u32::from(u16::MAX));
         }
         let gain = edge.signed_offset_from(self.rcv.edge);
-        let worth = self.least_window_step();
-        if gain >= worth { edge } else { self.rcv.edge }
+        let worthwhile = gain >= self.least_window_step() || (gain > 0 && self.gains_no_more());
+        if worthwhile { edge } else { self.rcv.edge }
     }
 
     /// Whether telling the peer of room is worth a segment of its own: two segments' worth, or anything worthwhile
@@ -24,15 +25,28 @@ impl Connection {
     pub(super) fn owes_window_update(&mut self) -> bool {
         let gain = self.furthest_edge().signed_offset_from(self.rcv.edge);
         let step = self.least_window_step();
-        let closed = self.receive_window() < u32::from(self.rcv.full);
+        if self.is_window_closed() {
+            return gain >= step || (gain > 0 && self.gains_no_more());
+        }
         let limit = i32::try_from(self.socket.receive.limit() / 2).unwrap_or(i32::MAX);
-        gain >= if closed { step } else { (2 * step).min(limit.max(1)) }
+        gain >= (2 * step).min(limit.max(1))
+    }
+
+    /// Whether everything was read, and the window is still closed to full segments. A peer that has seen a wider window, before
+    /// the application made the buffer smaller, waits for more than half of that; the rest of the room is worth telling.
+    fn gains_no_more(&mut self) -> bool {
+        self.is_window_closed() && self.socket.receive.free() == self.socket.receive.limit()
+    }
+
+    /// Whether a full segment finds no room: the largest that has come, or as large as ours if none has been full yet.
+    fn is_window_closed(&self) -> bool {
+        self.receive_window() < u32::from(self.rcv.full.max(self.snd.mss))
     }
 
     /// While the window is as good as closed, the application is asked to say when it reads anything. What it read
     /// just before it was asked is looked at here (socket contract, R-16).
     pub(super) fn ask_for_hint(&mut self) {
-        let closed = self.receive_window() < u32::from(self.rcv.full);
+        let closed = self.is_window_closed();
         if closed == self.rcv.wants_hint {
             return;
         }
@@ -78,12 +92,12 @@ impl Connection {
         }
     }
 
-    /// The furthest edge that the ring's free space, and the window field, allow.
+    /// The furthest edge that the ring's free space, and the window field, allow: rounded up to what the field can say, for room
+    /// for a full segment is to stay that. The ring takes what it has [offered](darner_ring::ReceiveProducer::write_all).
     fn furthest_edge(&mut self) -> Seq {
         let most = u32::from(u16::MAX) << self.rcv.wnd_shift;
         let free = u32::try_from(self.socket.receive.free()).unwrap_or(u32::MAX).min(most);
-        // Rounded down to what the field can say.
-        self.rcv.nxt + (free >> self.rcv.wnd_shift << self.rcv.wnd_shift)
+        self.rcv.nxt + free.next_multiple_of(1 << self.rcv.wnd_shift)
     }
 
     fn least_window_step(&self) -> i32 {
@@ -95,6 +109,7 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use crate::socket::Target;
     use crate::tcp::TcpConfig;
     use crate::tcp::harness::Harness;
 
@@ -117,6 +132,36 @@ mod tests {
         t.input("A 1+1000 ack 1").unwrap();
         t.input("A 1001+1000 ack 1").unwrap();
         assert_eq!(t.last().window, 6000);
+    }
+
+    /// an application that asks for smaller buffers does not take a window back.
+    #[test]
+    fn what_was_offered_is_taken_also_after_the_buffer_was_made_smaller() {
+        let config = TcpConfig { receive_buffer: BUFFER, ..Harness::plain() };
+        let mut t = Harness::connected_with(&config);
+        let Target::Tcp(id) = t.stream().words().target() else { panic!() };
+        t.tcp.set_buffers(&mut t.net, id, (Some(1000), None));
+        t.burst(&["A 2001+1000 ack 1", "A 1+2000 ack 1"]);
+        t.emitted();
+        t.burst(&["A 3001+2500 ack 1", "A 5501+2500 ack 1"]);
+        let last = t.last();
+        assert_eq!((last.text.as_str(), last.window), ("A 1 ack 8001", 0));
+        assert_eq!(t.read(9000).unwrap(), 8000);
+        assert_eq!(t.last().window, 1000);
+    }
+
+    /// A peer that waits for half of the widest window it has seen must at least be told of all there is.
+    #[test]
+    fn a_window_that_is_closed_to_full_segments_opens_by_all_that_was_read() {
+        let mut t = full();
+        let Target::Tcp(id) = t.stream().words().target() else { panic!() };
+        t.tcp.set_buffers(&mut t.net, id, (Some(1000), None));
+        t.read(7700).unwrap();
+        assert_eq!(t.last().window, 700);
+        t.read(299).unwrap();
+        assert_eq!(t.sent(), [""; 0]);
+        t.read(1).unwrap();
+        assert_eq!(t.last().window, 1000);
     }
 
     #[test]
@@ -148,6 +193,22 @@ mod tests {
         t.input("A 8001+1 ack 1").unwrap();
         let answer = t.last();
         assert_eq!((answer.text.as_str(), answer.window), ("A 1 ack 8001", 0));
+    }
+
+    /// Else a buffer for one segment would be one for less, and a peer that waits for room for a full one would wait long.
+    #[test]
+    fn room_is_rounded_up_to_what_a_scaled_window_can_say() {
+        let config =
+            TcpConfig { receive_buffer: 1 << 20, timestamps: false, ..TcpConfig::default() };
+        let mut t = Harness::connecting(&config);
+        t.emitted();
+        t.input("SA 0 ack 1 mss 1460 wscale 7 win 1000").unwrap();
+        t.emitted();
+        let Target::Tcp(id) = t.stream().words().target() else { panic!() };
+        t.tcp.set_buffers(&mut t.net, id, (Some(1460), None));
+        t.connection(|c| c.rcv.edge = c.rcv.nxt);
+        t.input("A 0+1 ack 1").unwrap_err();
+        assert_eq!(t.last().window, 1460_u16.div_ceil(1 << 5));
     }
 
     #[test]

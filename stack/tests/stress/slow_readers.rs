@@ -44,6 +44,8 @@ fn narrow_pair(world: &World, stream: u64) -> (TcpStream, TcpStream) {
     let client = world.connect(listener.local_addr()).unwrap();
     let (server, _) = listener.accept().unwrap();
     server.set_buffers(Some(SEGMENT), None);
+    // What waits there at the end is still to be read.
+    client.set_buffers(None, Some(20_000));
     (client, server)
 }
 

@@ -32,6 +32,7 @@ proptest! {
 #[derive(Clone, Debug)]
 enum Step {
     Write(usize),
+    WriteAll(usize),
     Publish,
     Read(usize),
     ReadAll,
@@ -46,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
     let len = prop_oneof![0..40_usize, 0..CHUNK, CHUNK - 2..=CHUNK + 2, CHUNK..3 * CHUNK];
     prop_oneof![
         20 => len.clone().prop_map(Step::Write),
+        3 => len.clone().prop_map(Step::WriteAll),
         15 => Just(Step::Publish),
         15 => len.prop_map(Step::Read),
         10 => Just(Step::ReadAll),
@@ -96,7 +98,12 @@ fn apply(
     model: &mut Model,
 ) -> Result<(), TestCaseError> {
     match step {
-        Step::Write(len) => write(len, producer, model)?,
+        Step::Write(len) => {
+            prop_assert_eq!(producer.free(), model.free());
+            let room = len.min(model.free());
+            write(len, room, producer, ReceiveProducer::write, model)?;
+        }
+        Step::WriteAll(len) => write(len, len, producer, ReceiveProducer::write_all, model)?,
         Step::Publish => {
             producer.publish();
             model.publish();
@@ -135,15 +142,17 @@ fn apply(
     Ok(())
 }
 
+/// `len` bytes are written in one way or the other, of which `room` are taken.
 fn write(
     len: usize,
+    room: usize,
     producer: &mut ReceiveProducer,
+    write: fn(&mut ReceiveProducer, &[u8]) -> usize,
     model: &mut Model,
 ) -> Result<(), TestCaseError> {
-    prop_assert_eq!(producer.free(), model.free());
     let bytes: Vec<u8> = (0..len as u64).map(|i| Model::byte(model.written + i)).collect();
-    let taken = producer.write(&bytes);
-    prop_assert_eq!(taken, if model.ended.is_some() { 0 } else { len.min(model.free()) });
+    let taken = write(producer, &bytes);
+    prop_assert_eq!(taken, if model.ended.is_some() { 0 } else { room });
     model.written += taken as u64;
     if !model.shut {
         model.unpublished.extend(&bytes[..taken]);

@@ -195,10 +195,10 @@ fn an_urgent_byte_that_nobody_fetched_does_not_make_the_close_a_reset() {
 #[test]
 fn a_byte_that_found_no_room_has_not_come() {
     let mut t = Harness::connected();
-    t.connection(|c| c.socket.receive.set_limit(3));
+    t.connection(|c| c.rcv.edge = c.rcv.nxt + 3);
     t.input("UPA 1+5 ack 1 urg 5").unwrap();
     assert_eq!(cell(&mut t), OobCell::announced(4));
-    t.connection(|c| c.socket.receive.set_limit(100));
+    t.connection(|c| c.rcv.edge += 2);
     t.input("UPA 1+5 ack 1 urg 5").unwrap();
     assert_eq!(cell(&mut t), OobCell::arrived(4, 4));
 }
