@@ -8,12 +8,12 @@ HIDDEN = PKG_CONFIG=false
 LOOM = RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -p darner-ring --lib loom
 # How many schedules `make miri` tries.
 SEEDS = 1
-# How long `make fuzz` goes on, and each test of `make stress`.
+# How long `make fuzz` goes on, and each test of `make stress` and `make tsan`.
 SECONDS = 60
 # How many steps `make schedules` goes.
 LENGTH = 7
 
-.PHONY: help demo test lint loom loom-long schedules miri stress fuzz nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -24,6 +24,7 @@ help:
 	@echo 'make miri    the tests of shared memory, each access checked (SEEDS=1 schedules)'
 	@echo 'make schedules    all orders of up to LENGTH=7 steps of two sockets, against a plain model (minutes)'
 	@echo 'make stress    many threads on one stack, longer than the tests have time for (SECONDS=60 each, a quarter of an hour)'
+	@echo 'make tsan    the same under ThreadSanitizer, which reports data races'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
@@ -63,6 +64,14 @@ miri:
 	rustup component add --toolchain nightly miri rust-src
 	RUST_BACKTRACE=0 MIRIFLAGS='-Zmiri-backtrace=0 -Zmiri-many-seeds=0..$(SEEDS)' \
 	    $(CARGO) +nightly miri test --target-dir target/miri -p darner-ring --lib
+
+# The first run may have to fetch what the standard library is made of. A thread that may make no system call cannot be watched.
+tsan: deps
+	rustup component add --toolchain nightly rust-src
+	DARNER_STRESS_SECONDS=$(SECONDS) RUSTFLAGS=-Zsanitizer=thread $(HIDDEN) \
+	    $(CARGO) +nightly nextest run --profile stress --target-dir target/tsan -Zbuild-std \
+	    --target "$$(rustc -vV | sed -n 's/^host: //p')" -p darner \
+	    -E '(binary(stress) or test(/::stress::/)) and not test(turns_make_no_system_calls)'
 
 # On a machine with two CPUs that has nothing else to do.
 bench-rings:

@@ -247,9 +247,10 @@ fn every_split_is_read_up_to_the_mark_and_on() {
 
 #[test]
 fn nothing_is_lost_or_given_twice_however_urgent_bytes_come_and_go() {
-    let all = if cfg!(miri) { 1..1 << 2 } else { 0..1_u32 << (LEN - 1) };
-    for split in all.filter(|split| split.count_ones() <= 2) {
-        for (first, second) in (0..LEN).flat_map(|a| (a..LEN).map(move |b| (a, b))) {
+    let (splits, stride) = if cfg!(miri) { (66..67, 7) } else { (0..1_u32 << (LEN - 1), 1) };
+    for split in splits.filter(|split| split.count_ones() <= 2) {
+        let places = (0..LEN).flat_map(|a| (a..LEN).map(move |b| (a, b)));
+        for (first, second) in places.step_by(stride) {
             for (size, delivery) in (1..=LEN).flat_map(|size| DELIVERIES.map(|how| (size, how))) {
                 for announced in [Announced::WithIt, Announced::Early] {
                     for reading in [Reads::All, Reads::One] {
