@@ -84,6 +84,10 @@ pub(crate) enum Fault {
     WishByStore,
     /// Locking forgets the protocol thread's wish.
     WishForgotten,
+    /// Another protocol thread unlocks without a word.
+    WishSwallowed,
+    /// Another protocol thread that gets the lock takes the owner's wish for its own.
+    WishTakenAlong,
     /// A thread that has slept forgets that others do.
     SleepersForgotten,
     /// The limit is looked at, then a place is taken.

@@ -12,17 +12,18 @@ use crate::sync::{Ordering, UnsafeCell, spin_loop};
 ///
 /// Inside belongs no system call, no bulk copy and no callback. Not reentrant.
 ///
-/// | bit              | set by                              | cleared by                   |
-/// |------------------|-------------------------------------|------------------------------|
-/// | `LOCKED`         | who gets the lock                   | unlocking                    |
-/// | `PROTOCOL_WAITS` | the protocol thread, refused        | unlocking, which notifies it |
-/// | `PARKED`         | an application thread, going to sleep | unlocking, which wakes one |
+/// | bit              | set by                                | cleared by                                    |
+/// |------------------|---------------------------------------|-----------------------------------------------|
+/// | `LOCKED`         | who gets the lock                     | unlocking                                     |
+/// | `PROTOCOL_WAITS` | who only tries, refused               | unlocking, which notifies the protocol thread |
+/// | `PARKED`         | an application thread, going to sleep | unlocking, which wakes one                    |
 ///
 /// # Ordering
 ///
 /// - **A**: unlocking (A1, release) hands what was written inside to whoever locks next (A2, acquire).
 /// - **B**: unlocking swaps the whole word, so a wish that was added to a locked word is found by that unlocking. A
-///   thread that locks keeps the protocol thread's wish (L-3b), and one that has slept leaves the bit that others sleep.
+///   thread that locks keeps the protocol thread's wish (L-3b), unless it is that, and one that has slept leaves the bit
+///   that others sleep.
 ///
 /// ```
 /// use darner_ring::{Deferred, TryLock};
@@ -71,11 +72,13 @@ impl<T> TryLock<T> {
     /// # Errors
     /// If somebody is inside: then `f` was not called, and whoever is inside will notify.
     pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Result<R, Deferred> {
-        self.try_with_notifying(|| (), f)
+        // Its wish has come true.
+        self.try_lock(0)?;
+        Ok(self.inside(|| (), f))
     }
 
     /// The same for a thread that does not wait either, and is not the one protocol thread: calls `notify` after unlocking if
-    /// that was refused meanwhile.
+    /// that was refused meanwhile, or may have been.
     ///
     /// # Errors
     /// If somebody is inside: then `f` was not called, and whoever is inside will notify the protocol thread.
@@ -84,16 +87,21 @@ impl<T> TryLock<T> {
         notify: impl FnOnce(),
         f: impl FnOnce(&mut T) -> R,
     ) -> Result<R, Deferred> {
-        if !self.take(0, LOCKED) {
-            let before = self.wish();
-            // Freed just now: nobody notifies for that, so take it. If somebody was faster, he has kept the wish.
-            let refused = before & LOCKED != 0
-                || !self.take(before | PROTOCOL_WAITS, (before & PARKED) | LOCKED);
-            if refused {
-                return Err(Deferred);
-            }
+        // The wish that it finds may be the protocol thread's.
+        self.try_lock(if is_on(Fault::WishTakenAlong) { 0 } else { PROTOCOL_WAITS })?;
+        Ok(if is_on(Fault::WishSwallowed) { self.inside(|| (), f) } else { self.inside(notify, f) })
+    }
+
+    /// Locks, or leaves the protocol thread's wish. `kept` is what stays of that in a lock that was free after all.
+    fn try_lock(&self, kept: u32) -> Result<(), Deferred> {
+        if self.take(0, LOCKED) {
+            return Ok(());
         }
-        Ok(self.inside(notify, f))
+        let before = self.wish();
+        // Freed just now: nobody notifies for that, so take it. If somebody was faster, he has kept the wish.
+        let refused = before & LOCKED != 0
+            || !self.take(before | PROTOCOL_WAITS, (before & PARKED) | kept | LOCKED);
+        if refused { Err(Deferred) } else { Ok(()) }
     }
 
     /// The lock is the caller's.
@@ -275,6 +283,17 @@ mod tests {
         }));
         assert!(panicked.is_err() && notified);
         assert!(!is_held(&lock));
+    }
+
+    #[test]
+    fn the_protocol_thread_is_told_by_others_that_do_not_wait_either() {
+        let lock = TryLock::new(0);
+        let mut notified = false;
+        let inside = lock.try_with_notifying(
+            || notified = true,
+            |_| assert_eq!(lock.try_with(|_| ()), Err(Deferred)),
+        );
+        assert!(inside.is_ok() && notified);
     }
 
     #[test]

@@ -113,3 +113,33 @@ fn protocol_wakes_model() {
     }
     assert_eq!(cell.0.try_with(|value| *value), Ok(12));
 }
+
+/// L-3b, too: nor if another core's protocol thread gets the lock, which waits for nobody either.
+#[test]
+fn other_protocol_threads_keep_the_wish() {
+    check(
+        "locks::other_protocol_threads_keep_the_wish",
+        Small,
+        other_protocol_thread_model,
+        &[Fault::WishSwallowed, Fault::WishTakenAlong],
+    );
+}
+
+fn other_protocol_thread_model() {
+    let cell = Arc::new((TryLock::new(0), AtomicU32::new(0)));
+    let other = cell.clone();
+    let trying = thread::spawn(move || {
+        let attempts = (0..2).map(|_| {
+            let notify = || other.1.store(1, Ordering::Relaxed);
+            other.0.try_with_notifying(notify, |value| *value += 1)
+        });
+        attempts.filter(Result::is_ok).count()
+    });
+    let refused = cell.0.try_with(|value| *value += 10).is_err();
+    let added = trying.join().unwrap();
+    if refused {
+        assert_eq!(cell.1.load(Ordering::Relaxed), 1, "refused, and nobody told");
+        assert_eq!(cell.0.try_with(|value| *value += 10), Ok(()));
+    }
+    assert_eq!(cell.0.try_with(|value| *value), Ok(10 + added));
+}
