@@ -227,3 +227,18 @@ fn a_close_that_finds_the_control_lock_taken_waits_for_the_next_look() {
     t.application();
     assert_eq!((t.sent(), t.state()), (vec!["RA 1 ack 1".to_owned()], None));
 }
+
+/// The same with another core's protocol thread in the way.
+#[test]
+fn another_core_that_leaves_the_control_lock_hints_as_well() {
+    let mut t = Harness::connected();
+    let control = t.stream().control().clone();
+    let stream = t.stream.take();
+    let left = control.side().try_with(|_| {
+        drop(stream);
+        t.application();
+        assert_eq!(t.sent(), [""; 0]);
+    });
+    t.application();
+    assert_eq!((left, t.sent()), (Ok(()), vec!["FA 1 ack 1".to_owned()]));
+}
