@@ -1,4 +1,5 @@
 use std::io;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pmd::{Pool, mem};
@@ -6,7 +7,9 @@ use pmd::{Pool, mem};
 use super::*;
 use crate::api::{Readiness, Token};
 use crate::config::DuplicateDetection;
+use crate::rng::Rng;
 use crate::stack::Stack;
+use crate::steer::seats;
 
 struct Idle;
 
@@ -86,6 +89,41 @@ fn who_wakes_itself_has_its_turn_after_the_packets() {
         assert!(protocol.turn(Instant::from_millis(1)).is_busy());
         assert_eq!(told.load(Ordering::Relaxed), turn);
     }
+}
+
+/// Two cores count their sockets' places each for itself.
+#[test]
+fn another_cores_socket_takes_no_place_here() {
+    let mut layers = two_cores();
+    let local: SocketAddrV4 = "10.0.0.2:9".parse().unwrap();
+    let mut sockets = layers.each_mut().map(|layers| layers.bind_udp(local).unwrap());
+    let targets = sockets.each_ref().map(|socket| socket.words().target());
+    assert_eq!(targets[0], targets[1]);
+    let [here, there] = &mut sockets;
+    let mut core = Core::new(&mut layers[0]);
+    core.register(here, Token(1));
+    core.register(there, Token(2));
+    assert_eq!(told(&mut layers[0]), [Token(2)], "once, and no more");
+    here.send_to(b"hello", SocketAddr::V4(local)).unwrap();
+    while let Some(order) = layers[0].shared.pop_order() {
+        layers[0].follow(order);
+    }
+    layers[0].follow_hints(1);
+    assert!(layers[0].input_loopback().is_some());
+    assert_eq!(told(&mut layers[0]), [Token(1)]);
+}
+
+fn told(layers: &mut Layers) -> Vec<Token> {
+    std::iter::from_fn(|| layers.net.readies.pop()).map(|(token, _)| token).collect()
+}
+
+fn two_cores() -> [Layers; 2] {
+    let (queue, _handle) = mem::device(Pool::heap(64, 2048), 1500);
+    let config = Config { cores: vec![0, 0], ..config() };
+    let queues: [Vec<Box<dyn QueuePair>>; 2] = [vec![Box::new(queue)], vec![]];
+    let (_, seats) = seats(&config, &queues, &mut Rng::new([0; 32])).unwrap();
+    let layers = seats.into_iter().map(|seat| Layers::new(&config, [0; 32], seat));
+    layers.collect::<Vec<_>>().try_into().ok().unwrap()
 }
 
 #[test]
