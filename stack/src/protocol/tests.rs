@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pmd::{Pool, mem};
 
 use super::*;
-use crate::api::{Readiness, Token};
+use crate::api::{ListenOptions, Readiness, Token};
 use crate::config::DuplicateDetection;
 use crate::rng::Rng;
 use crate::stack::Stack;
@@ -111,6 +111,15 @@ fn another_cores_socket_takes_no_place_here() {
     layers[0].follow_hints(1);
     assert!(layers[0].input_loopback().is_some());
     assert_eq!(told(&mut layers[0]), [Token(1)]);
+}
+
+#[test]
+fn another_cores_listener_is_told_of_once() {
+    let mut layers = two_cores();
+    let at = "10.0.0.2:80".parse().unwrap();
+    let mut there = layers[1].listen_here(at, ListenOptions::default(), Token(1)).unwrap();
+    Core::new(&mut layers[0]).register(&mut there, Token(2));
+    assert_eq!(told(&mut layers[0]), [Token(2)]);
 }
 
 fn told(layers: &mut Layers) -> Vec<Token> {

@@ -6,10 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use super::Tcp;
-use crate::api::{Sharing, Token};
+use crate::api::{Readiness, Sharing, Token};
 use crate::counters::Counter;
 use crate::demux::{FlowHash, FlowKey4};
 use crate::net::Net;
+use crate::socket::readiness::Source;
 use crate::socket::{ListenerEnd, ListenerShared, Readies, Told};
 
 /// The listeners of one core.
@@ -188,6 +189,9 @@ impl Tcp {
     ) {
         if let Some(end) = self.listeners.end_of(listener) {
             end.attach_application(readies, token);
+        } else {
+            // It is closed, or another core's: whoever looks finds that out.
+            readies.push(Source::Again(token, Readiness::READABLE));
         }
     }
 
