@@ -1,11 +1,13 @@
 //! Connections both ways: each lives on its owner, and every packet of it gets there in one step.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::apps::{Call, Talker};
 use super::nic::{ALL, Spread};
+use super::packet;
 use super::world::{PEER, Plan, Road, US, World, at};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
@@ -140,6 +142,20 @@ fn a_core_with_nothing_left_to_do_receives_and_sends_for_the_others_to_the_end()
     assert_eq!(world.count(Counter::TcpPassiveOpens), 20);
     let took = world.finish();
     assert!(took < Duration::from_secs(1), "every connection was closed in good order: {took:?}");
+}
+
+#[test]
+fn the_last_resets_of_cores_without_a_queue_leave_although_the_deadline_has_passed() {
+    let peer = Talker { call: Some((at(US), 20)), len: 1000, stays: true, ..Talker::default() };
+    let server = |_| Talker { listen: Some(at(US)), len: 1000, ..Talker::default() };
+    let mut world = World::new(&Plan::new(Spread::ByTurns, 1, 3), server, peer);
+    world.run(Duration::from_secs(1), |_| false);
+    assert_eq!(world.count(Counter::TcpPassiveOpens), 20);
+    world.road = Road::Closed;
+    let resets = world.stop_within(Duration::from_secs(5)).into_iter();
+    let resets: HashSet<_> = resets.filter_map(|frame| packet::reset_port(&frame)).collect();
+    assert_eq!(resets.len(), 20, "each connection of a peer that does not answer ends by one");
+    world.finish();
 }
 
 /// The peer has called us so many times, and got so many bytes back each time.

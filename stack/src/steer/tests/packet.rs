@@ -7,6 +7,7 @@ use crate::demux::FlowKey4;
 use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{self, IcmpHeader};
 use crate::wire::ipv4::{FragmentField, Ipv4Header, Ipv4View, Position, protocol};
+use crate::wire::tcp::{Flags, TcpView};
 use crate::wire::udp::{self, UdpHeader};
 
 /// Ethernet's header.
@@ -51,6 +52,13 @@ impl Ends {
         let (remote_port, local_port) = self.ports?;
         Some(FlowKey4 { remote: self.source, local: self.destination, remote_port, local_port })
     }
+}
+
+/// The port that a frame resets a connection of.
+pub(super) fn reset_port(frame: &[u8]) -> Option<u16> {
+    Ends::of(frame).filter(|ends| ends.is_tcp)?;
+    let segment = TcpView::parse(Ipv4View::parse(&frame[LINK..]).ok()?.payload()).ok()?;
+    segment.flags().contains(Flags::RST).then(|| segment.destination_port())
 }
 
 /// Cuts a frame's packet into fragments of at most `len` bytes of payload.

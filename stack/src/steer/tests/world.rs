@@ -212,6 +212,22 @@ impl World {
         Snapshot::new(Vec::new(), metrics, &self.steering)
     }
 
+    /// Stops ours. Returns what it has sent from then on.
+    pub(super) fn stop_within(&mut self, span: Duration) -> Vec<Vec<u8>> {
+        self.sent.clear();
+        let deadline = self.now + span;
+        self.cores.iter_mut().for_each(|core| core.stop(deadline));
+        while !self.cores.is_empty() {
+            self.cores.retain_mut(|core| !core.turn(self.now).finished);
+            while let Some(frame) = self.nic.take() {
+                self.give_peer(frame);
+            }
+            let next = self.cores.iter().filter_map(Protocol::next_deadline).min();
+            self.now = self.now.max(next.unwrap_or(deadline));
+        }
+        std::mem::take(&mut self.sent)
+    }
+
     /// Stops both stacks and asserts that every frame has come home. Returns how long that took.
     pub(super) fn finish(mut self) -> Duration {
         let start = self.now;
