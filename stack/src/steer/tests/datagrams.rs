@@ -1,5 +1,6 @@
 //! UDP: a socket of the whole stack lives on one core and hears all of them.
 
+use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::sync::mpsc::sync_channel;
 
@@ -7,6 +8,7 @@ use super::apps::Talker;
 use super::nic::Spread;
 use super::packet;
 use super::world::{Plan, US, World};
+use crate::api::UdpSocket;
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::protocol::Order;
@@ -63,6 +65,32 @@ fn an_icmp_error_about_a_datagram_goes_to_its_socket() {
     world.finish();
 }
 
+/// Its last orders are lost with it when a core panics.
+#[test]
+fn the_addresses_of_a_core_that_has_ended_are_nobodys() {
+    let mut world = bound(|core| core == 2);
+    opened(&mut world, 2);
+    assert_eq!(bind_at(&mut world, 0).err(), Some(ErrorKind::AddrInUse));
+    drop(world.cores.pop());
+    world.nic.receive_at(0, &from_peer());
+    world.settle();
+    assert_eq!((delivered(&world), world.dropped(Drop::UdpNoSocket)), (vec![0, 0], 1));
+    let socket = bind_at(&mut world, 0).unwrap();
+    world.nic.receive_at(0, &from_peer());
+    world.settle();
+    assert_eq!(delivered(&world), [1, 0]);
+    drop(socket);
+    world.finish();
+}
+
+/// Opens a socket of the whole stack on one core, which it does not tell the others of.
+fn bind_at(world: &mut World, core: usize) -> Result<UdpSocket, ErrorKind> {
+    let (answer, answered) = sync_channel(1);
+    world.shared[core].order(Order::BindUdp(local(), answer));
+    world.settle();
+    answered.try_recv().unwrap().map_err(|error| error.kind())
+}
+
 /// Three cores; those that are `chosen` open a socket on port 7.
 fn bound(chosen: impl Fn(usize) -> bool) -> World {
     let application =
@@ -89,10 +117,13 @@ fn closed(world: &mut World, home: usize) {
 /// One datagram to each queue. Returns how much the cores gave to each other.
 fn send(world: &mut World) -> u64 {
     let before = world.count(Counter::ForwardedOut);
-    let datagram = packet::datagram("10.0.0.1:4000".parse().unwrap(), local(), b"hello");
-    (0..3).for_each(|queue| world.nic.receive_at(queue, &datagram));
+    (0..3).for_each(|queue| world.nic.receive_at(queue, &from_peer()));
     world.settle();
     world.count(Counter::ForwardedOut) - before
+}
+
+fn from_peer() -> Vec<u8> {
+    packet::datagram("10.0.0.1:4000".parse().unwrap(), local(), b"hello")
 }
 
 fn delivered(world: &World) -> Vec<u64> {
