@@ -114,6 +114,43 @@ fn an_application_runs_in_either_place() {
     }
 }
 
+/// Sets a timer for at once whenever one goes off, up to a limit, and tells how many have when it is woken.
+struct Restless {
+    timeouts: u32,
+    tell: Sender<u32>,
+}
+
+impl Application for Restless {
+    fn start(&mut self, core: &mut Core<'_>) -> io::Result<()> {
+        core.set_timer(Duration::ZERO, Token(0));
+        core.waker().wake();
+        Ok(())
+    }
+
+    fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {}
+
+    fn timeout(&mut self, core: &mut Core<'_>, token: Token) {
+        self.timeouts += 1;
+        if self.timeouts < 1_000_000 {
+            core.set_timer(Duration::ZERO, token);
+        }
+    }
+
+    fn woken(&mut self, _: &mut Core<'_>) {
+        self.tell.send(self.timeouts).unwrap();
+    }
+}
+
+#[test]
+fn a_timer_that_is_set_for_at_once_keeps_a_thread_from_nothing_else() {
+    let stack = stack();
+    let (tell, told) = channel();
+    let thread = stack.spawn(Box::new(Restless { timeouts: 0, tell })).unwrap();
+    assert_eq!(told.recv_timeout(LONG).unwrap(), 1);
+    thread.stop();
+    thread.join().unwrap();
+}
+
 #[test]
 fn an_application_that_cannot_start_says_why() {
     let stack = stack();
