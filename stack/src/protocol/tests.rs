@@ -1,11 +1,12 @@
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pmd::{Pool, mem};
 
 use super::*;
-use crate::api::{ListenOptions, Readiness, Token};
+use crate::api::{ListenOptions, Readiness, TcpListener, TcpStream, Token};
 use crate::config::DuplicateDetection;
 use crate::rng::Rng;
 use crate::stack::Stack;
@@ -89,6 +90,43 @@ fn who_wakes_itself_has_its_turn_after_the_packets() {
         assert!(protocol.turn(Instant::from_millis(1)).is_busy());
         assert_eq!(told.load(Ordering::Relaxed), turn);
     }
+}
+
+/// Calls itself, and finds somebody inside the shard when it is first told of that.
+#[derive(Default)]
+struct Hindered {
+    sockets: Option<(TcpListener, TcpStream)>,
+    accepted: Arc<Mutex<Vec<Result<(), io::ErrorKind>>>>,
+}
+
+impl Application for Hindered {
+    fn start(&mut self, core: &mut Core<'_>) -> io::Result<()> {
+        let address = "10.0.0.2:80".parse().unwrap();
+        self.sockets = Some((core.listen(address, 1, Token(0))?, core.connect(address, Token(1))?));
+        Ok(())
+    }
+
+    fn ready(&mut self, _: &mut Core<'_>, token: Token, _: Readiness) {
+        let Some((listener, _)) = self.sockets.as_ref().filter(|_| token == Token(0)) else {
+            return;
+        };
+        let mut accepted = self.accepted.lock().unwrap();
+        let is_first = accepted.is_empty();
+        let mut accept =
+            || accepted.push(listener.accept().map(drop).map_err(|error| error.kind()));
+        if is_first { listener.shared().hold(0, accept) } else { accept() }
+    }
+}
+
+#[test]
+fn who_finds_somebody_inside_the_shard_is_told_again_of_what_waits() {
+    let (queue, _handle) = mem::device(Pool::heap(64, 2048), 1500);
+    let application = Hindered::default();
+    let accepted = application.accepted.clone();
+    let mut protocol =
+        Protocol::new(&config(), vec![Box::new(queue)], Box::new(application), [0; 32]).unwrap();
+    while protocol.turn(Instant::from_millis(1)).is_busy() {}
+    assert_eq!(*accepted.lock().unwrap(), [Err(io::ErrorKind::WouldBlock), Ok(())]);
 }
 
 /// Two cores count their sockets' places each for itself.

@@ -264,4 +264,9 @@ impl ListenerShared {
     pub(crate) fn counts(&self) -> (u32, u32) {
         (self.backlog.len(), self.children.load(Ordering::Acquire))
     }
+
+    /// Does something while somebody is inside a core's shard, as a thread would that the kernel has put aside.
+    pub(crate) fn hold(&self, core: usize, act: impl FnOnce()) {
+        self.shard(core).hold(act);
+    }
 }

@@ -102,7 +102,7 @@ fn who_stops_inside_a_shard_holds_up_nobody_and_the_order_stays() {
     while shared.shard(0).is_empty() {
         thread::yield_now();
     }
-    let holder = Holder::stop_in(move |stop| shared.shard(0).hold(stop));
+    let holder = Holder::stop_in(move |stop| shared.hold(0, stop));
     assert_eq!(driven.count(Counter::AcceptDeferrals), 0);
     let waiting: Vec<TcpStream> =
         (0..CHILDREN).map(|_| driven.connect(listener.local_addr())).collect();
