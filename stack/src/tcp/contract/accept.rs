@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
+use darner_ring::spsc::queue;
 use proptest::prelude::*;
 
 use super::said;
@@ -12,7 +13,7 @@ use crate::api::{ListenOptions, Overflow, Readiness, Sharing, TcpListener, TcpSt
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::protocol::Order;
-use crate::socket::{ListenerShared, Part, Told};
+use crate::socket::{ListenerShared, Part, PollerEnd, PollerKey, PollerShared, Told};
 use crate::tcp::harness::{Harness, OUR_PORT, US};
 
 /// Another listener at our address.
@@ -155,6 +156,18 @@ fn a_listener_that_closes_resets_its_queue() {
     assert_eq!(t.input("S 0"), Err(Drop::TcpNoSocket));
     assert_eq!(t.sent(), ["RA 0 ack 1"]);
     drop(first);
+}
+
+#[test]
+fn a_poller_is_told_of_a_listener_that_was_closed_before_it_came() {
+    let (mut t, shared, listener) = listening(ListenOptions::with_backlog(1));
+    let (keys, mut told) = queue(1);
+    t.net.readies.open_poller(0, PollerEnd::new(keys, PollerShared::new()));
+    drop(listener);
+    t.tcp.unlisten(&mut t.net.readies, &shared);
+    let key = PollerKey { slot: 0, key: 7 };
+    t.tcp.attach_listener(&mut t.net.readies, &shared, Told::Poller(key));
+    assert_eq!(told.pop(), Some(7));
 }
 
 #[test]
