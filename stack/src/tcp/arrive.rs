@@ -91,6 +91,7 @@ impl Connection {
             if segment.flags.intersects(Flags::RST | Flags::SYN) {
                 return Continue(());
             }
+            self.note_duplicate(segment.seq, nxt.earlier(segment.seq + segment.payload_len()));
             segment.trim_before(nxt);
             if segment.end().follows(edge) {
                 segment.trim_from(edge);
@@ -109,6 +110,7 @@ impl Connection {
             cx.net.metrics.count_drop(Drop::TcpWindow);
             return Continue(());
         }
+        self.note_duplicate(segment.seq, nxt.earlier(segment.seq + segment.payload_len()));
         self.answer_unacceptable(cx, segment);
         let whole_is_old = occupied > 0 && segment.end().at_or_before(nxt);
         dropped(if whole_is_old { Drop::TcpDuplicate } else { Drop::TcpUnacceptable })

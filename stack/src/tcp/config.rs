@@ -55,6 +55,8 @@ pub struct TcpConfig {
     pub initial_window: u8,
     /// Whether to offer the timestamps option (RFC 7323).
     pub timestamps: bool,
+    /// Whether to offer selective acknowledgements (RFC 2018).
+    pub sack: bool,
     /// Whether to offer the window scale option (RFC 7323).
     pub window_scaling: bool,
     /// How long a connection is silent before keep-alive, if switched on, asks whether the peer is still there.
@@ -91,6 +93,7 @@ impl Default for TcpConfig {
             quick_acks: 16,
             initial_window: 10,
             timestamps: true,
+            sack: true,
             window_scaling: true,
             keepalive_idle: Duration::from_secs(7200),
             keepalive_interval: Duration::from_secs(75),

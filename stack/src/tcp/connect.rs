@@ -110,6 +110,7 @@ impl Connection {
         } else {
             self.rcv.wnd_shift = 0;
         }
+        self.sack &= theirs.sack_permitted;
         match theirs.timestamps {
             Some(timestamps) if self.timestamps.enabled => {
                 self.timestamps.recent = timestamps.value;

@@ -38,6 +38,8 @@ pub(super) struct Connection {
     pub(super) user_timeout_ms: u32,
     /// Its share of the core's [memory](Memory), as last counted.
     pub(super) buffered: u32,
+    /// Both sides take selective acknowledgements.
+    pub(super) sack: bool,
     /// On the list of connections that have something to do at the end of the turn.
     pub(super) listed: bool,
     /// Why the peer may be out of reach, as ICMP has it: the cause that is told if the connection is given up.
@@ -58,7 +60,7 @@ pub(super) struct Connection {
     pub(super) recovery: Recovery,
     pub(super) challenges: ConnectionChallenges,
     pub(super) deadlines: Deadlines,
-    /// What has arrived ahead of its turn; few connections have any.
+    /// What has arrived ahead of its turn, or twice; few connections have any.
     pub(super) reassembly: Option<Box<Reassembly>>,
     /// Few connections have urgent data.
     pub(super) urgent: Option<Box<Urgent>>,
@@ -297,6 +299,7 @@ impl Connection {
             keepalive: Keepalive::Off,
             user_timeout_ms: 0,
             buffered: 0,
+            sack: config.sack,
             listed: false,
             soft_error: None,
             retries: 0,

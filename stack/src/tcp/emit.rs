@@ -41,7 +41,7 @@ impl Connection {
             flags: if urgent.is_some() { flags | Flags::URG } else { flags },
             window: self.window_field(edge, flags),
             urgent_pointer: urgent.unwrap_or(0),
-            options: self.options_for(cx, flags),
+            options: self.options_for(cx, flags, len),
         };
         let position = self.position_of(seq);
         let send = &self.socket.send;
@@ -79,6 +79,7 @@ impl Connection {
     /// Everything received so far has been acknowledged, with a window up to `rcv.edge`.
     fn acknowledged(&mut self) {
         self.rcv.acked = self.rcv.nxt;
+        self.duplicate_told();
         if self.ack.owed != Owed::Nothing {
             self.ack.quick = self.ack.quick.saturating_sub(1);
             self.ack.owed = Owed::Nothing;
@@ -97,18 +98,21 @@ impl Connection {
         }
     }
 
-    fn options_for(&self, cx: &Context<'_>, flags: Flags) -> TcpOptions {
+    fn options_for(&self, cx: &Context<'_>, flags: Flags, len: u32) -> TcpOptions {
         let timestamps = self.timestamps.enabled.then(|| Timestamps {
             value: timestamp(cx.now(), self.timestamps.offset),
             echo: if flags.contains(Flags::ACK) { self.timestamps.recent } else { 0 },
         });
         if !flags.contains(Flags::SYN) {
-            return TcpOptions { timestamps, ..TcpOptions::default() };
+            let room = u32::from(self.snd.mss).saturating_sub(len) as usize;
+            let sack_blocks = self.sack_blocks(room);
+            return TcpOptions { timestamps, sack_blocks, ..TcpOptions::default() };
         }
         // A SYN-ACK offers what the SYN has offered; `rcv.wnd_shift` was cleared if it did not.
         TcpOptions {
             max_segment_size: Some(max_segment_size(cx.net)),
             window_scale: self.rcv.scaling.then_some(self.rcv.wnd_shift),
+            sack_permitted: self.sack,
             timestamps,
             ..TcpOptions::default()
         }

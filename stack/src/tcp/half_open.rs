@@ -38,7 +38,7 @@ pub(super) struct HalfOpen {
     pub(super) resent: u8,
 }
 
-/// The options that the SYN offered: window scale with its shift, and timestamps.
+/// The options that the SYN offered: window scale with its shift, timestamps, and selective acknowledgements.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Offers(u8);
 
@@ -143,9 +143,9 @@ impl<K: FlowKey> HalfOpenTable<K> {
 
 impl Offers {
     /// A shift above 14 counts as 14 (RFC 7323, section 2.3).
-    pub(super) fn new(window_scale: Option<u8>, timestamps: bool) -> Self {
+    pub(super) fn new(window_scale: Option<u8>, timestamps: bool, sack: bool) -> Self {
         let shift = window_scale.map_or(NO_SCALE, |shift| shift.min(14));
-        Self(shift | u8::from(timestamps) << 4)
+        Self(shift | u8::from(timestamps) << 4 | u8::from(sack) << 5)
     }
 
     pub(super) fn window_scale(self) -> Option<u8> {
@@ -154,6 +154,10 @@ impl Offers {
 
     pub(super) fn timestamps(self) -> bool {
         self.0 & 1 << 4 != 0
+    }
+
+    pub(super) fn sack(self) -> bool {
+        self.0 & 1 << 5 != 0
     }
 }
 
@@ -205,7 +209,7 @@ mod tests {
             iss: Seq(number),
             ts_recent: 0,
             mss: 536,
-            offers: Offers::new(None, false),
+            offers: Offers::new(None, false, false),
             resent: 0,
         }
     }
@@ -269,13 +273,14 @@ mod tests {
     #[test]
     fn offers_are_what_was_offered() {
         for scale in [None, Some(0), Some(7), Some(14)] {
-            for timestamps in [false, true] {
-                let offers = Offers::new(scale, timestamps);
-                assert_eq!((offers.window_scale(), offers.timestamps()), (scale, timestamps));
+            for (timestamps, sack) in [(false, false), (false, true), (true, false), (true, true)] {
+                let offers = Offers::new(scale, timestamps, sack);
+                assert_eq!(offers.window_scale(), scale);
+                assert_eq!((offers.timestamps(), offers.sack()), (timestamps, sack));
             }
         }
-        assert_eq!(Offers::new(Some(15), false).window_scale(), Some(14));
-        assert_eq!(Offers::new(Some(255), false), Offers::new(Some(14), false));
+        assert_eq!(Offers::new(Some(15), false, false).window_scale(), Some(14));
+        assert_eq!(Offers::new(Some(255), false, true), Offers::new(Some(14), false, true));
     }
 
     proptest! {

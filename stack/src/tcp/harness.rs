@@ -27,13 +27,13 @@ use crate::time::Instant;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{Flags, TcpHeader, TcpView};
-use crate::wire::tcp_options::{TcpOptions, Timestamps};
+use crate::wire::tcp_options::{SackBlock, TcpOptions, Timestamps};
 
 pub(super) const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(super) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub(super) const PEER_PORT: u16 = 4000;
 pub(super) const OUR_PORT: u16 = 80;
-const PEER_ISS: Seq = Seq(u32::MAX - 20);
+pub(super) const PEER_ISS: Seq = Seq(u32::MAX - 20);
 
 /// A TCP, the peer that the test plays, and at most one connection between them.
 pub(super) struct Harness {
@@ -86,9 +86,9 @@ impl Harness {
         }
     }
 
-    /// Without timestamps and window scaling, which most traces do not need.
+    /// Without timestamps, window scaling and selective acknowledgements, which most traces do not need.
     pub(super) fn plain() -> TcpConfig {
-        TcpConfig { timestamps: false, window_scaling: false, ..TcpConfig::default() }
+        TcpConfig { timestamps: false, window_scaling: false, sack: false, ..TcpConfig::default() }
     }
 
     /// We have called the peer; our SYN is out, and taken from what was sent.
@@ -225,6 +225,10 @@ impl Harness {
             options: TcpOptions::default(),
         };
         while let Some(word) = words.next() {
+            if word == "sackOK" {
+                header.options.sack_permitted = true;
+                continue;
+            }
             let value = words.next().unwrap();
             let number = || value.parse::<i64>().unwrap();
             match word {
@@ -233,6 +237,12 @@ impl Harness {
                 "urg" => header.urgent_pointer = number().try_into().unwrap(),
                 "mss" => header.options.max_segment_size = Some(number().try_into().unwrap()),
                 "wscale" => header.options.window_scale = Some(number().try_into().unwrap()),
+                "sack" => {
+                    let (left, right) = value.split_once(':').unwrap();
+                    let edge = |at: &str| relative(self.our_iss(), at.parse().unwrap());
+                    let block = SackBlock { left: edge(left), right: edge(right) };
+                    header.options.sack_blocks.push(block).unwrap();
+                }
                 "ts" => {
                     let (value, echo) = value.split_once(':').unwrap();
                     header.options.timestamps = Some(Timestamps {

@@ -59,12 +59,13 @@ impl Tcp {
         let options = &syn.options;
         let timestamps = options.timestamps.filter(|_| self.config.timestamps);
         let window_scale = options.window_scale.filter(|_| self.config.window_scaling);
+        let sack = options.sack_permitted && self.config.sack;
         let entry = HalfOpen {
             irs: syn.seq,
             iss: at_least.map_or(iss, |least| iss.later(least)),
             ts_recent: timestamps.map_or(0, |timestamps| timestamps.value),
             mss: options.max_segment_size.unwrap_or(0),
-            offers: Offers::new(window_scale, timestamps.is_some()),
+            offers: Offers::new(window_scale, timestamps.is_some(), sack),
             resent: 0,
         };
         self.half_open.insert(net.now, *flow, entry).map_err(|TableFull| Drop::TcpHalfOpenLimit)?;
@@ -242,6 +243,7 @@ impl Tcp {
         let options = TcpOptions {
             max_segment_size: Some(max_segment_size(net)),
             window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),
+            sack_permitted: entry.offers.sack(),
             ..TcpOptions::default()
         };
         self.send_half_open(net, flow, entry, (entry.iss, Flags::SYN | Flags::ACK, options));
@@ -302,6 +304,7 @@ impl Connection {
             max_segment_size: Some(entry.mss).filter(|&size| size > 0),
             window_scale: entry.offers.window_scale(),
             timestamps: entry.offers.timestamps().then_some(timestamps),
+            sack_permitted: entry.offers.sack(),
             ..TcpOptions::default()
         };
         self.agree_on(cx, &options);

@@ -30,6 +30,7 @@ mod receive;
 mod reset;
 mod retransmit;
 mod rtt;
+mod sack;
 mod segment;
 pub(crate) mod seq;
 mod state;

@@ -9,9 +9,11 @@
 
 use std::collections::VecDeque;
 
+use arrayvec::ArrayVec;
 use pmd::Frame;
 
 use super::seq::Seq;
+use crate::wire::tcp_options::SackBlock;
 
 /// The segments of one connection that wait for a gap to close.
 pub(super) struct Reassembly {
@@ -22,6 +24,10 @@ pub(super) struct Reassembly {
     runs: VecDeque<Run>,
     bytes: usize,
     fin: Option<Seq>,
+    /// Where segments have arrived, the last first: what selective acknowledgements tell first.
+    recent: [Seq; RECENT],
+    /// Bytes that have come again, before or behind a gap, until the peer is told.
+    pub(super) duplicate: Option<SackBlock>,
 }
 
 /// How much a connection may hold.
@@ -51,7 +57,15 @@ pub(super) struct FinElsewhere;
 
 impl Reassembly {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, held: VecDeque::new(), runs: VecDeque::new(), bytes: 0, fin: None }
+        Self {
+            limits,
+            held: VecDeque::new(),
+            runs: VecDeque::new(),
+            bytes: 0,
+            fin: None,
+            recent: [Seq(0); RECENT],
+            duplicate: None,
+        }
     }
 
     /// Keeps what is new of a payload that begins at `start`. Everything before `next` has been delivered.
@@ -66,10 +80,43 @@ impl Reassembly {
         let Some(dropped) = self.make_room(missing) else { return Insertion::Full };
 
         self.bytes += missing.len();
+        self.recent.rotate_right(1);
+        self.recent[0] = missing.start;
         let position = self.held.partition_point(|held| held.run.start.precedes(missing.start));
         self.held.insert(position, Held { run: missing, payload });
         self.join(run, missing);
         if dropped == 0 { Insertion::Held } else { Insertion::HeldInstead(dropped) }
+    }
+
+    /// The first stretch between `start` and `end` that is held already.
+    pub(super) fn overlap(&self, start: Seq, end: Seq) -> Option<SackBlock> {
+        let first = self.runs.partition_point(|run| run.end.at_or_before(start));
+        let run = self.runs.get(first).filter(|run| run.start.precedes(end))?;
+        Some(SackBlock { left: run.start.later(start), right: run.end.earlier(end) })
+    }
+
+    /// The stretches without gaps, those first that segments have arrived for last, behind the one that holds a duplicate (RFC
+    /// 2883, section 4). Each once; of those that have not grown for long, the ones that are needed first.
+    pub(super) fn recent_runs(&self) -> impl Iterator<Item = SackBlock> {
+        let at = |point: Seq| {
+            let number = self.runs.partition_point(|run| run.end.at_or_before(point));
+            self.runs.get(number).filter(|run| run.start.at_or_before(point)).map(|_| number)
+        };
+        let points = self.duplicate.map(|block| block.left).into_iter().chain(self.recent);
+        let mut order: ArrayVec<usize, { RECENT + 1 }> = ArrayVec::new();
+        for number in points.filter_map(at) {
+            if !order.contains(&number) {
+                order.push(number);
+            }
+        }
+        let rest = (0..self.runs.len()).filter({
+            let told = order.clone();
+            move |number| !told.contains(number)
+        });
+        order.into_iter().chain(rest).map(|number| {
+            let Run { start, end } = self.runs[number];
+            SackBlock { left: start, right: end }
+        })
     }
 
     /// How many bytes are held.
@@ -114,9 +161,14 @@ impl Reassembly {
         self.fin
     }
 
-    /// Whether nothing is kept, not even the place of a FIN.
+    /// Whether nothing is kept, not even the place of a FIN or what the peer is to be told.
     pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.fin.is_none()
+        !self.has_gap() && self.duplicate.is_none()
+    }
+
+    /// Whether what is kept waits for a gap to be filled.
+    pub(super) fn has_gap(&self) -> bool {
+        !self.held.is_empty() || self.fin.is_some()
     }
 
     /// The first stretch of a segment that is part of the stream and not held, and the number of runs before it.
@@ -187,6 +239,9 @@ fn cut_last(runs: &mut VecDeque<Run>, end: Seq) {
         runs.pop_back_if(|last| last.start == last.end);
     }
 }
+
+/// As many as an option has blocks.
+const RECENT: usize = 4;
 
 struct Held {
     run: Run,

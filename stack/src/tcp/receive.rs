@@ -15,6 +15,7 @@ use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
+use crate::wire::tcp_options::SackBlock;
 
 impl Connection {
     /// Seventh and eighth.
@@ -59,7 +60,7 @@ impl Connection {
         let waiting = self.reassembly.take();
         let before = self.rcv.nxt;
         let mut fin_at = fin.then_some(before + u32::try_from(payload.len()).unwrap_or(0));
-        let filled_a_gap = waiting.is_some();
+        let filled_a_gap = waiting.as_ref().is_some_and(|queue| queue.has_gap());
         match waiting {
             None => self.deliver(&payload),
             Some(queue) => {
@@ -83,6 +84,10 @@ impl Connection {
 
     /// Delivers a payload up to what is held already, and then as much of that as follows without a gap.
     fn deliver_with(&mut self, mut queue: Box<Reassembly>, mut payload: Frame) {
+        if self.sack {
+            let end = self.rcv.nxt + u32::try_from(payload.len()).unwrap_or(0);
+            queue.duplicate = queue.overlap(self.rcv.nxt, end).or(queue.duplicate);
+        }
         payload.truncate(queue.missing_at(self.rcv.nxt, payload.len()));
         self.deliver(&payload);
         while let Some(next) = queue.pop(self.rcv.nxt) {
@@ -141,6 +146,13 @@ impl Connection {
         self.deadlines.delayed_ack = Instant::FAR_FUTURE;
     }
 
+    pub(super) fn reassembly_queue(&mut self) -> &mut Reassembly {
+        // What was offered counts, if the application has asked for less since.
+        let bytes = self.socket.receive.limit().max(self.receive_window() as usize);
+        let limits = Limits { bytes, frames: FRAMES_HELD_MAX };
+        self.reassembly.get_or_insert_with(|| Box::new(Reassembly::new(limits)))
+    }
+
     /// Out of order: kept until the gap before it is filled. The peer is told at once and for each such segment, because
     /// it counts the duplicates (RFC 5681, section 4.2).
     fn keep_for_later(
@@ -151,10 +163,9 @@ impl Connection {
         fin: bool,
     ) -> Step {
         let len = u32::try_from(payload.len()).unwrap_or(0);
-        // What was offered counts, if the application has asked for less since.
-        let bytes = self.socket.receive.limit().max(self.receive_window() as usize);
-        let limits = Limits { bytes, frames: FRAMES_HELD_MAX };
-        let queue = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::new(limits)));
+        let next = self.rcv.nxt;
+        let queue = self.reassembly_queue();
+        let twice = queue.overlap(seq, seq + len);
         let ends_elsewhere = fin && queue.note_fin(seq + len).is_err();
         let memory = cx.memory.admit(payload.len());
         let kept = match len {
@@ -162,8 +173,11 @@ impl Connection {
             _ if memory.is_err() => None,
             // The last frames are the device's: what waits here may wait for ever.
             _ if cx.net.spare_frames() == 0 => Some(Insertion::Full),
-            _ => Some(queue.insert(self.rcv.nxt, seq, payload)),
+            _ => Some(queue.insert(next, seq, payload)),
         };
+        if let Some(SackBlock { left, right }) = twice {
+            self.note_duplicate(left, right);
+        }
         self.send_ack(cx);
         if ends_elsewhere {
             return dropped(Drop::TcpFlags);
