@@ -11,6 +11,17 @@ pub struct Mark {
     pub delivery: UrgentDelivery,
 }
 
+impl Mark {
+    /// Whether a reader who has come to `position` has gone past it. One that is skipped is not passed before something behind it
+    /// is read.
+    pub(crate) fn is_passed(self, position: u64) -> bool {
+        match self.delivery {
+            UrgentDelivery::Apart => position > self.position + 1,
+            UrgentDelivery::Inline => position > self.position,
+        }
+    }
+}
+
 /// How an urgent byte reaches the application.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum UrgentDelivery {

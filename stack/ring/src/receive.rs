@@ -158,6 +158,12 @@ impl ReceiveProducer {
         (unread.end.saturating_sub(unread.start)) - u64::from(skipped)
     }
 
+    /// Whether a byte is urgent that reading has not gone past.
+    pub fn has_mark(&self) -> bool {
+        let words = self.writer.words();
+        words.mark().load().is_some_and(|mark| !mark.is_passed(words.head().load().position()))
+    }
+
     /// Whether the application reads no more: shut down, or its end was dropped.
     pub fn is_shut(&mut self) -> bool {
         self.look();
@@ -329,12 +335,7 @@ impl ReceiveConsumer {
 
     /// The newest urgent byte, unless reading has gone past it.
     pub fn mark(&self) -> Option<Mark> {
-        // One that is skipped is not passed before something behind it is read.
-        let passed = |mark: &Mark| match mark.delivery {
-            UrgentDelivery::Apart => self.position() > mark.position + 1,
-            UrgentDelivery::Inline => self.position() > mark.position,
-        };
-        self.reader.words().mark().load().filter(|mark| !passed(mark))
+        self.reader.words().mark().load().filter(|mark| !mark.is_passed(self.position()))
     }
 
     /// The urgent byte at `position` was taken out of turn: no read gives it, whatever is urgent by then.

@@ -104,20 +104,24 @@ impl TcpSocket {
         self.words.is_closed()
     }
 
-    /// What the application could do now.
+    /// Everything that is the case now, whoever was told of it before.
     fn level(&mut self) -> Readiness {
-        let mut level = Readiness::empty();
-        if self.receive.unread() > 0 || self.receive.has_ended() {
-            level |= Readiness::READABLE;
-        }
         let phase = self.words.phase();
         let buffered = self.send.tail().position - self.send.released();
-        if phase == Phase::Dead
-            || (phase > Phase::Connecting && buffered < self.send.limit() as u64)
-        {
-            level |= Readiness::WRITABLE;
-        }
-        level
+        let room = buffered < self.send.limit() as u64;
+        let (ended, dead) = (self.receive.has_ended(), phase == Phase::Dead);
+        let connected = phase > Phase::Connecting;
+        [
+            (Readiness::READABLE, self.receive.unread() > 0 || ended || dead),
+            (Readiness::WRITABLE, connected && room || dead),
+            (Readiness::CONNECTED, self.words.was_connected()),
+            (Readiness::READ_CLOSED, ended || dead),
+            (Readiness::CLOSED, dead),
+            (Readiness::URGENT, self.receive.has_mark()),
+        ]
+        .into_iter()
+        .filter(|&(_, holds)| holds)
+        .fold(Readiness::empty(), |level, (readiness, _)| level | readiness)
     }
 }
 

@@ -213,6 +213,11 @@ impl ProtocolSide {
         self.words.phase()
     }
 
+    /// Whether the handshake was ever completed.
+    pub(crate) fn was_connected(&self) -> bool {
+        self.words.was_connected()
+    }
+
     pub(crate) fn set_phase(&self, phase: Phase) {
         let before = self.words.phase.load(Ordering::Relaxed);
         debug_assert!(before & PHASE <= phase as u32, "a phase only grows");
@@ -406,7 +411,7 @@ impl WriterSide {
 
     /// Whether the handshake was ever completed.
     pub(crate) fn was_connected(&self) -> bool {
-        self.0.phase.load(Ordering::Acquire) & WAS_CONNECTED != 0
+        self.0.was_connected()
     }
 
     /// Sleeps until `ready` gives something, or `deadline` has passed.
@@ -500,6 +505,10 @@ impl Words {
             3 => Phase::Closing,
             _ => Phase::Dead,
         }
+    }
+
+    fn was_connected(&self) -> bool {
+        self.phase.load(Ordering::Acquire) & WAS_CONNECTED != 0
     }
 
     /// What was raised for a direction since it was last taken.

@@ -13,7 +13,7 @@ use crate::api::{ListenOptions, Overflow, Readiness, Sharing, TcpListener, TcpSt
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::protocol::Order;
-use crate::socket::{ListenerShared, Part, PollerEnd, PollerKey, PollerShared, Told};
+use crate::socket::{ListenerShared, Part, Target, Told};
 use crate::tcp::harness::{Harness, OUR_PORT, US};
 
 /// Another listener at our address.
@@ -77,34 +77,37 @@ fn a_full_backlog_leaves_a_handshake_for_later_or_resets_it() {
 }
 
 /// a child begins with words of its own; whatever came before it was accepted is there, and told to whoever is
-/// attached then.
+/// attached then: no more and no less.
 #[test]
 fn what_came_before_accept_is_found_after_it() {
-    let (mut t, shared, listener) = listening(ListenOptions::with_backlog(2));
+    use Readiness as R;
+    let (mut t, shared, listener) = listening(ListenOptions::with_backlog(1));
     t.tcp.attach_listener(&mut t.net.readies, &shared, Told::Application);
-    for port in [1, 2] {
+    let nothing = R::WRITABLE | R::CONNECTED;
+    for (port, (segment, told, reads)) in (1..).zip([
+        ("FPA 1+10 ack 1", nothing | R::READABLE | R::READ_CLOSED, ["10", "0"]),
+        ("PA 1+10 ack 1", nothing | R::READABLE, ["10", "WouldBlock"]),
+        ("FA 1 ack 1", nothing | R::READABLE | R::READ_CLOSED, ["0", "0"]),
+        ("UPA 1+10 ack 1 urg 4", nothing | R::READABLE | R::URGENT, ["3", "6"]),
+        ("A 1 ack 1", nothing, ["WouldBlock", "WouldBlock"]),
+    ]) {
         connect(&mut t, port).unwrap();
-        t.input("FPA 1+10 ack 1").unwrap();
+        t.input(segment).unwrap();
         let (mut stream, _) = listener.accept().unwrap();
         assert!(stream.is_connected() && !stream.nodelay() && stream.take_error().is_none());
         assert_eq!(stream.linger(), None);
-        let token = Token(u64::from(port));
-        let id = match stream.words().target() {
-            crate::socket::Target::Tcp(id) => id,
-            other => panic!("{other:?}"),
-        };
-        // Who was told before does not count: it is told what there is.
-        for part in [Part::Read, Part::Write] {
-            stream.words().take_events(part);
+        let Target::Tcp(id) = stream.words().target() else { unreachable!("a stream") };
+        // Who was told before does not count: whoever is attached is told what there is.
+        for token in [1, 2].map(Token) {
+            for part in [Part::Read, Part::Write] {
+                stream.words().take_events(part);
+            }
+            t.tcp.socket(id).unwrap().attach_application(&mut t.net.readies, token);
+            let news = std::iter::from_fn(|| t.net.readies.pop());
+            assert_eq!(news.collect::<Vec<_>>(), [(token, told)], "{segment}");
         }
-        t.tcp.socket(id).unwrap().attach_application(&mut t.net.readies, token);
-        let (told, readiness) = std::iter::from_fn(|| t.net.readies.pop())
-            .find(|&(told, _)| told != Token::NONE)
-            .expect("the end of its stream was there before");
-        assert_eq!(told, token);
-        assert!(readiness.contains(Readiness::READABLE | Readiness::WRITABLE), "{readiness:?}");
-        assert_eq!(said(stream.read(&mut [0; 99])), "10");
-        assert_eq!(said(stream.read(&mut [0; 99])), "0");
+        let read = |_| said(stream.read(&mut [0; 99]));
+        assert_eq!([(); 2].map(read), reads, "{segment}");
         // The next child is not to find any of this.
         stream.set_nodelay(true);
         stream.set_linger(Some(std::time::Duration::ZERO));
