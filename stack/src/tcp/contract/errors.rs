@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use super::said;
 use crate::api::{TcpListener, TcpStream};
-use crate::socket::Phase;
+use crate::protocol::Order;
+use crate::socket::{Phase, Target};
 use crate::tcp::harness::{Harness, PEER, PEER_PORT};
 use crate::tcp::open::ConnectError;
 
 type State = (&'static str, Phase, fn() -> Harness);
 type Call = (&'static str, fn(TcpStream) -> String);
+type Accept = (&'static str, fn(&TcpListener) -> String);
 
 /// How a stream comes into each state that calls can tell apart.
 const STATES: [State; 11] = [
@@ -215,7 +217,17 @@ fn options_are_kept_in_every_phase() {
         assert_eq!(stream.user_timeout(), Some(Duration::from_secs(5)), "{state}");
         assert_eq!(stream.linger(), Some(Duration::from_secs(6)), "{state}");
         let phase = stream.words().phase();
+        let Target::Tcp(id) = stream.words().target() else { unreachable!("a stream") };
         t.application();
+        let orders: Vec<_> = std::iter::from_fn(|| t.core.pop_order()).collect();
+        let [Order::SetBuffers { target: Target::Tcp(of), receive, send }] = orders[..] else {
+            panic!("{state}: {} orders", orders.len())
+        };
+        assert_eq!(of, id, "{state}");
+        t.tcp.set_buffers(&mut t.net, id, (receive, send));
+        if let Some(socket) = t.tcp.socket(id) {
+            assert_eq!((socket.receive.limit(), socket.send.limit()), (5000, 6000), "{state}");
+        }
         assert_eq!(t.stream().words().phase(), phase, "{state}");
     }
 }
@@ -274,17 +286,24 @@ fn a_connect_tells_how_the_handshake_ended_and_nothing_else() {
 fn accepting_gives_what_the_listener_is() {
     let mut t = Harness::listening(&Harness::plain(), 1);
     let listener = TcpListener::new(t.listener.clone().unwrap(), vec![t.core.clone()]);
-    let accept = |listener: &TcpListener| said(listener.accept().map(|_| "accepted"));
-    assert_eq!(accept(&listener), "WouldBlock");
-    assert_eq!(said(listener.accept_local().map(|_| "accepted")), "WouldBlock");
-    t.input("S 0").unwrap();
-    t.sent();
-    assert_eq!(accept(&listener), "WouldBlock", "half a handshake is none");
-    t.input("A 1 ack 1").unwrap();
-    assert_eq!(accept(&listener), "accepted");
+    let calls: [Accept; 3] = [
+        ("on the protocol thread", |listener| said(listener.accept().map(|_| "accepted"))),
+        ("on another", |listener| super::elsewhere(|| said(listener.accept().map(|_| "accepted")))),
+        ("local", |listener| said(listener.accept_local().map(|_| "accepted"))),
+    ];
+    for (port, (name, accept)) in (1..).zip(calls) {
+        assert_eq!(accept(&listener), "WouldBlock", "{name}");
+        t.peer_port = port;
+        t.input("S 0").unwrap();
+        t.sent();
+        assert_eq!(accept(&listener), "WouldBlock", "half a handshake is none, {name}");
+        t.input("A 1 ack 1").unwrap();
+        assert_eq!(accept(&listener), "accepted", "{name}");
+    }
     listener.close();
-    assert_eq!(accept(&listener), "ConnectionAborted");
-    assert_eq!(said(listener.accept_local().map(|_| "accepted")), "ConnectionAborted");
+    for (name, accept) in calls {
+        assert_eq!(accept(&listener), "ConnectionAborted", "{name}");
+    }
 }
 
 /// C-9: after a connection attempt has failed its stream is dead, and tells why once.

@@ -16,6 +16,11 @@ mod shutdown;
 
 use std::io;
 
+/// A call by a thread that is no protocol thread.
+fn elsewhere<T: Send>(call: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(call).join().unwrap())
+}
+
 /// A result as the tables write it: a number, or the kind of the error.
 fn said<T: ToString>(result: io::Result<T>) -> String {
     result.map_or_else(|error| format!("{:?}", error.kind()), |value| value.to_string())
