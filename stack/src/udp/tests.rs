@@ -363,12 +363,14 @@ fn a_peer_is_a_destination_and_the_only_source() {
     a.work();
     stranger.send_to(b"after", at(A, 1000)).unwrap();
     server.send_to(b"answer", at(A, 1000)).unwrap();
-    carry(&mut b, &mut a);
+    assert_eq!(carry(&mut b, &mut a), [Drop::UdpPeer], "nor takes up room in the queue");
     let mut bytes = [0; 9];
     assert_eq!(socket.recv(&mut bytes).unwrap(), 6);
     assert_eq!(&bytes[..6], b"answer");
     assert_eq!(socket.recv(&mut bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(socket.send(b"question").unwrap(), 8);
+    carry(&mut a, &mut b);
+    assert_eq!(read(&mut server).unwrap(), (b"question".to_vec(), at(A, 1000)));
 }
 
 #[test]
