@@ -130,11 +130,25 @@ fn halves_do_not_linger() {
 
 #[test]
 fn a_stack_that_stops_ends_every_close_that_lingers() {
+    const CLOSING: usize = 3;
     let stack = stack();
-    let (mut client, _server) = pair(&stack);
-    fill(&mut client);
-    client.set_linger(Some(LONG));
-    let closing = thread::spawn(move || client.close());
+    let (ended, ends) = mpsc::channel();
+    let servers = [(); CLOSING].map(|()| {
+        let (mut client, server) = pair(&stack);
+        fill(&mut client);
+        client.set_linger(Some(LONG));
+        let ended = ended.clone();
+        thread::spawn(move || ended.send(client.close()));
+        server
+    });
+    assert!(ends.recv_timeout(Duration::from_millis(50)).is_err(), "somebody did not wait");
+    let stopped = Instant::now();
     stack.stop(Duration::ZERO);
-    assert_eq!(closing.join().unwrap().unwrap_err().kind(), ErrorKind::NetworkDown);
+    for _ in 0..CLOSING {
+        let end = ends.recv_timeout(2 * LONG).unwrap();
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::NetworkDown);
+    }
+    // Who lingers looks once more when its own time is over.
+    assert!(stopped.elapsed() < LONG / 2, "nobody was woken");
+    drop(servers);
 }
