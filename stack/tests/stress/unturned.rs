@@ -78,8 +78,10 @@ fn end_from_outside(stream: TcpStream, dice: &mut Dice) {
         let writing = scope.spawn(|| writer.write_all(&vec![0; 3_000_000]));
         thread::sleep(pause);
         if aborts {
-            control.abort();
+            // What ends the read wakes the write too: only what comes last shows that it wakes somebody.
             control.shutdown(Shutdown::Read);
+            thread::sleep(pause);
+            control.abort();
         } else {
             control.shutdown(Shutdown::Both);
         }
