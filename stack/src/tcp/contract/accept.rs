@@ -13,7 +13,7 @@ use crate::api::{ListenOptions, Overflow, Readiness, Sharing, TcpListener, TcpSt
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::protocol::Order;
-use crate::socket::{ListenerShared, Part, Target, Told};
+use crate::socket::{ListenerShared, Part, PollerEnd, PollerKey, PollerShared, Target, Told};
 use crate::tcp::harness::{Harness, OUR_PORT, US, pattern};
 
 /// Another listener at our address.
