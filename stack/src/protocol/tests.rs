@@ -79,13 +79,18 @@ impl Application for Restless {
     }
 }
 
+/// A protocol thread with an application, connected to nothing.
+fn alone(application: impl Application + 'static) -> (Protocol, mem::MemHandle) {
+    let (queue, handle) = mem::device(Pool::heap(64, 2048), 1500);
+    let queues: Vec<Box<dyn QueuePair>> = vec![Box::new(queue)];
+    (Protocol::new(&config(), queues, Box::new(application), [0; 32]).unwrap(), handle)
+}
+
 #[test]
 fn who_wakes_itself_has_its_turn_after_the_packets() {
-    let (queue, _handle) = mem::device(Pool::heap(64, 2048), 1500);
     let application = Restless::default();
     let told = application.woken.clone();
-    let mut protocol =
-        Protocol::new(&config(), vec![Box::new(queue)], Box::new(application), [0; 32]).unwrap();
+    let (mut protocol, _handle) = alone(application);
     for turn in 1..=3 {
         assert!(protocol.turn(Instant::from_millis(1)).is_busy());
         assert_eq!(told.load(Ordering::Relaxed), turn);
@@ -120,11 +125,9 @@ impl Application for Hindered {
 
 #[test]
 fn who_finds_somebody_inside_the_shard_is_told_again_of_what_waits() {
-    let (queue, _handle) = mem::device(Pool::heap(64, 2048), 1500);
     let application = Hindered::default();
     let accepted = application.accepted.clone();
-    let mut protocol =
-        Protocol::new(&config(), vec![Box::new(queue)], Box::new(application), [0; 32]).unwrap();
+    let (mut protocol, _handle) = alone(application);
     while protocol.turn(Instant::from_millis(1)).is_busy() {}
     assert_eq!(*accepted.lock().unwrap(), [Err(io::ErrorKind::WouldBlock), Ok(())]);
 }

@@ -110,18 +110,14 @@ impl TcpSocket {
         let buffered = self.send.tail().position - self.send.released();
         let room = buffered < self.send.limit() as u64;
         let (ended, dead) = (self.receive.has_ended(), phase == Phase::Dead);
-        let connected = phase > Phase::Connecting;
-        [
-            (Readiness::READABLE, self.receive.unread() > 0 || ended || dead),
-            (Readiness::WRITABLE, connected && room || dead),
-            (Readiness::CONNECTED, self.words.was_connected()),
-            (Readiness::READ_CLOSED, ended || dead),
-            (Readiness::CLOSED, dead),
-            (Readiness::URGENT, self.receive.has_mark()),
-        ]
-        .into_iter()
-        .filter(|&(_, holds)| holds)
-        .fold(Readiness::empty(), |level, (readiness, _)| level | readiness)
+        let mut level = Readiness::empty();
+        level.set(Readiness::READABLE, self.receive.unread() > 0 || ended || dead);
+        level.set(Readiness::WRITABLE, phase > Phase::Connecting && room || dead);
+        level.set(Readiness::CONNECTED, self.words.was_connected());
+        level.set(Readiness::READ_CLOSED, ended || dead);
+        level.set(Readiness::CLOSED, dead);
+        level.set(Readiness::URGENT, self.receive.has_mark());
+        level
     }
 }
 

@@ -49,7 +49,8 @@ impl Connection {
             send.read_at(position, payload);
         });
         match sent {
-            Ok(()) => {}
+            Ok(()) if header.options.sack_blocks.as_slice().is_empty() => {}
+            Ok(()) => self.duplicate_told(),
             Err(Refused::NoFrame) => return Err(NotSent),
             Err(Refused::TooBig) => {
                 // The path's MTU was lowered by somebody else's segment.
@@ -79,7 +80,6 @@ impl Connection {
     /// Everything received so far has been acknowledged, with a window up to `rcv.edge`.
     fn acknowledged(&mut self) {
         self.rcv.acked = self.rcv.nxt;
-        self.duplicate_told();
         if self.ack.owed != Owed::Nothing {
             self.ack.quick = self.ack.quick.saturating_sub(1);
             self.ack.owed = Owed::Nothing;
@@ -104,8 +104,9 @@ impl Connection {
             echo: if flags.contains(Flags::ACK) { self.timestamps.recent } else { 0 },
         });
         if !flags.contains(Flags::SYN) {
-            let room = u32::from(self.snd.mss).saturating_sub(len) as usize;
-            let sack_blocks = self.sack_blocks(room);
+            // A reset acknowledges nothing in particular.
+            let full = if flags.contains(Flags::RST) { len } else { self.snd.mss.into() };
+            let sack_blocks = self.sack_blocks(full.saturating_sub(len) as usize);
             return TcpOptions { timestamps, sack_blocks, ..TcpOptions::default() };
         }
         // A SYN-ACK offers what the SYN has offered; `rcv.wnd_shift` was cleared if it did not.

@@ -27,7 +27,7 @@ use crate::time::Instant;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{Flags, TcpHeader, TcpView};
-use crate::wire::tcp_options::{SackBlock, TcpOptions, Timestamps};
+use crate::wire::tcp_options::{TcpOptions, Timestamps};
 
 pub(super) const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(super) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -237,12 +237,6 @@ impl Harness {
                 "urg" => header.urgent_pointer = number().try_into().unwrap(),
                 "mss" => header.options.max_segment_size = Some(number().try_into().unwrap()),
                 "wscale" => header.options.window_scale = Some(number().try_into().unwrap()),
-                "sack" => {
-                    let (left, right) = value.split_once(':').unwrap();
-                    let edge = |at: &str| relative(self.our_iss(), at.parse().unwrap());
-                    let block = SackBlock { left: edge(left), right: edge(right) };
-                    header.options.sack_blocks.push(block).unwrap();
-                }
                 "ts" => {
                     let (value, echo) = value.split_once(':').unwrap();
                     header.options.timestamps = Some(Timestamps {

@@ -13,7 +13,7 @@ use arrayvec::ArrayVec;
 use pmd::Frame;
 
 use super::seq::Seq;
-use crate::wire::tcp_options::SackBlock;
+use crate::wire::tcp_options::{MAX_SACK_BLOCKS, SackBlock};
 
 /// The segments of one connection that wait for a gap to close.
 pub(super) struct Reassembly {
@@ -25,7 +25,7 @@ pub(super) struct Reassembly {
     bytes: usize,
     fin: Option<Seq>,
     /// Where segments have arrived, the last first: what selective acknowledgements tell first.
-    recent: [Seq; RECENT],
+    recent: [Seq; MAX_SACK_BLOCKS],
     /// Bytes that have come again, before or behind a gap, until the peer is told.
     pub(super) duplicate: Option<SackBlock>,
 }
@@ -63,7 +63,7 @@ impl Reassembly {
             runs: VecDeque::new(),
             bytes: 0,
             fin: None,
-            recent: [Seq(0); RECENT],
+            recent: [Seq(0); MAX_SACK_BLOCKS],
             duplicate: None,
         }
     }
@@ -96,24 +96,23 @@ impl Reassembly {
     }
 
     /// The stretches without gaps, those first that segments have arrived for last, behind the one that holds a duplicate (RFC
-    /// 2883, section 4). Each once; of those that have not grown for long, the ones that are needed first.
+    /// 2883, section 4). Each once, as many as an option has; of those that have not grown for long, the ones that are needed first.
     pub(super) fn recent_runs(&self) -> impl Iterator<Item = SackBlock> {
         let at = |point: Seq| {
             let number = self.runs.partition_point(|run| run.end.at_or_before(point));
             self.runs.get(number).filter(|run| run.start.at_or_before(point)).map(|_| number)
         };
         let points = self.duplicate.map(|block| block.left).into_iter().chain(self.recent);
-        let mut order: ArrayVec<usize, { RECENT + 1 }> = ArrayVec::new();
-        for number in points.filter_map(at) {
+        let mut order: ArrayVec<usize, MAX_SACK_BLOCKS> = ArrayVec::new();
+        for number in points.filter_map(at).chain(0..self.runs.len()) {
+            if order.is_full() {
+                break;
+            }
             if !order.contains(&number) {
                 order.push(number);
             }
         }
-        let rest = (0..self.runs.len()).filter({
-            let told = order.clone();
-            move |number| !told.contains(number)
-        });
-        order.into_iter().chain(rest).map(|number| {
+        order.into_iter().map(|number| {
             let Run { start, end } = self.runs[number];
             SackBlock { left: start, right: end }
         })
@@ -239,9 +238,6 @@ fn cut_last(runs: &mut VecDeque<Run>, end: Seq) {
         runs.pop_back_if(|last| last.start == last.end);
     }
 }
-
-/// As many as an option has blocks.
-const RECENT: usize = 4;
 
 struct Held {
     run: Run,

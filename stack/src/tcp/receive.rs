@@ -146,6 +146,7 @@ impl Connection {
         self.deadlines.delayed_ack = Instant::FAR_FUTURE;
     }
 
+    /// What is kept beside the stream, begun if there is nothing yet.
     pub(super) fn reassembly_queue(&mut self) -> &mut Reassembly {
         // What was offered counts, if the application has asked for less since.
         let bytes = self.socket.receive.limit().max(self.receive_window() as usize);

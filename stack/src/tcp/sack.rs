@@ -3,7 +3,7 @@
 
 use super::connection::Connection;
 use super::seq::Seq;
-use crate::wire::tcp_options::{SackBlock, SackBlocks};
+use crate::wire::tcp_options::{SackBlock, SackBlocks, sack_blocks_in};
 
 impl Connection {
     /// Bytes have come that were here: the next ACK says so (RFC 2883, section 4). Nothing if there are none.
@@ -13,7 +13,7 @@ impl Connection {
         }
     }
 
-    /// An ACK has said so.
+    /// A segment has said so.
     pub(super) fn duplicate_told(&mut self) {
         if let Some(queue) = &mut self.reassembly {
             queue.duplicate = None;
@@ -28,8 +28,8 @@ impl Connection {
     pub(super) fn sack_blocks(&self, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::default();
         let Some(queue) = self.reassembly.as_ref().filter(|_| self.sack) else { return blocks };
-        let most = room.saturating_sub(OPTION_HEAD_LEN) / SACK_BLOCK_LEN;
-        for block in queue.duplicate.into_iter().chain(queue.recent_runs()).take(most) {
+        let blocks_to_tell = queue.duplicate.into_iter().chain(queue.recent_runs());
+        for block in blocks_to_tell.take(sack_blocks_in(room)) {
             if blocks.push(block).is_err() {
                 break;
             }
@@ -37,10 +37,6 @@ impl Connection {
         blocks
     }
 }
-
-/// Two no-operations, kind and length.
-const OPTION_HEAD_LEN: usize = 4;
-const SACK_BLOCK_LEN: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -103,6 +99,25 @@ mod tests {
         assert_eq!(answer(&mut t, "A 4501+1000 ack 1"), part, "in part");
         assert_eq!(answer(&mut t, "A 1501+1000 ack 1"), [(1501, 2001), (4001, 5501)]);
         assert_eq!(answer(&mut t, "A 2501+1600 ack 1"), [(4001, 4101)], "at the end of a gap");
+    }
+
+    #[test]
+    fn what_has_come_twice_is_told_by_the_next_segment_with_room() {
+        let mut t = connected();
+        t.input("A 1+1000 ack 1").unwrap();
+        t.emitted();
+        t.write(1000);
+        t.burst(&["A 1+1000 ack 1"]);
+        let full = t.emitted();
+        assert_eq!(full.iter().map(blocks).collect::<Vec<_>>(), [vec![], vec![(1, 1001)]]);
+        assert_eq!(answer(&mut t, "A 1+500 ack 1"), [(1, 501)]);
+        t.stream().set_linger(Some(std::time::Duration::ZERO));
+        let _ = t.burst(&["A 3001+1000 ack 1"]);
+        t.emitted();
+        t.close();
+        let reset = t.last();
+        assert!(reset.text.starts_with('R'), "{}", reset.text);
+        assert_eq!(blocks(&reset), [], "a reset tells nothing");
     }
 
     #[test]

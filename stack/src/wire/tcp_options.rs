@@ -134,7 +134,7 @@ impl TcpOptions {
 
     /// The blocks there is room for behind `len` bytes of other options, if there are any.
     fn sack_blocks_that_fit(&self, len: usize) -> Option<&[SackBlock]> {
-        let room = MAX_LEN.saturating_sub(len + 4) / SACK_BLOCK_LEN;
+        let room = sack_blocks_in(MAX_LEN.saturating_sub(len));
         let blocks = self.sack_blocks.as_slice();
         blocks.get(..room.min(blocks.len())).filter(|blocks| !blocks.is_empty())
     }
@@ -224,6 +224,11 @@ impl Cursor<'_> {
         self.out[self.at..self.at + 4].copy_from_slice(&word);
         self.at += 4;
     }
+}
+
+/// How many blocks an option of so many bytes has at most, with the no-operations before it.
+pub(crate) fn sack_blocks_in(room: usize) -> usize {
+    room.saturating_sub(4) / SACK_BLOCK_LEN
 }
 
 /// The blocks, and the length octet of the option that carries them.
