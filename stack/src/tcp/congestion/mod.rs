@@ -3,7 +3,17 @@
 //! The algorithms see events and keep a window. When a segment counts as lost, and which one is sent next, is
 //! decided elsewhere.
 
+#[expect(dead_code, reason = "no connection uses a controller yet")]
+pub(crate) mod controller;
 pub(crate) mod reno;
+
+#[cfg_attr(not(test), expect(dead_code, reason = "no connection uses a controller yet"))]
+mod new_reno;
+#[expect(dead_code, reason = "no connection uses a controller yet")]
+mod window;
+
+#[cfg(test)]
+mod fixture;
 
 use std::time::Duration;
 
@@ -45,4 +55,13 @@ pub(crate) enum Timeout {
     First,
     /// Its retransmission by timeout was lost too.
     Again,
+}
+
+/// How the handshake went, as far as the initial window is concerned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Handshake {
+    /// The SYN or SYN-ACK was sent at most twice. One retransmission proves nothing: the initial timeout
+    /// may have been too short for the path (RFC 6928, section 2).
+    Smooth,
+    Lossy,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub(crate) use crate::tcp::congestion::Handshake;
 use crate::tcp::congestion::{Congestion, Timeout};
 
 /// The window of a connection under NewReno.
@@ -17,15 +18,6 @@ pub(crate) struct Reno {
     /// Most segments by which one ACK opens the window in slow start: L in RFC 3465, section 2.2.
     per_ack: u32,
     usage: Usage,
-}
-
-/// How the handshake went, as far as the initial window is concerned.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Handshake {
-    /// The SYN or SYN-ACK was sent at most twice. One retransmission proves nothing: the initial timeout
-    /// may have been too short for the path (RFC 6928, section 2).
-    Smooth,
-    Lossy,
 }
 
 impl Reno {

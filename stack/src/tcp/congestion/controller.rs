@@ -1,0 +1,121 @@
+//! What every congestion controller is asked and told.
+//!
+//! A controller has no clock and sends nothing: it hears of ACKs, losses, timeouts and pauses, and answers how much may
+//! be in flight and how fast it may leave. Which segments are lost, and which is sent next, is decided elsewhere; so is
+//! how a fast recovery is spread over its round trip (PRR, RFC 6937).
+
+use std::time::Duration;
+
+use super::{Handshake, Timeout};
+use crate::time::Instant;
+
+/// One connection's congestion control. All sizes are bytes of data.
+///
+/// `flight` is what has been sent, and is neither acknowledged, cumulatively or selectively, nor taken for lost.
+pub(crate) trait Controller: Send {
+    /// The algorithm's, as it is chosen by.
+    fn name(&self) -> &'static str;
+
+    /// How much may be in flight: cwnd, from one segment to 1 GiB. During a fast recovery the connection goes by PRR
+    /// instead, unless the controller [owns the recovery](Self::owns_recovery).
+    fn window(&self) -> u32;
+
+    /// Below it the window grows exponentially. This is also where PRR takes the window to.
+    fn ssthresh(&self) -> u32;
+
+    /// Bytes per second at which data should leave. `None`: as the connection paces by default, if it paces at all.
+    fn pacing_rate(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether the window is right in a fast recovery as well: the connection does not run PRR then.
+    fn owns_recovery(&self) -> bool {
+        false
+    }
+
+    /// An ACK has delivered something, in a recovery too.
+    fn on_ack(&mut self, ack: &Ack);
+
+    /// What is in flight is too much. A loss is told once for each recovery, before the ACK that showed it; an ECN echo once
+    /// for each round trip.
+    fn on_congestion(&mut self, now: Instant, flight: u32, why: Congested);
+
+    /// Fast recovery ends: everything sent before it began is acknowledged.
+    fn on_recovered(&mut self, now: Instant, flight: u32);
+
+    /// The retransmission timer has fired. This also ends a fast recovery. `flight` is from before everything was taken
+    /// for lost.
+    fn on_timeout(&mut self, now: Instant, flight: u32, which: Timeout);
+
+    /// The last loss or timeout that was told was none: nothing was lost. The window goes back to what it was before,
+    /// if it is less now. A second call changes nothing, and neither does one for an ECN echo, which is never a mistake.
+    fn undo(&mut self, now: Instant);
+
+    /// Data is about to be sent after nothing was for `idle`.
+    fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration);
+
+    /// From now on segments carry at most `mss` bytes: the path has changed.
+    fn on_mss(&mut self, mss: u32);
+}
+
+/// An ACK, as far as congestion control is concerned.
+#[derive(Clone, Debug)]
+pub(crate) struct Ack {
+    pub(crate) now: Instant,
+    /// Newly acknowledged cumulatively.
+    pub(crate) acked: u32,
+    /// Newly known to have arrived, cumulatively or selectively.
+    pub(crate) delivered: u32,
+    /// In flight before this ACK.
+    pub(crate) flight: u32,
+    /// The window was the limit then: neither the application nor the receiver's window.
+    pub(crate) window_limited: bool,
+    /// How many of the delivered bytes were marked CE on their way. Classic ECN cannot tell, and says all or none.
+    pub(crate) marked: u32,
+    /// The round trip of what this ACK is for. HyStart++ and BBR want one with every ACK, not one for each round.
+    pub(crate) round_trip: Option<Duration>,
+    /// The shortest round trip that the connection has seen.
+    pub(crate) min_round_trip: Option<Duration>,
+    /// SRTT (RFC 6298).
+    pub(crate) smoothed: Option<Duration>,
+    /// This ACK is the first of a new round: what was outstanding when the last round began is delivered.
+    pub(crate) round_start: bool,
+    /// It came during a fast recovery. The slow start after a timeout is none.
+    pub(crate) recovery: bool,
+    pub(crate) rate: Option<RateSample>,
+}
+
+/// How fast the path delivered the data that an ACK is for (draft-cheng-iccrg-delivery-rate-estimation).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RateSample {
+    /// Delivered over `interval`.
+    pub(crate) delivered: u64,
+    /// The longer of the times over which this was sent and acknowledged; zero says nothing.
+    pub(crate) interval: Duration,
+    /// The application did not offer enough to fill the path for all of it.
+    pub(crate) app_limited: bool,
+    /// Newly taken for lost since the ACK before this one.
+    pub(crate) lost: u64,
+    /// In flight before this ACK, and before anything newly lost was taken out.
+    pub(crate) prior_in_flight: u32,
+    /// Delivered since the connection began.
+    pub(crate) total_delivered: u64,
+}
+
+/// What a connection knows when its data transfer begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) mss: u32,
+    /// Full segments in the initial window (RFC 6928: ten).
+    pub(crate) initial_segments: u8,
+    pub(crate) handshake: Handshake,
+}
+
+/// What says that the path is full.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Congested {
+    /// Something sent has not arrived.
+    Loss,
+    /// A router marked a packet instead of dropping it (ECN, RFC 3168 and 8311).
+    Marked,
+}
