@@ -40,13 +40,14 @@ pub(super) fn round(controller: &mut dyn Controller, step: u32) {
     }
 }
 
-/// Brings a new controller into congestion avoidance with a window of `bytes`.
-pub(super) fn avoid_from(controller: &mut dyn Controller, bytes: u32) {
-    while controller.window() < 2 * bytes {
-        let missing = 2 * bytes - controller.window();
+/// Brings a new controller that leaves `over / under` of what is in flight into congestion avoidance, with a window of `bytes`.
+pub(super) fn avoid_from(controller: &mut dyn Controller, bytes: u32, (over, under): (u32, u32)) {
+    let before = (bytes * under).div_ceil(over);
+    while controller.window() < before {
+        let missing = before - controller.window();
         controller.on_ack(&ack(missing.min(MSS), controller.window()));
     }
-    controller.on_congestion(NOW, 2 * bytes, Congested::Loss);
+    controller.on_congestion(NOW, before, Congested::Loss);
     controller.on_recovered(NOW, bytes);
     assert_eq!((controller.window(), controller.ssthresh()), (bytes, bytes));
 }

@@ -8,8 +8,10 @@ pub(crate) mod controller;
 pub(crate) mod reno;
 
 #[cfg_attr(not(test), expect(dead_code, reason = "no connection uses a controller yet"))]
+mod cubic;
+mod hystart;
+#[cfg_attr(not(test), expect(dead_code, reason = "no connection uses a controller yet"))]
 mod new_reno;
-#[expect(dead_code, reason = "no connection uses a controller yet")]
 mod window;
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ mod tests {
     /// In congestion avoidance with a window of so many segments.
     fn avoiding(segments: u32) -> NewReno {
         let mut reno = reno();
-        avoid_from(&mut reno, segments * MSS);
+        avoid_from(&mut reno, segments * MSS, (1, 2));
         reno
     }
 

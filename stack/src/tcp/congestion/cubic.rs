@@ -1,0 +1,259 @@
+//! CUBIC (RFC 9438): the window grows with the cube of the time since it was last reduced, slowly near where it was then.
+//!
+//! The names are the RFC's: W_max is the window at which the last reduction came, K how long the way back to it takes, and
+//! W_est what Reno's window would be, below which CUBIC's does not stay.
+
+use std::time::Duration;
+
+use super::Timeout;
+use super::controller::{Ack, Congested, Controller, Start};
+use super::hystart::{CSS_GROWTH_DIVISOR, HyStart, Pace};
+use super::window::{LARGEST, Window};
+use crate::time::Instant;
+
+/// The window of a connection under CUBIC.
+#[derive(Clone, Debug)]
+pub(crate) struct Cubic {
+    window: Window,
+    /// Growth that does not make a whole byte yet.
+    fraction: f32,
+    hystart: HyStart,
+    epoch: Epoch,
+    /// As it was before the last loss or timeout, until that is undone.
+    prior: Epoch,
+    /// When the last ACK came, or the last pause ended.
+    seen: Instant,
+}
+
+/// One stretch of congestion avoidance, and what it knows of those before.
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    /// t: how long it has lasted, but for the time during which the window was not the limit.
+    elapsed: Elapsed,
+    /// W_max in bytes; zero while there is none.
+    w_max: u32,
+    /// cwnd_prior: the window before the last reduction, in bytes.
+    prior: u32,
+    /// K in seconds.
+    k: f32,
+    /// W_est in bytes.
+    w_est: f64,
+}
+
+/// `None` before the first ACK of it.
+type Elapsed = Option<Nanos>;
+type Nanos = u64;
+
+impl Cubic {
+    pub(crate) fn new(start: Start) -> Self {
+        Self {
+            window: Window::new(start),
+            fraction: 0.0,
+            hystart: HyStart::NEW,
+            epoch: Epoch::NONE,
+            prior: Epoch::NONE,
+            seen: Instant::ZERO,
+        }
+    }
+
+    /// HyStart++ decides how fast (section 4.10).
+    fn start_slowly(&mut self, ack: &Ack) {
+        let pace = self.hystart.on_ack(ack);
+        if pace == Pace::Avoid {
+            // W_max is undefined: congestion avoidance begins at the plateau.
+            self.window.settle();
+            self.epoch = Epoch { prior: self.window.bytes(), ..Epoch::NONE };
+        } else if ack.window_limited {
+            let acked = ack.acked.min(SEGMENTS_PER_ACK * self.window.mss());
+            let acked = if pace == Pace::Full { acked } else { acked / CSS_GROWTH_DIVISOR };
+            self.window.start_slowly(acked, SEGMENTS_PER_ACK);
+        }
+    }
+
+    /// Sections 4.2 to 4.5. `since` is how long ago the last ACK came.
+    fn avoid(&mut self, ack: &Ack, since: Duration) {
+        let (window, mss) = (self.window.bytes(), self.window.mss());
+        let Some(elapsed) = self.epoch.elapsed else {
+            self.epoch.begin(window, mss);
+            return;
+        };
+        // Section 4.2: t MUST NOT include time during which the application was the limit.
+        if !ack.window_limited {
+            return;
+        }
+        let elapsed = elapsed.saturating_add(nanos(since));
+        self.epoch.elapsed = Some(elapsed);
+        let share = f64::from(ack.acked.min(window)) / f64::from(window);
+        let reno = self.epoch.reno(share, mss);
+        let t = seconds(elapsed);
+        let grown = if self.epoch.cubic(t, mss) < reno {
+            reno - f64::from(window)
+        } else {
+            let round_trip = ack.smoothed.unwrap_or_default().as_secs_f64();
+            let most = f64::from(window) * 1.5;
+            let target = self.epoch.cubic(t + round_trip, mss).min(most);
+            (target - f64::from(window)) * share
+        };
+        self.grow(grown);
+    }
+
+    /// The window never shrinks here.
+    fn grow(&mut self, bytes: f64) {
+        let sum = f64::from(self.fraction) + bytes.clamp(0.0, f64::from(LARGEST));
+        #[expect(clippy::cast_possible_truncation, reason = "the whole part, and at most 1 GiB")]
+        let whole = sum as u32;
+        #[expect(clippy::cast_possible_truncation, reason = "less precision is enough")]
+        let fraction = (sum - f64::from(whole)) as f32;
+        self.fraction = fraction;
+        self.window.widen(whole);
+    }
+
+    /// Section 4.6: beta_cubic of what was in flight.
+    fn reduced(&self, flight: u32) -> u32 {
+        part(self.window.used(flight), 7, 10)
+    }
+
+    /// A reduction is due.
+    fn interrupt(&mut self) {
+        self.hystart.end();
+        self.fraction = 0.0;
+        self.prior = self.epoch;
+        self.epoch.reduce(self.window.bytes());
+    }
+}
+
+impl Controller for Cubic {
+    fn name(&self) -> &'static str {
+        "cubic"
+    }
+
+    fn window(&self) -> u32 {
+        self.window.bytes()
+    }
+
+    fn ssthresh(&self) -> u32 {
+        self.window.ssthresh()
+    }
+
+    fn on_ack(&mut self, ack: &Ack) {
+        let since = ack.now.since(self.seen);
+        self.seen = ack.now;
+        if ack.recovery {
+            return;
+        }
+        if self.window.is_slow_starting() {
+            self.start_slowly(ack);
+        } else {
+            self.avoid(ack, since);
+        }
+    }
+
+    fn on_congestion(&mut self, _now: Instant, flight: u32, why: Congested) {
+        self.interrupt();
+        self.window.reduce(self.reduced(flight), why);
+    }
+
+    fn on_recovered(&mut self, _now: Instant, _flight: u32) {
+        self.window.recovered();
+    }
+
+    /// Section 4.8: as Reno, but by beta_cubic; and the next congestion avoidance begins at the plateau.
+    fn on_timeout(&mut self, _now: Instant, flight: u32, which: Timeout) {
+        if which == Timeout::First {
+            self.interrupt();
+        }
+        self.epoch.w_max = 0;
+        self.epoch.elapsed = None;
+        self.window.collapse(self.reduced(flight), which);
+    }
+
+    /// Section 4.9. A window that has meanwhile grown beyond keeps what it goes by.
+    fn undo(&mut self, now: Instant) {
+        let before = self.window.bytes();
+        self.window.undo();
+        if self.window.bytes() > before {
+            self.epoch = self.prior;
+        }
+        self.seen = now;
+    }
+
+    /// The pause does not count. A window that it has reduced finds its own way back to W_max.
+    fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration) {
+        let before = self.window.bytes();
+        self.window.rest(idle, rto);
+        if self.window.bytes() < before {
+            self.epoch.elapsed = None;
+        }
+        self.seen = now;
+    }
+
+    /// C is in segments, so the curve is another one.
+    fn on_mss(&mut self, mss: u32) {
+        self.window.set_mss(mss);
+        self.epoch.elapsed = None;
+    }
+}
+
+impl Epoch {
+    const NONE: Self = Self { elapsed: None, w_max: 0, prior: 0, k: 0.0, w_est: 0.0 };
+
+    /// Sections 4.2 and 4.3: congestion avoidance begins with `window`. From a window as large as W_max there is no way back
+    /// to go: the curve begins at its plateau, as it does where W_max is undefined (sections 4.8 and 4.10).
+    fn begin(&mut self, window: u32, mss: u32) {
+        self.elapsed = Some(0);
+        self.w_max = self.w_max.max(window);
+        self.w_est = f64::from(window);
+        let back = f64::from(self.w_max - window) / (C * f64::from(mss));
+        #[expect(clippy::cast_possible_truncation, reason = "less precision is enough")]
+        let k = back.cbrt() as f32;
+        self.k = k;
+    }
+
+    /// Congestion with `window` ends it. Sections 4.6, and 4.7: a flow that did not come up to its old W_max leaves room to
+    /// others (fast convergence).
+    fn reduce(&mut self, window: u32) {
+        self.prior = window;
+        self.w_max = if window < self.w_max { part(window, 17, 20) } else { window };
+        self.elapsed = None;
+    }
+
+    /// W_cubic after `t` seconds, in bytes (figure 1).
+    fn cubic(&self, t: f64, mss: u32) -> f64 {
+        C * f64::from(mss) * (t - f64::from(self.k)).powi(3) + f64::from(self.w_max)
+    }
+
+    /// W_est, now that `share` of a window is acknowledged (figure 4). Once it is where the window was before the reduction it
+    /// grows as Reno's.
+    fn reno(&mut self, share: f64, mss: u32) -> f64 {
+        let alpha = if self.w_est < f64::from(self.prior) { ALPHA } else { 1.0 };
+        self.w_est += alpha * share * f64::from(mss);
+        self.w_est
+    }
+}
+
+/// `bytes` times `over / under`, for small numbers.
+fn part(bytes: u32, over: u32, under: u32) -> u32 {
+    bytes / under * over + bytes % under * over / under
+}
+
+fn nanos(span: Duration) -> Nanos {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn seconds(nanos: Nanos) -> f64 {
+    Duration::from_nanos(nanos).as_secs_f64()
+}
+
+/// Segments per second cubed (section 5.1).
+const C: f64 = 0.4;
+
+/// 3 * (1 - beta) / (1 + beta) for a beta of 0.7 (section 4.3).
+const ALPHA: f64 = 9.0 / 17.0;
+
+/// L of HyStart++ where data is not paced (RFC 9406, section 4.3).
+const SEGMENTS_PER_ACK: u32 = 8;
+
+const _: () = assert!(size_of::<Cubic>() <= 152);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+use std::time::Duration;
+
+use super::*;
+use crate::tcp::congestion::fixture::{MSS, NOW, RTO, START, ack, avoid_from};
+
+/// In congestion avoidance: reduced from a window of so many segments, all of them in flight, at `NOW`.
+fn reduced_from(segments: u32) -> Cubic {
+    let mut cubic = Cubic::new(START);
+    avoid_from(&mut cubic, segments * MSS, (7, 10));
+    cubic.epoch = Epoch::NONE;
+    cubic.on_congestion(NOW, segments * MSS, Congested::Loss);
+    cubic.on_recovered(NOW, 0);
+    cubic
+}
+
+/// Lets full windows be acknowledged for a time, ten ACKs to the round; when that is over.
+fn run(cubic: &mut Cubic, from: Instant, span: Duration, round_trip: Duration) -> Instant {
+    let mut now = from;
+    cubic.on_ack(&Ack { now, ..ack(0, cubic.window()) });
+    while now.since(from) < span {
+        now = now + round_trip / 10;
+        let acked = cubic.window() / 10;
+        cubic.on_ack(&Ack { now, smoothed: Some(round_trip), ..ack(acked, cubic.window()) });
+    }
+    now
+}
+
+/// A window in segments.
+fn segments(cubic: &Cubic) -> f64 {
+    f64::from(cubic.window()) / f64::from(MSS)
+}
+
+fn assert_near(value: f64, want: f64, tolerance: f64, what: &str) {
+    assert!((value - want).abs() <= tolerance, "{what}: {value}, not {want}");
+}
+
+/// Section 4.2 with W_max = 1000 and a window of 700: K = cbrt(300 / 0.4) = 9.086 s.
+#[test]
+fn the_curve_is_back_at_w_max_after_k() {
+    let mut epoch = Epoch { w_max: 1000 * MSS, ..Epoch::NONE };
+    epoch.begin(700 * MSS, MSS);
+    assert_near(epoch.k.into(), 9.0856, 1e-4, "K");
+    for (t, want) in
+        [(0.0, 700.0), (4.543, 962.5), (9.0856, 1000.0), (13.629, 1037.5), (18.171, 1300.0)]
+    {
+        let bytes = epoch.cubic(t, MSS);
+        assert_near(bytes / f64::from(MSS), want, 0.05, &format!("after {t} s"));
+    }
+}
+
+/// Sections 4.4 and 4.5: fast, slow about W_max, and fast again. The window follows the curve by a round trip at most.
+#[test]
+fn the_window_follows_the_curve() {
+    let round_trip = Duration::from_millis(100);
+    for (secs, want) in [(2, 857.6), (5, 972.7), (9, 1000.0), (14, 1047.4), (18, 1283.2)] {
+        let mut cubic = reduced_from(1000);
+        run(&mut cubic, NOW, Duration::from_secs(secs), round_trip);
+        let slope = 1.2 * (secs as f64 - 9.0856).powi(2) * 0.1;
+        assert_near(segments(&cubic), want, slope + 1.0, &format!("after {secs} s"));
+    }
+}
+
+/// Section 4.2: however far the curve is ahead, at most half as much again in a round trip.
+#[test]
+fn the_window_grows_by_half_in_a_round_trip_at_most() {
+    let mut cubic = reduced_from(100);
+    cubic.on_ack(&ack(MSS, 70 * MSS));
+    cubic.epoch.elapsed = Some(3_600_000_000_000);
+    for _ in 0..10 {
+        cubic.on_ack(&ack(7 * MSS, 70 * MSS));
+    }
+    assert!((98 * MSS..116 * MSS).contains(&cubic.window()), "{}", cubic.window());
+}
+
+/// Section 4.3 on a short path: W_est grows by 0.529 segments a round trip up to where the reduction came, then by one.
+#[test]
+fn it_is_never_slower_than_reno() {
+    let round_trip = Duration::from_millis(10);
+    let mut cubic = reduced_from(20);
+    assert_eq!(cubic.window(), 14 * MSS);
+    let now = run(&mut cubic, NOW, round_trip * 10, round_trip);
+    assert_near(segments(&cubic), 14.0 + 5.29, 0.2, "ten rounds");
+    let now = run(&mut cubic, now, round_trip * 2, round_trip);
+    let before = segments(&cubic);
+    run(&mut cubic, now, round_trip * 10, round_trip);
+    assert_near(segments(&cubic), before + 10.0, 0.4, "ten rounds beyond");
+}
+
+/// Section 4.6.
+#[test]
+fn a_reduction_leaves_seven_tenths_of_what_was_in_flight() {
+    for (name, flight, why, want) in [
+        ("a full window", 100 * MSS, Congested::Loss, 70_000),
+        ("a mark", 100 * MSS, Congested::Marked, 70_000),
+        ("half a window", 50 * MSS, Congested::Loss, 35_000),
+        ("more than the window", 120 * MSS, Congested::Loss, 70_000),
+        ("no whole segments", 99_999, Congested::Loss, 69_999),
+        ("next to nothing", 1, Congested::Loss, 2_000),
+    ] {
+        let mut cubic = Cubic::new(START);
+        avoid_from(&mut cubic, 100 * MSS, (7, 10));
+        cubic.on_congestion(NOW, flight, why);
+        cubic.on_recovered(NOW, MSS);
+        assert_eq!((cubic.window(), cubic.ssthresh()), (want, want), "{name}");
+        assert_eq!(cubic.epoch.prior, 100 * MSS, "{name}");
+    }
+}
+
+/// Section 4.7: below the old W_max it is 1.7 / 2 of the window, else the window.
+#[test]
+fn a_flow_that_did_not_come_back_to_its_window_makes_room() {
+    for (before, window, want) in [(100, 80, 68), (100, 100, 100), (100, 120, 120)] {
+        let mut epoch = Epoch { w_max: before * MSS, ..Epoch::NONE };
+        epoch.reduce(window * MSS);
+        assert_eq!(epoch.w_max, want * MSS, "{window} after {before}");
+    }
+}
+
+/// Section 4.8: K = 0, and the plateau is where slow start has ended.
+#[test]
+fn after_a_timeout_congestion_avoidance_begins_at_the_plateau() {
+    let mut cubic = reduced_from(100);
+    cubic.on_timeout(NOW, 70 * MSS, Timeout::First);
+    assert_eq!((cubic.window(), cubic.ssthresh()), (MSS, 49 * MSS));
+    cubic.on_timeout(NOW, MSS, Timeout::Again);
+    assert_eq!((cubic.window(), cubic.ssthresh()), (MSS, 49 * MSS));
+    while cubic.window() < cubic.ssthresh() {
+        let before = cubic.window();
+        cubic.on_ack(&ack(4 * MSS, before));
+        assert_eq!(cubic.window(), before + MSS, "a segment for each ACK");
+    }
+    cubic.on_ack(&ack(MSS, cubic.window()));
+    assert_eq!((cubic.epoch.k, cubic.epoch.w_max), (0.0, 49 * MSS));
+    assert_near(cubic.epoch.w_est, 49_000.0, 0.0, "W_est");
+}
+
+/// Section 4.10, with HyStart++: five rounds a quarter as fast, then K = 0 at the window that is reached.
+#[test]
+fn slow_start_that_meets_a_queue_ends_without_a_loss() {
+    let mut cubic = Cubic::new(START);
+    let slow_round = |cubic: &mut Cubic, millis| {
+        let mut left = cubic.window();
+        let mut round_start = true;
+        while left > 0 && cubic.window() < cubic.ssthresh() {
+            let acked = left.min(MSS);
+            let round_trip = Some(Duration::from_millis(millis));
+            cubic.on_ack(&Ack { round_trip, round_start, ..ack(acked, cubic.window()) });
+            (left, round_start) = (left - acked, false);
+        }
+    };
+    slow_round(&mut cubic, 50);
+    assert_eq!(cubic.window(), 20 * MSS);
+    slow_round(&mut cubic, 60);
+    assert_eq!(cubic.window(), 20 * MSS + 7 * MSS + 13 * MSS / 4, "CSS from the eighth ACK on");
+    for _ in 0..5 {
+        slow_round(&mut cubic, 60);
+    }
+    let window = cubic.window();
+    assert_eq!((cubic.ssthresh(), cubic.epoch.prior), (window, window));
+    assert!((70 * MSS..80 * MSS).contains(&window), "1.25^4 of 30 segments: {window}");
+    cubic.on_ack(&ack(MSS, window));
+    assert_eq!((cubic.epoch.k, cubic.epoch.w_max, cubic.window()), (0.0, window, window));
+}
+
+/// Section 5.8.
+#[test]
+fn time_without_use_of_the_window_does_not_count() {
+    let round_trip = Duration::from_millis(100);
+    let busy = {
+        let mut cubic = reduced_from(1000);
+        run(&mut cubic, NOW, Duration::from_secs(4), round_trip);
+        cubic.window()
+    };
+    let mut cubic = reduced_from(1000);
+    let mut now = run(&mut cubic, NOW, Duration::from_secs(2), round_trip);
+    let before = cubic.window();
+    for _ in 0..100 {
+        now = now + round_trip;
+        cubic.on_ack(&Ack { now, window_limited: false, ..ack(MSS, MSS) });
+    }
+    assert_eq!(cubic.window(), before);
+    now = now + Duration::from_secs(60);
+    cubic.on_idle(now, RTO / 2, RTO);
+    run(&mut cubic, now, Duration::from_secs(2), round_trip);
+    assert_near(f64::from(cubic.window()), f64::from(busy), 0.01 * f64::from(busy), "window");
+}
+
+#[test]
+fn after_a_long_pause_the_way_back_is_measured_from_the_restart_window() {
+    let mut cubic = reduced_from(100);
+    run(&mut cubic, NOW, Duration::from_secs(1), Duration::from_millis(100));
+    cubic.on_idle(NOW, 100 * RTO, RTO);
+    assert_eq!(cubic.window(), 10 * MSS);
+    while cubic.window() < cubic.ssthresh() {
+        cubic.on_ack(&ack(MSS, cubic.window()));
+    }
+    let window = cubic.window();
+    cubic.on_ack(&ack(MSS, window));
+    assert_eq!(cubic.epoch.w_max, 100 * MSS);
+    assert_near(cubic.epoch.cubic(0.0, MSS), window.into(), 1.0, "W_cubic(0)");
+}
+
+/// Section 4.9.
+#[test]
+fn a_loss_that_was_none_gives_window_and_curve_back() {
+    let round_trip = Duration::from_millis(100);
+    let undisturbed = {
+        let mut cubic = reduced_from(1000);
+        let now = run(&mut cubic, NOW, Duration::from_secs(3), round_trip);
+        run(&mut cubic, now, Duration::from_secs(3), round_trip);
+        cubic.window()
+    };
+    for timeout in [None, Some(Timeout::First)] {
+        let mut cubic = reduced_from(1000);
+        let now = run(&mut cubic, NOW, Duration::from_secs(3), round_trip);
+        let window = cubic.window();
+        match timeout {
+            None => cubic.on_congestion(now, window, Congested::Loss),
+            Some(which) => cubic.on_timeout(now, window, which),
+        }
+        let now = now + Duration::from_secs(10);
+        cubic.undo(now);
+        assert_eq!(cubic.window(), window);
+        run(&mut cubic, now, Duration::from_secs(3), round_trip);
+        assert_eq!(cubic.window(), undisturbed, "after {timeout:?}");
+    }
+}
+
+#[test]
+fn a_window_that_has_grown_beyond_keeps_its_curve() {
+    let mut cubic = reduced_from(100);
+    cubic.on_congestion(NOW, 20 * MSS, Congested::Loss);
+    run(&mut cubic, NOW, Duration::from_secs(20), Duration::from_millis(100));
+    let (window, curve) = (cubic.window(), cubic.epoch.elapsed);
+    assert!(window > 70 * MSS);
+    cubic.undo(NOW);
+    assert_eq!((cubic.window(), cubic.epoch.elapsed), (window, curve));
+}
+
+#[test]
+fn nothing_grows_during_recovery() {
+    let mut cubic = reduced_from(100);
+    cubic.on_congestion(NOW, 70 * MSS, Congested::Loss);
+    for n in 0..100 {
+        let now = NOW + Duration::from_millis(n * 10);
+        cubic.on_ack(&Ack { now, recovery: true, ..ack(MSS, 70 * MSS) });
+    }
+    assert_eq!((cubic.window(), cubic.epoch.elapsed), (49 * MSS, None));
+}
