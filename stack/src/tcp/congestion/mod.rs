@@ -9,9 +9,11 @@ pub(crate) mod reno;
 
 #[cfg_attr(not(test), expect(dead_code, reason = "no connection uses a controller yet"))]
 mod cubic;
-mod hystart;
 #[cfg_attr(not(test), expect(dead_code, reason = "no connection uses a controller yet"))]
+mod dctcp;
+mod hystart;
 mod new_reno;
+mod rounds;
 mod window;
 
 #[cfg(test)]

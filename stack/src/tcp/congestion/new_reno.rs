@@ -12,7 +12,7 @@ use crate::time::Instant;
 /// The window of a connection under NewReno.
 #[derive(Clone, Debug)]
 pub(crate) struct NewReno {
-    pub(super) window: Window,
+    window: Window,
     /// Bytes acknowledged in congestion avoidance since the window last grew.
     acked: u32,
 }
@@ -25,6 +25,12 @@ impl NewReno {
     /// Half of what was in flight (RFC 5681, equation 4).
     fn half_of(&self, flight: u32) -> u32 {
         self.window.used(flight) / 2
+    }
+
+    /// At most `ssthresh` may be in flight from here on.
+    pub(super) fn reduce(&mut self, ssthresh: u32, why: Congested) {
+        self.window.reduce(ssthresh, why);
+        self.acked = 0;
     }
 
     /// RFC 3465, section 2.1: a segment for each window of acknowledged bytes.
@@ -63,8 +69,7 @@ impl Controller for NewReno {
     }
 
     fn on_congestion(&mut self, _now: Instant, flight: u32, why: Congested) {
-        self.window.reduce(self.half_of(flight), why);
-        self.acked = 0;
+        self.reduce(self.half_of(flight), why);
     }
 
     fn on_recovered(&mut self, _now: Instant, _flight: u32) {
