@@ -60,6 +60,10 @@ pub enum Counter {
     TcpTimeouts,
     /// Losses repaired after duplicate ACKs.
     TcpFastRetransmits,
+    /// Recoveries that were not needed: nothing was lost.
+    TcpSpuriousRecoveries,
+    /// Tail loss probes sent (RFC 8985).
+    TcpLossProbes,
     /// Challenge ACKs sent (RFC 5961).
     TcpChallengeAcks,
     /// ACKs sent by the delayed-ACK timer.
@@ -139,6 +143,8 @@ impl Counter {
         Self::TcpOutRsts,
         Self::TcpTimeouts,
         Self::TcpFastRetransmits,
+        Self::TcpSpuriousRecoveries,
+        Self::TcpLossProbes,
         Self::TcpChallengeAcks,
         Self::TcpDelayedAcks,
         Self::TcpZeroWindowProbes,
@@ -192,6 +198,8 @@ impl Counter {
             Self::TcpOutRsts => "tcpOutRsts",
             Self::TcpTimeouts => "tcpTimeouts",
             Self::TcpFastRetransmits => "tcpFastRetransmits",
+            Self::TcpSpuriousRecoveries => "tcpSpuriousRecoveries",
+            Self::TcpLossProbes => "tcpLossProbes",
             Self::TcpChallengeAcks => "tcpChallengeAcks",
             Self::TcpDelayedAcks => "tcpDelayedAcks",
             Self::TcpZeroWindowProbes => "tcpZeroWindowProbes",

@@ -69,4 +69,6 @@ pub use protocol::{Protocol, Turn};
 pub use snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo, NeighborState, Snapshot};
 pub use stack::{ApplicationPanicked, ApplicationThread, Stack, StackHandle, ThreadPanicked};
 pub use steer::Verdict;
-pub use tcp::{ConnectionInfo, TcpConfig, TcpState};
+pub use tcp::{
+    Algorithm as CongestionAlgorithm, ConnectionInfo, TcpConfig, TcpState, UnknownAlgorithm,
+};

@@ -1,12 +1,9 @@
 //! The fifth step of section 3.10.7.4: what a segment acknowledges, and the window it offers.
 
 use std::ops::ControlFlow::Continue;
-use std::time::Duration;
 
 use super::arrive::{Step, done, dropped};
 use super::connection::{Connection, Context};
-use super::isn::timestamp;
-use super::rtt::samples_per_round;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::{Event, State};
@@ -26,11 +23,11 @@ impl Connection {
         }
         self.check_ack_range(cx, segment)?;
         self.keepalive_answered(cx.now());
+        self.recover(cx, segment);
         if segment.ack.follows(self.snd.una) {
             self.new_ack(cx, segment);
-        } else if self.is_duplicate_ack(segment) {
-            self.duplicate_ack(cx);
         }
+        self.watch_tail(cx.now());
         self.update_window(segment);
         if self.retries > 0 && (!self.is_outstanding() || self.snd.wnd == 0) {
             self.window_answered();
@@ -40,13 +37,14 @@ impl Connection {
 
     /// In SYN-RECEIVED the segment must acknowledge our SYN, or it is reset.
     fn complete_handshake(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Step {
-        let wanted = segment.ack.follows(self.snd.una) && segment.ack.at_or_before(self.snd.max);
+        let wanted = segment.ack.follows(self.snd.una) && segment.ack.at_or_before(self.snd.nxt);
         if !wanted {
             self.reset_for(cx, segment);
             return dropped(Drop::TcpAckUnacceptable);
         }
         self.advance(Event::SynAcked);
         self.take_window(segment);
+        self.measure_handshake(cx);
         self.established(cx);
         Continue(())
     }
@@ -55,7 +53,7 @@ impl Connection {
     /// or of this connection (RFC 5961, section 5): it is answered and dropped.
     fn check_ack_range(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Step {
         let oldest = self.snd.una - self.snd.max_wnd;
-        if segment.ack.at_or_before(self.snd.max) && segment.ack.at_or_after(oldest) {
+        if segment.ack.at_or_before(self.snd.nxt) && segment.ack.at_or_after(oldest) {
             return Continue(());
         }
         self.challenge(cx);
@@ -65,22 +63,12 @@ impl Connection {
     /// Something new is acknowledged.
     fn new_ack(&mut self, cx: &mut Context<'_>, segment: &Segment) {
         let ack = segment.ack;
-        self.measure_round_trip(cx, segment);
-        let acked = self.bytes_acked(ack);
-        let flight = self.flight();
         self.release_up_to(cx, ack);
         self.snd.una = ack;
-        self.snd.nxt = self.snd.nxt.later(ack);
         self.snd.small = self.snd.small.later(ack);
-        self.recover(cx, acked, flight);
         self.retries = 0;
         self.soft_error = None;
         self.rewind_timers(cx);
-    }
-
-    /// What `ack` adds to what was acknowledged before. The SYN is no data: it says nothing about the congestion window.
-    fn bytes_acked(&self, ack: Seq) -> u32 {
-        ack.offset_from(self.snd.una) - u32::from(self.snd.una == self.snd.iss)
     }
 
     /// Gives what was acknowledged back to the application: the SYN and the FIN are not in the ring. An application that
@@ -106,32 +94,13 @@ impl Connection {
         self.deadlines.retransmit = Instant::FAR_FUTURE;
         if self.is_outstanding() {
             self.watch_outstanding(cx);
-        }
-    }
-
-    /// One sample for each round trip (RFC 6298, section 3): of a segment that was sent once, by our own clock, which is
-    /// finer than a timestamp's. While something is being sent again, by the clock that the peer echoes, which cannot
-    /// mistake one transmission for another (RFC 7323, section 4).
-    fn measure_round_trip(&mut self, cx: &Context<'_>, segment: &Segment) {
-        let limits = cx.config.rto_limits();
-        if let Some(round_trip) = self.stopwatch.stop(segment.ack, cx.now()) {
-            self.rtt.sample(&limits, round_trip, 1);
-            return;
-        }
-        let repairing = self.retries > 0 || self.recovery.active;
-        let enabled = self.timestamps.enabled && repairing;
-        if let Some(timestamps) = segment.timestamps().filter(|_| enabled) {
-            let elapsed = timestamp(cx.now(), self.timestamps.offset).wrapping_sub(timestamps.echo);
-            if elapsed < ECHO_MAX_MS {
-                let round_trip = Duration::from_millis(elapsed.max(1).into());
-                let per_round = samples_per_round(self.flight(), self.snd.mss.into());
-                self.rtt.sample(&limits, round_trip, per_round);
-            }
+        } else if self.deadlines.rest == Instant::FAR_FUTURE {
+            self.deadlines.rest = cx.now() + self.rtt.rto();
         }
     }
 
     /// RFC 5681, section 2: five conditions.
-    fn is_duplicate_ack(&self, segment: &Segment) -> bool {
+    pub(super) fn is_duplicate_ack(&self, segment: &Segment) -> bool {
         self.is_outstanding()
             && segment.len() == 0
             && segment.ack == self.snd.una
@@ -192,9 +161,6 @@ impl Connection {
     }
 }
 
-/// An echo older than this is no round trip.
-const ECHO_MAX_MS: u32 = 300_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,20 +198,6 @@ mod tests {
         t.sent();
         t.input("A 1 ack 4001").unwrap();
         assert_eq!(took(&mut t), Readiness::WRITABLE);
-    }
-
-    /// Half the circle behind, the number of our SYN seems to lie ahead.
-    #[test]
-    fn acknowledged_bytes_are_counted_after_two_gigabytes_too() {
-        let mut t = Harness::connected();
-        t.connection(|c| {
-            let (iss, una) = (c.snd.iss, c.snd.una);
-            c.snd.iss = una - ((1 << 31) + 5);
-            assert_eq!(c.bytes_acked(una + 1000), 1000);
-            (c.snd.iss, c.snd.una) = (iss, iss);
-            assert_eq!(c.bytes_acked(iss + 1), 0, "the SYN is no byte");
-            c.snd.una = una;
-        });
     }
 
     #[test]

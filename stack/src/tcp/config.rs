@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use darner_ring::CHUNK;
 
+use super::congestion::algorithm::Algorithm;
 use super::rtt::RtoLimits;
 
 /// TCP's times and limits. The defaults are those of Linux where it has them, or the RFC's.
@@ -53,6 +54,8 @@ pub struct TcpConfig {
     pub quick_acks: u8,
     /// Segments that may be sent before the first is acknowledged (RFC 6928).
     pub initial_window: u8,
+    /// What decides how much may be in flight.
+    pub congestion: Algorithm,
     /// Whether to offer the timestamps option (RFC 7323).
     pub timestamps: bool,
     /// Whether to offer selective acknowledgements (RFC 2018).
@@ -92,6 +95,7 @@ impl Default for TcpConfig {
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
             initial_window: 10,
+            congestion: Algorithm::default(),
             timestamps: true,
             sack: true,
             window_scaling: true,

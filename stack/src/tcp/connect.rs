@@ -3,8 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::arrive::{Disposition, Step, done, dropped};
-use super::congestion::Congestion;
-use super::congestion::reno::{Handshake, Reno};
+use super::congestion::Handshake;
 use super::connection::{Connection, Context, seconds};
 use super::emit::path_segment_size;
 use super::segment::Segment;
@@ -67,7 +66,7 @@ impl Connection {
         if !segment.has(Flags::ACK) {
             return Continue(OurSyn::NotMentioned);
         }
-        if segment.ack == self.snd.max {
+        if segment.ack == self.snd.nxt {
             return Continue(OurSyn::Acknowledged);
         }
         self.reset_for(cx, segment);
@@ -127,21 +126,21 @@ impl Connection {
         let whole = self.snd.peer_mss.min(path_segment_size(net, self.flow.remote));
         let options = if self.timestamps.enabled { TIMESTAMPS_LEN } else { 0 };
         self.snd.mss = whole.max(SEGMENT_SIZE_MIN).saturating_sub(options);
-        self.congestion.on_mss(self.snd.mss.into());
+        if let Some(sender) = &mut self.sender {
+            sender.controller.on_mss(self.snd.mss.into());
+        }
     }
 
     /// Both SYNs are acknowledged. SND.UNA is past ours.
     pub(super) fn established(&mut self, cx: &mut Context<'_>) {
         // RFC 6928, section 2, and RFC 6298, rule 5.7.
-        let handshake = if self.retries > 1 { Handshake::Lossy } else { Handshake::Smooth };
+        self.handshake = if self.retries > 1 { Handshake::Lossy } else { Handshake::Smooth };
         if self.retries > 0 {
             self.rtt.distrust_handshake(&cx.config.rto_limits());
         }
-        self.congestion = Reno::new(self.snd.mss.into(), cx.config.initial_window, handshake);
         self.retries = 0;
         self.deadlines.retransmit = Instant::FAR_FUTURE;
         self.deadlines.give_up = Instant::FAR_FUTURE;
-        self.recovery.point = self.snd.iss;
         self.heard_at = cx.now();
         self.socket.words.set_phase(Phase::Connected);
         let told = Readiness::CONNECTED | Readiness::WRITABLE;
@@ -149,8 +148,10 @@ impl Connection {
         self.watch_keepalive(cx);
     }
 
-    fn measure_handshake(&mut self, cx: &Context<'_>) {
-        if let Some(round_trip) = self.stopwatch.stop(self.snd.max, cx.now()) {
+    /// The first round trip, unless our SYN was sent more than once.
+    pub(super) fn measure_handshake(&mut self, cx: &Context<'_>) {
+        if self.retries == 0 {
+            let round_trip = cx.now().since(self.sent_at);
             self.rtt.sample(&cx.config.rto_limits(), round_trip, 1);
         }
     }
@@ -162,12 +163,9 @@ impl Connection {
             _ => Flags::SYN | Flags::ACK,
         };
         let sent = self.emit(cx, self.snd.iss, 0, flags);
-        if self.snd.max == self.snd.iss {
+        if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;
-            self.snd.max = self.snd.nxt;
-            self.stopwatch.start(self.snd.max, cx.now());
-        } else {
-            self.stopwatch.discard();
+            self.sent_at = cx.now();
         }
         if sent.is_err() {
             self.retry_soon(cx.now());

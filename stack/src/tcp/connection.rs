@@ -6,12 +6,12 @@ use darner_ring::CONNECTION_WORDS;
 
 use super::challenge::{Challenges, ConnectionChallenges};
 use super::config::TcpConfig;
-use super::congestion::reno::{Handshake, Reno};
+use super::congestion::Handshake;
 use super::connect::DEFAULT_SEGMENT_SIZE;
 use super::memory::Memory;
 use super::reassembly::Reassembly;
-use super::retransmit::Recovery;
-use super::rtt::{Rtt, Stopwatch};
+use super::rtt::Rtt;
+use super::sender::Sender;
 use super::seq::Seq;
 use super::state::{Event, State};
 use super::urgent::Urgent;
@@ -55,9 +55,9 @@ pub(super) struct Connection {
     pub(super) timestamps: TimestampState,
     pub(super) ack: AckState,
     pub(super) rtt: Rtt,
-    pub(super) stopwatch: Stopwatch,
-    pub(super) congestion: Reno,
-    pub(super) recovery: Recovery,
+    /// Since something was sent, and until a while after it was acknowledged.
+    pub(super) sender: Option<Box<Sender>>,
+    pub(super) handshake: Handshake,
     pub(super) challenges: ConnectionChallenges,
     pub(super) deadlines: Deadlines,
     /// What has arrived ahead of its turn, or twice; few connections have any.
@@ -76,10 +76,8 @@ pub(super) struct Connection {
 pub(super) struct SendSequence {
     /// SND.UNA: the oldest number not acknowledged.
     pub(super) una: Seq,
-    /// SND.NXT: the next number to send; behind `max` while what was sent once is being sent again.
+    /// SND.NXT: the number after the highest ever sent.
     pub(super) nxt: Seq,
-    /// The number after the highest ever sent.
-    pub(super) max: Seq,
     /// SND.WND: how many numbers from `una` on the peer takes, scaled.
     pub(super) wnd: u32,
     /// SND.WL1: the segment number of the last window update.
@@ -105,7 +103,6 @@ impl SendSequence {
         Self {
             una: iss,
             nxt: iss,
-            max: iss,
             wnd: 0,
             wl1: Seq(0),
             wl2: iss,
@@ -191,6 +188,10 @@ pub(super) enum Owed {
 pub(super) struct Deadlines {
     /// Retransmission, or while nothing is outstanding and the window closed, the next probe of it (persist).
     pub(super) retransmit: Instant,
+    /// A tail loss probe, or the moment when something that may only be late counts as lost.
+    pub(super) probe: Instant,
+    /// What the sender knows of the path may be forgotten.
+    pub(super) rest: Instant,
     pub(super) delayed_ack: Instant,
     pub(super) keepalive: Instant,
     /// The end of FIN-WAIT-2.
@@ -204,6 +205,8 @@ pub(super) struct Deadlines {
 impl Deadlines {
     pub(super) const NONE: Self = Self {
         retransmit: Instant::FAR_FUTURE,
+        probe: Instant::FAR_FUTURE,
+        rest: Instant::FAR_FUTURE,
         delayed_ack: Instant::FAR_FUTURE,
         keepalive: Instant::FAR_FUTURE,
         fin_wait_2: Instant::FAR_FUTURE,
@@ -213,7 +216,8 @@ impl Deadlines {
 
     pub(super) fn earliest(&self) -> Instant {
         let first = self.retransmit.min(self.delayed_ack).min(self.keepalive);
-        first.min(self.fin_wait_2).min(self.give_up).min(self.retry)
+        let second = self.fin_wait_2.min(self.give_up).min(self.retry);
+        first.min(second).min(self.probe).min(self.rest)
     }
 
     /// Whether `deadline` has passed; if so it is disarmed.
@@ -315,9 +319,8 @@ impl Connection {
             },
             ack: AckState { owed: Owed::Nothing, quick: config.quick_acks },
             rtt: Rtt::new(&config.rto_limits()),
-            stopwatch: Stopwatch::default(),
-            congestion: Reno::new(1, config.initial_window, Handshake::Smooth),
-            recovery: Recovery { point: iss, duplicates: 0, active: false },
+            sender: None,
+            handshake: Handshake::Smooth,
             challenges: ConnectionChallenges::NEW,
             deadlines: Deadlines::NONE,
             reassembly: None,
@@ -351,19 +354,14 @@ impl Connection {
         released + u64::from(seq.offset_from(self.seq_at(released)))
     }
 
-    /// SND.NXT - SND.UNA: sent and not acknowledged, less what is about to be sent again.
-    pub(super) fn in_flight(&self) -> u32 {
-        self.snd.nxt.offset_from(self.snd.una)
-    }
-
-    /// FlightSize (RFC 5681): what was ever sent and is not acknowledged.
+    /// FlightSize (RFC 5681): what was sent and is not acknowledged.
     pub(super) fn flight(&self) -> u32 {
-        self.snd.max.offset_from(self.snd.una)
+        self.snd.nxt.offset_from(self.snd.una)
     }
 
     /// Whether anything sent waits for its acknowledgement.
     pub(super) fn is_outstanding(&self) -> bool {
-        self.snd.max != self.snd.una
+        self.snd.nxt != self.snd.una
     }
 
     /// RCV.WND: how many numbers from RCV.NXT on are taken.

@@ -71,7 +71,7 @@ impl Connection {
 
     /// Sends an ACK without data, at once.
     pub(super) fn send_ack(&mut self, cx: &mut Context<'_>) {
-        if self.emit(cx, self.snd.max, 0, Flags::ACK).is_err() {
+        if self.emit(cx, self.snd.nxt, 0, Flags::ACK).is_err() {
             self.ack_now();
             self.retry_soon(cx.now());
         }
@@ -90,7 +90,7 @@ impl Connection {
 
     fn count_sent(&mut self, cx: &mut Context<'_>, seq: Seq, len: u32, flags: Flags) {
         let occupies = len > 0 || flags.intersects(Flags::SYN | Flags::FIN);
-        if occupies && seq.precedes(self.snd.max) {
+        if occupies && seq.precedes(self.snd.nxt) {
             self.totals.retransmitted = self.totals.retransmitted.wrapping_add(1);
             cx.net.metrics.count(Counter::TcpRetransSegs);
         } else {

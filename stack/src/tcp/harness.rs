@@ -13,7 +13,7 @@ use std::time::Duration;
 use pmd::{ChecksumStatus, RxOffload};
 
 use super::seq::Seq;
-use super::{Connection, Tcp, TcpConfig};
+use super::{Algorithm, Connection, Tcp, TcpConfig};
 use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
@@ -27,7 +27,7 @@ use crate::time::Instant;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{Flags, TcpHeader, TcpView};
-use crate::wire::tcp_options::{TcpOptions, Timestamps};
+use crate::wire::tcp_options::{SackBlock, TcpOptions, Timestamps};
 
 pub(super) const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(super) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -86,9 +86,16 @@ impl Harness {
         }
     }
 
-    /// Without timestamps, window scaling and selective acknowledgements, which most traces do not need.
+    /// Without timestamps, window scaling and selective acknowledgements, which most traces do not need, and with the congestion control that is
+    /// easiest to foretell.
     pub(super) fn plain() -> TcpConfig {
-        TcpConfig { timestamps: false, window_scaling: false, sack: false, ..TcpConfig::default() }
+        TcpConfig {
+            timestamps: false,
+            window_scaling: false,
+            sack: false,
+            congestion: Algorithm::NewReno,
+            ..TcpConfig::default()
+        }
     }
 
     /// We have called the peer; our SYN is out, and taken from what was sent.
@@ -235,6 +242,14 @@ impl Harness {
                 "ack" => header.ack = relative(self.our_iss(), number()),
                 "win" => header.window = number().try_into().unwrap(),
                 "urg" => header.urgent_pointer = number().try_into().unwrap(),
+                "sack" => {
+                    for block in value.split(',') {
+                        let (left, right) = block.split_once(':').unwrap();
+                        let at = |number: &str| relative(self.our_iss(), number.parse().unwrap());
+                        let block = SackBlock { left: at(left), right: at(right) };
+                        header.options.sack_blocks.push(block).unwrap();
+                    }
+                }
                 "mss" => header.options.max_segment_size = Some(number().try_into().unwrap()),
                 "wscale" => header.options.window_scale = Some(number().try_into().unwrap()),
                 "ts" => {

@@ -54,7 +54,7 @@ impl Connection {
             return Err(Drop::IcmpUnmatched);
         }
         if self.state.is_synchronized() {
-            self.go_back(cx);
+            self.send_all_again(cx);
         }
         Ok(())
     }

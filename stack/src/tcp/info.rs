@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::congestion::Congestion;
+use super::config::TcpConfig;
+use super::congestion::LARGEST;
 use super::connection::Connection;
+use super::sender::Sender;
 use super::state::State;
 
 /// A connection as it was when it was asked about.
@@ -20,6 +22,14 @@ pub struct ConnectionInfo {
     pub in_flight: u32,
     /// The congestion window in bytes.
     pub congestion_window: u32,
+    /// Which congestion control decides about it, by name.
+    pub congestion_control: &'static str,
+    /// The window up to which it grows exponentially; `None` before the first loss.
+    pub slow_start_threshold: Option<u32>,
+    /// Bytes that have arrived behind a gap (SACK).
+    pub selectively_acknowledged: u32,
+    /// Bytes that are lost and not sent again yet.
+    pub lost: u32,
     /// The window that the peer offers, in bytes.
     pub send_window: u32,
     /// The window that we offer, in bytes.
@@ -28,6 +38,8 @@ pub struct ConnectionInfo {
     pub segment_size: u16,
     /// The smoothed round-trip time, once one was measured.
     pub round_trip: Option<Duration>,
+    /// The shortest round trip of the last minutes, as far as the connection knows.
+    pub shortest_round_trip: Option<Duration>,
     /// The retransmission timeout, back-off included.
     pub timeout: Duration,
     /// Segments that were sent again.
@@ -35,18 +47,27 @@ pub struct ConnectionInfo {
 }
 
 impl Connection {
-    pub(super) fn info(&self) -> ConnectionInfo {
+    pub(super) fn info(&self, config: &TcpConfig) -> ConnectionInfo {
         let flow = &self.flow;
+        let sender = self.sender.as_deref();
         ConnectionInfo {
             state: self.state,
             local: (flow.local, flow.local_port).into(),
             remote: (flow.remote, flow.remote_port).into(),
             in_flight: self.flight(),
-            congestion_window: self.congestion.window(),
+            congestion_window: self.congestion_window(config),
+            congestion_control: sender
+                .map_or(config.congestion.name(), |sender| sender.controller.name()),
+            slow_start_threshold: sender
+                .map(|sender| sender.controller.ssthresh())
+                .filter(|&threshold| threshold < LARGEST),
+            selectively_acknowledged: sender.map_or(0, |sender| sender.board.arrived()),
+            lost: sender.map_or(0, |sender| sender.board.lost()),
             send_window: self.snd.wnd,
             receive_window: self.receive_window(),
             segment_size: self.snd.mss,
             round_trip: self.rtt.srtt(),
+            shortest_round_trip: sender.and_then(Sender::shortest_round_trip),
             timeout: self.rtt.rto(),
             retransmitted: self.totals.retransmitted,
         }

@@ -36,7 +36,7 @@ impl Connection {
             return;
         }
         // One number too old, so that it must be answered (section 3.8.4: SEG.SEQ = SND.NXT - 1), and without data.
-        if self.emit(cx, self.snd.max - 1, 0, Flags::ACK).is_ok() {
+        if self.emit(cx, self.snd.nxt - 1, 0, Flags::ACK).is_ok() {
             self.keepalive_probes += 1;
             cx.net.metrics.count(Counter::TcpKeepAliveProbes);
         }

@@ -18,7 +18,7 @@ impl Tcp {
     /// The connection is over on both sides.
     pub(super) fn wait_out(&mut self, net: &mut Net, connection: &Connection) {
         let entry = TimeWait {
-            snd_nxt: connection.snd.max,
+            snd_nxt: connection.snd.nxt,
             rcv_nxt: connection.rcv.nxt,
             timestamp: connection.timestamps.enabled.then_some(connection.timestamps.recent),
             window: connection.window_field(connection.rcv.edge, Flags::ACK),

@@ -169,7 +169,7 @@ impl Tcp {
         let arrived = self.with_connection(net, id, |connection, cx| {
             connection.take_half_open(cx, entry, window);
             if let Some(sent_at) = sent_at {
-                connection.stopwatch.start(connection.snd.max, sent_at);
+                connection.sent_at = sent_at;
             }
             connection.arrive(cx, segment)
         });
@@ -292,8 +292,7 @@ impl Tcp {
 impl Connection {
     /// Goes on from where the half-open table has come to: both SYNs are sent.
     fn take_half_open(&mut self, cx: &Context<'_>, entry: &HalfOpen, window: u32) {
-        self.snd.max = entry.iss + 1;
-        self.snd.nxt = self.snd.max;
+        self.snd.nxt = entry.iss + 1;
         self.rcv.irs = entry.irs;
         self.rcv.nxt = entry.irs + 1;
         self.rcv.acked = self.rcv.nxt;

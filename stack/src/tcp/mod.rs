@@ -25,13 +25,16 @@ mod listen;
 mod listeners;
 mod memory;
 mod open;
+mod persist;
 mod reassembly;
 mod receive;
+mod recover;
 mod reset;
 mod retransmit;
 mod rtt;
 mod sack;
 mod segment;
+mod sender;
 pub(crate) mod seq;
 mod state;
 mod time_wait;
@@ -72,6 +75,7 @@ use state::State;
 use time_wait::TimeWaitTable;
 
 pub use config::TcpConfig;
+pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::ConnectionInfo;
 pub(crate) use input::Stray;
 pub use state::State as TcpState;
@@ -222,7 +226,7 @@ impl Tcp {
 
     /// Every connection that has a socket.
     pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionInfo> {
-        self.connections.iter().map(Connection::info)
+        self.connections.iter().map(|connection| connection.info(&self.config))
     }
 
     pub(crate) fn connection_count(&self) -> usize {
@@ -311,8 +315,14 @@ impl Connection {
         if self.state != State::Closed && Deadlines::take(&mut self.deadlines.keepalive, now) {
             self.keepalive_due(cx);
         }
+        if self.state != State::Closed && Deadlines::take(&mut self.deadlines.probe, now) {
+            self.probe_due(cx);
+        }
         if self.state != State::Closed && Deadlines::take(&mut self.deadlines.retransmit, now) {
             self.retransmission_timeout(cx);
+        }
+        if Deadlines::take(&mut self.deadlines.rest, now) {
+            self.rest_due(now);
         }
     }
 }

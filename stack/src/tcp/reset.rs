@@ -89,7 +89,7 @@ impl Connection {
         };
         if knows {
             // The number that the peer expects, unless something is lost on the way: then its challenge leads us to it.
-            send_reset(cx.net, &self.flow, self.snd.max, self.rcv.nxt, Flags::RST | Flags::ACK);
+            send_reset(cx.net, &self.flow, self.snd.nxt, self.rcv.nxt, Flags::RST | Flags::ACK);
         }
     }
 }

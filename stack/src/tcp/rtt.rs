@@ -3,9 +3,6 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::tcp::seq::Seq;
-use crate::time::Instant;
-
 /// What a connection knows about its round trips, and the timeout that follows from it.
 ///
 /// Deviation: RFC 6298 wants no timeout below a second (SHOULD, rule 2.4). `min` decides here, and is
@@ -81,41 +78,6 @@ impl Rtt {
 /// (RFC 7323, appendix G).
 pub(crate) fn samples_per_round(flight: u32, mss: u32) -> u32 {
     flight.div_ceil(mss.saturating_mul(2).max(1)).max(1)
-}
-
-/// Times one segment at a time, for connections without timestamps (RFC 6298, section 3).
-#[derive(Clone, Debug)]
-pub(crate) struct Stopwatch {
-    end: Seq,
-    /// When the timed segment was sent; [`Instant::FAR_FUTURE`] while none is timed.
-    sent: Instant,
-}
-
-impl Default for Stopwatch {
-    fn default() -> Self {
-        Self { end: Seq(0), sent: Instant::FAR_FUTURE }
-    }
-}
-
-impl Stopwatch {
-    /// A segment that ends before `end` was sent for the first time. Ignored while another one is timed.
-    pub(crate) fn start(&mut self, end: Seq, now: Instant) {
-        if self.sent == Instant::FAR_FUTURE {
-            *self = Self { end, sent: now };
-        }
-    }
-
-    /// Everything before `acked` was acknowledged: the round trip, if the timed segment is part of it.
-    pub(crate) fn stop(&mut self, acked: Seq, now: Instant) -> Option<Duration> {
-        let running = self.sent != Instant::FAR_FUTURE && self.end.at_or_before(acked);
-        running.then(|| now.since(std::mem::take(self).sent))
-    }
-
-    /// Something was sent again. Even if it was not the timed segment, the ACK for that one now waits for
-    /// the other to arrive (Karn).
-    pub(crate) fn discard(&mut self) {
-        *self = Self::default();
-    }
 }
 
 /// SRTT and RTTVAR, in nanoseconds. A round trip that takes no time takes one.
@@ -264,23 +226,6 @@ mod tests {
         ] {
             assert_eq!(samples_per_round(flight, mss), want, "{flight} of {mss}");
         }
-    }
-
-    #[test]
-    fn the_stopwatch_times_one_first_transmission_at_a_time() {
-        let at = Instant::from_millis;
-        let (end, later) = (Seq(5), Seq(1000));
-        let mut watch = Stopwatch::default();
-        watch.start(end, at(10));
-        watch.start(later, at(20));
-        assert_eq!(watch.stop(Seq(4), at(30)), None, "not yet all of it");
-        assert_eq!(watch.stop(end, at(40)), Some(millis(30)));
-        assert_eq!(watch.stop(later, at(50)), None, "stopped");
-        watch.start(later, at(60));
-        watch.discard();
-        assert_eq!(watch.stop(later, at(70)), None, "retransmitted");
-        watch.start(Seq(2000), at(80));
-        assert_eq!(watch.stop(Seq(3000), at(90)), Some(millis(10)), "acknowledged with more");
     }
 
     proptest! {

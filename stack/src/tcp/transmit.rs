@@ -1,13 +1,24 @@
 //! What is sent when: new data within the windows, the FIN behind it, and the ACK that nothing else has carried.
 
-use super::congestion::Congestion;
+use super::config::TcpConfig;
+use super::congestion::algorithm;
+use super::congestion::controller::Start;
 use super::connection::{Connection, Context, Owed};
 use super::emit::NotSent;
+use super::sender::{HeldBack, Sender};
+use super::seq::Seq;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
+/// What goes out next.
+enum Next {
+    New(Segment),
+    /// At most so many numbers from there on.
+    Again(Seq, u32),
+}
+
 /// A segment of new data.
-struct Next {
+struct Segment {
     len: u32,
     flags: Flags,
 }
@@ -41,62 +52,135 @@ impl Connection {
     }
 
     fn transmit_data(&mut self, cx: &mut Context<'_>) -> Result<(), NotSent> {
-        let idle = cx.now().since(self.sent_at);
-        if idle >= self.rtt.rto() && !self.is_outstanding() && self.has_unsent() {
-            // What the window has grown to says little about the path after a pause. A pause counts once, even if
-            // the peer's window is still closed.
-            self.congestion.on_idle(idle, self.rtt.rto());
-            self.sent_at = cx.now();
-        }
-        while let Some(next) = self.next_segment() {
+        self.notice_pause(cx.now());
+        let before = self.snd.nxt;
+        let held_back = loop {
+            let step = match self.next_step(cx.config) {
+                Ok(step) => step,
+                Err(why) => break Ok(why),
+            };
             if cx.net.outbox_room() < OUTBOX_RESERVE {
-                return Err(NotSent);
+                break Err(NotSent);
             }
-            self.send_new(cx, &next)?;
+            let sent = match step {
+                Next::Again(seq, len) => self.send_again(cx, seq, len),
+                Next::New(segment) => self.send_new(cx, &segment),
+            };
+            if sent.is_err() {
+                break Err(NotSent);
+            }
+        };
+        if self.snd.nxt != before {
+            self.watch_tail(cx.now());
         }
-        Ok(())
+        if let Some(sender) = &mut self.sender {
+            let why = held_back.unwrap_or(HeldBack::Otherwise);
+            sender.turn_ends(self.snd.una, self.snd.nxt, why);
+        }
+        held_back.map(|_| ())
+    }
+
+    /// What the congestion window has grown to says little about the path after a pause. A pause counts once, even if the peer's
+    /// window is still closed.
+    fn notice_pause(&mut self, now: Instant) {
+        let (idle, rto) = (now.since(self.sent_at), self.rtt.rto());
+        if idle >= rto && !self.is_outstanding() && self.has_unsent() {
+            if let Some(sender) = &mut self.sender {
+                sender.controller.on_idle(now, idle, rto);
+            }
+            self.sent_at = now;
+        }
     }
 
     /// Sends the next numbers, whatever the windows say.
-    fn send_new(&mut self, cx: &mut Context<'_>, next: &Next) -> Result<(), NotSent> {
+    fn send_new(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Result<(), NotSent> {
         let seq = self.snd.nxt;
-        self.emit(cx, seq, next.len, next.flags)?;
+        self.emit(cx, seq, segment.len, segment.flags)?;
         if !self.is_outstanding() {
             // The window may have been asked after: that is over.
             self.deadlines.retransmit = Instant::FAR_FUTURE;
             self.probe_backoff = 0;
         }
         self.sent_at = cx.now();
-        let end = seq + next.len + u32::from(next.flags.contains(Flags::FIN));
-        if next.len < u32::from(self.snd.mss) {
-            self.snd.small = end;
+        let numbers = segment.len + u32::from(segment.flags.contains(Flags::FIN));
+        self.snd.nxt = seq + numbers;
+        if segment.len < u32::from(self.snd.mss) {
+            self.snd.small = self.snd.nxt;
         }
-        self.snd.nxt = end;
-        if end.follows(self.snd.max) {
-            if seq == self.snd.max {
-                self.stopwatch.start(end, cx.now());
-            }
-            self.snd.max = end;
-        }
+        self.sender(cx.config).sent(cx.now(), seq, numbers);
         self.watch_outstanding(cx);
         Ok(())
     }
 
-    /// What the windows, and the rules against small segments, let go now.
-    fn next_segment(&mut self) -> Option<Next> {
-        let unsent = self.unsent();
-        let usable = self.usable_window();
-        let congestion = self.congestion_window().saturating_sub(self.in_flight());
+    /// What goes out next: what is lost before what is new, unless a timeout is to be tested by new data.
+    fn next_step(&mut self, config: &TcpConfig) -> Result<Next, HeldBack> {
         let mss = u32::from(self.snd.mss);
-        let len = usable.min(congestion).min(mss).min(saturating(unsent));
-        let fin = self.fin_is_due() && u64::from(len) == unsent && len < usable;
-        if !fin && (len == 0 || (len < mss && !self.may_send_small(len, unsent))) {
-            return None;
+        let Some(sender) = &mut self.sender else {
+            let room = self.congestion_window(config);
+            return self.next_segment(room).map(Next::New);
+        };
+        let room = sender.window().saturating_sub(sender.pipe());
+        let idle = sender.pipe() == 0;
+        let lost = sender.board.next_lost(mss + 1);
+        if lost.is_none() || sender.prefers_new() {
+            let new = self.next_segment(room).map(Next::New);
+            if new.is_ok() || lost.is_none() {
+                return new;
+            }
         }
-        Some(self.segment_of(len, unsent, fin))
+        let Some((seq, len)) = lost else { return Err(HeldBack::ByNothing) };
+        let taken = (seq + len).at_or_before(self.snd.una + self.snd.wnd);
+        match () {
+            // The first may go beyond a window that has shrunk: the peer must answer something.
+            () if !taken && seq != self.snd.una => Err(HeldBack::Otherwise),
+            () if len.min(mss) > room && !idle => Err(HeldBack::ByWindow),
+            () => Ok(Next::Again(seq, len)),
+        }
     }
 
-    fn segment_of(&self, len: u32, unsent: u64, fin: bool) -> Next {
+    /// What the windows, `room` being what is left of the congestion window, and the rules against small segments let go now.
+    fn next_segment(&mut self, room: u32) -> Result<Segment, HeldBack> {
+        let unsent = self.unsent();
+        let usable = self.usable_window();
+        let mss = u32::from(self.snd.mss);
+        let len = usable.min(room).min(mss).min(saturating(unsent));
+        let fin = self.fin_is_due() && u64::from(len) == unsent && len < usable;
+        if !fin && (len == 0 || (len < mss && !self.may_send_small(len, unsent))) {
+            let wanted = usable.min(mss).min(saturating(unsent));
+            return Err(match () {
+                () if unsent == 0 => HeldBack::ByNothing,
+                () if room < wanted => HeldBack::ByWindow,
+                () => HeldBack::Otherwise,
+            });
+        }
+        Ok(self.segment_of(len, unsent, fin))
+    }
+
+    /// How much may be in flight.
+    pub(super) fn congestion_window(&self, config: &TcpConfig) -> u32 {
+        match &self.sender {
+            Some(sender) => sender.window(),
+            None => self.start(config).window(),
+        }
+    }
+
+    /// What is kept of the sending side, begun if there is nothing yet.
+    fn sender(&mut self, config: &TcpConfig) -> &mut Sender {
+        let (una, start) = (self.snd.una, self.start(config));
+        self.sender.get_or_insert_with(|| {
+            Box::new(Sender::new(una, algorithm::new(config.congestion, start)))
+        })
+    }
+
+    fn start(&self, config: &TcpConfig) -> Start {
+        Start {
+            mss: self.snd.mss.into(),
+            initial_segments: config.initial_window,
+            handshake: self.handshake,
+        }
+    }
+
+    fn segment_of(&self, len: u32, unsent: u64, fin: bool) -> Segment {
         let mut flags = Flags::ACK;
         // The end of what was written: nothing tells writes apart in a stream of bytes.
         if len > 0 && u64::from(len) == unsent {
@@ -105,7 +189,7 @@ impl Connection {
         if fin {
             flags = flags | Flags::FIN;
         }
-        Next { len, flags }
+        Segment { len, flags }
     }
 
     /// The window has been closed, or nearly so, for a while: sends what fits, or else asks (section 3.8.6.1).
@@ -129,6 +213,14 @@ impl Connection {
         let next = self.segment_of(len, unsent, fin);
         self.send_new(cx, &next)?;
         Ok(Sent::Data)
+    }
+
+    /// Sends the next segment of new data, if the peer's window takes it, whatever the congestion window says. Returns whether there was one.
+    pub(super) fn send_one_more(&mut self, cx: &mut Context<'_>) -> Result<bool, NotSent> {
+        match self.next_segment(u32::MAX) {
+            Ok(segment) => self.send_new(cx, &segment).map(|()| true),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Bytes from SND.NXT to the end of the send ring.
@@ -216,7 +308,7 @@ mod tests {
             t.input("A 1 ack 30001 win 0").unwrap();
         }
         t.input("A 1 ack 30001").unwrap();
-        assert_eq!(t.sent().len(), 20, "half of forty");
+        assert_eq!(t.sent().len(), 18, "half of thirty-six");
     }
 
     #[test]
@@ -228,7 +320,7 @@ mod tests {
             t.input(&format!("A 1 ack {}", 20_000 * (round + 1) + 1)).unwrap();
         }
         t.sent();
-        assert!(t.connection(|c| c.congestion_window()) > 20_000);
+        assert!(t.connection(|c| c.sender.as_ref().unwrap().window()) > 20_000);
         t.at(100_000);
         t.write(30_000);
         assert_eq!(t.sent().len(), 10);

@@ -114,7 +114,7 @@ impl Connection {
         let furthest = seq + u32::from(u16::MAX);
         match u16::try_from(up.offset_from(seq)) {
             Ok(pointer) => Some(pointer),
-            Err(_) => furthest.follows(self.snd.max).then_some(u16::MAX),
+            Err(_) => furthest.follows(self.snd.nxt).then_some(u16::MAX),
         }
     }
 
@@ -129,7 +129,7 @@ impl Connection {
     pub(super) fn owes_urgent(&self) -> bool {
         let announced = self.urgent.as_ref().map_or(0, |urgent| urgent.announced);
         self.socket.send.urgent().is_some_and(|position| position >= announced)
-            && self.urgent_pointer(self.snd.max).is_some()
+            && self.urgent_pointer(self.snd.nxt).is_some()
     }
 }
 

@@ -70,7 +70,7 @@ impl Connection {
 
     /// Numbers from SND.NXT on that the peer has room for.
     pub(super) fn usable_window(&self) -> u32 {
-        self.snd.wnd.saturating_sub(self.in_flight())
+        self.snd.wnd.saturating_sub(self.flight())
     }
 
     /// Whether a segment that is not full may go (section 3.8.6.2.1), `len` of `unsent` bytes being what the windows

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::window::{MSS_MAX, initial};
 use super::{Handshake, Timeout};
 use crate::time::Instant;
 
@@ -24,6 +25,7 @@ pub(crate) trait Controller: Send {
     fn ssthresh(&self) -> u32;
 
     /// Bytes per second at which data should leave. `None`: as the connection paces by default, if it paces at all.
+    #[expect(dead_code, reason = "none of the controllers paces")]
     fn pacing_rate(&self) -> Option<u64> {
         None
     }
@@ -75,6 +77,7 @@ pub(crate) struct Ack {
     /// The round trip of what this ACK is for. HyStart++ and BBR want one with every ACK, not one for each round.
     pub(crate) round_trip: Option<Duration>,
     /// The shortest round trip that the connection has seen.
+    #[expect(dead_code, reason = "no controller goes by delay")]
     pub(crate) min_round_trip: Option<Duration>,
     /// SRTT (RFC 6298).
     pub(crate) smoothed: Option<Duration>,
@@ -82,11 +85,13 @@ pub(crate) struct Ack {
     pub(crate) round_start: bool,
     /// It came during a fast recovery. The slow start after a timeout is none.
     pub(crate) recovery: bool,
+    #[expect(dead_code, reason = "no controller goes by rate")]
     pub(crate) rate: Option<RateSample>,
 }
 
 /// How fast the path delivered the data that an ACK is for (draft-cheng-iccrg-delivery-rate-estimation).
 #[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "no controller goes by rate")]
 pub(crate) struct RateSample {
     /// Delivered over `interval`.
     pub(crate) delivered: u64,
@@ -109,6 +114,17 @@ pub(crate) struct Start {
     /// Full segments in the initial window (RFC 6928: ten).
     pub(crate) initial_segments: u8,
     pub(crate) handshake: Handshake,
+}
+
+impl Start {
+    /// The window that every controller begins with (RFC 6928, section 2): one segment after a lossy handshake (RFC 5681, section 3.1).
+    pub(crate) fn window(self) -> u32 {
+        let mss = self.mss.clamp(1, MSS_MAX);
+        match self.handshake {
+            Handshake::Smooth => initial(mss, self.initial_segments),
+            Handshake::Lossy => mss,
+        }
+    }
 }
 
 /// What says that the path is full.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::Timeout;
 use super::controller::{Congested, Start};
-use super::{Handshake, Timeout};
 
 /// cwnd and ssthresh (RFC 5681, section 3.1), in bytes. How it grows beyond ssthresh is the algorithm's.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Window {
         let initial = initial(mss, start.initial_segments);
         Self {
             mss,
-            bytes: if start.handshake == Handshake::Smooth { initial } else { mss },
+            bytes: start.window(),
             ssthresh: LARGEST,
             initial,
             prior: None,
@@ -161,7 +161,7 @@ pub(super) fn initial(mss: u32, segments: u8) -> u32 {
 }
 
 /// The largest window that RFC 7323 can express.
-pub(super) const LARGEST: u32 = 1 << 30;
+pub(crate) const LARGEST: u32 = 1 << 30;
 
 /// No IP packet carries more.
 pub(super) const MSS_MAX: u32 = 65_535;

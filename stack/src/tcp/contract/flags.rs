@@ -128,7 +128,7 @@ impl Watched {
                 self.t.input(&reset).unwrap();
             }
             Event::Data | Event::Fin | Event::Ack if !handshake && self.t.state().is_some() => {
-                let (next, ack) = (self.next, self.t.connection(|c| c.snd.max - c.snd.iss.0).0);
+                let (next, ack) = (self.next, self.t.connection(|c| c.snd.nxt - c.snd.iss.0).0);
                 let can_send = !self.seen.peer_ended;
                 match event {
                     Event::Data if can_send => {

@@ -344,11 +344,11 @@ fn no_byte_that_was_sent_is_pointed_to_falsely() {
     t.write_urgent(1);
     t.sent();
     t.connection(|c| {
-        let (una, max) = (c.snd.una, c.snd.max);
+        let (una, max) = (c.snd.una, c.snd.nxt);
         assert_eq!(c.urgent_pointer(una), Some(u16::MAX));
-        c.snd.max = una + 65_535;
+        c.snd.nxt = una + 65_535;
         assert_eq!(c.urgent_pointer(una), None);
         assert_eq!(c.urgent_pointer(una + 14_466), Some(65_535));
-        c.snd.max = max;
+        c.snd.nxt = max;
     });
 }

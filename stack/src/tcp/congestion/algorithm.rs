@@ -1,0 +1,91 @@
+//! Which congestion control a connection uses, by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::controller::{Controller, Start};
+use super::cubic::Cubic;
+use super::dctcp::Dctcp;
+use super::new_reno::NewReno;
+
+/// A controller for a connection that is about to send its first data.
+pub(crate) fn new(algorithm: Algorithm, start: Start) -> Box<dyn Controller> {
+    match algorithm {
+        Algorithm::Cubic => Box::new(Cubic::new(start)),
+        Algorithm::NewReno => Box::new(NewReno::new(start)),
+        Algorithm::Dctcp => Box::new(Dctcp::new(start)),
+    }
+}
+
+/// A congestion control algorithm.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Algorithm {
+    /// CUBIC (RFC 9438), with HyStart++ (RFC 9406): for the internet, as most systems have it.
+    #[default]
+    Cubic,
+    /// NewReno (RFC 5681): the yardstick.
+    NewReno,
+    /// DCTCP (RFC 8257): for data centres whose switches mark early. Needs ECN, and is unfair to others elsewhere.
+    Dctcp,
+}
+
+impl Algorithm {
+    const ALL: [Self; 3] = [Self::Cubic, Self::NewReno, Self::Dctcp];
+
+    /// The name that it is chosen by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::NewReno => "reno",
+            Self::Dctcp => "dctcp",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
+        let known = Self::ALL.into_iter().find(|algorithm| algorithm.name() == name);
+        known.ok_or_else(|| UnknownAlgorithm(name.into()))
+    }
+}
+
+/// There is no congestion control of this name.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no congestion control is called {0:?}: there are cubic, reno and dctcp")]
+pub struct UnknownAlgorithm(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::congestion::fixture::{MSS, START};
+
+    #[test]
+    fn every_algorithm_is_chosen_by_the_name_that_it_shows() {
+        for (name, algorithm) in
+            [("cubic", Algorithm::Cubic), ("reno", Algorithm::NewReno), ("dctcp", Algorithm::Dctcp)]
+        {
+            assert_eq!(name.parse(), Ok(algorithm));
+            assert_eq!(algorithm.to_string(), name);
+            let controller = new(algorithm, START);
+            assert_eq!((controller.name(), controller.window()), (name, 10 * MSS));
+        }
+        assert_eq!(Algorithm::default(), Algorithm::Cubic);
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let error = "vegas".parse::<Algorithm>().unwrap_err().to_string();
+        assert!(error.contains("\"vegas\""), "{error}");
+        for algorithm in Algorithm::ALL {
+            assert!(error.contains(algorithm.name()), "{error} lacks {algorithm}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Losses found without a timeout: by SACK (RFC 6675) and time (RACK, RFC 8985), repaired at the pace of PRR (RFC 6937).
+
+use super::*;
+use crate::counters::Counter;
+
+#[test]
+fn three_segments_behind_a_gap_repair_it() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200).input("A 1 ack 1 sack 1001:2001").unwrap();
+    t.input("A 1 ack 1 sack 1001:3001").unwrap();
+    assert_eq!(t.sent(), [""; 0]);
+    t.input("A 1 ack 1 sack 1001:4001").unwrap();
+    assert_eq!(t.sent(), ["A 1+1000 ack 1"]);
+    assert_eq!((t.phase(), t.count(Counter::TcpFastRetransmits)), (Phase::Recovery, 1));
+    t.input("A 1 ack 1 sack 1001:10001").unwrap();
+    assert_eq!(t.sent(), [""; 0], "once");
+    t.at(300).input("A 1 ack 10001").unwrap();
+    assert_eq!((t.phase(), t.windows()), (Phase::Open, (5, 5)));
+}
+
+#[test]
+fn every_hole_is_repaired_and_no_segment_that_has_arrived() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200);
+    // The 1st, 3rd, 5th and 7th are lost.
+    t.burst(&[
+        "A 1 ack 1 sack 1001:2001",
+        "A 1 ack 1 sack 3001:4001,1001:2001",
+        "A 1 ack 1 sack 5001:6001,3001:4001,1001:2001",
+        "A 1 ack 1 sack 7001:8001,5001:6001,3001:4001,1001:2001",
+        "A 1 ack 1 sack 7001:9001,5001:6001,3001:4001,1001:2001",
+        "A 1 ack 1 sack 7001:10001,5001:6001,3001:4001,1001:2001",
+    ]);
+    let mut again = t.sent();
+    for (at, ack) in [(300, 2001), (310, 4001), (320, 6001), (330, 10_001)] {
+        t.at(at).input(&format!("A 1 ack {ack} sack 7001:10001")).unwrap();
+        again.extend(t.sent());
+    }
+    let want = ["A 1+1000 ack 1", "A 2001+1000 ack 1", "A 4001+1000 ack 1", "A 6001+1000 ack 1"];
+    assert_eq!(again, want);
+    assert_eq!(t.count(Counter::TcpFastRetransmits), 1, "one loss of one window");
+    assert_eq!(t.count(Counter::TcpTimeouts), 0);
+}
+
+/// RFC 8985, section 3.1: what RACK adds to counting.
+#[test]
+fn a_repair_that_is_lost_is_repaired_without_a_timeout() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200).input("A 1 ack 1 sack 1001:4001").unwrap();
+    assert_eq!(t.sent(), ["A 1+1000 ack 1"]);
+    t.write(10_000);
+    t.input("A 1 ack 1 sack 1001:10001").unwrap();
+    let new = t.sent();
+    assert_eq!(new[0], "A 10001+1000 ack 1");
+    // What was sent after the repair arrives, and the repair does not.
+    t.at(310).input("A 1 ack 1 sack 1001:11001").unwrap();
+    assert_eq!(t.sent()[0], "A 1+1000 ack 1");
+    assert_eq!(t.count(Counter::TcpTimeouts), 0);
+}
+
+#[test]
+fn what_is_only_overtaken_is_waited_for_by_a_quarter_of_the_round_trip() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200).input("A 1 ack 1001").unwrap();
+    t.sent();
+    // One behind a gap: less than three, so the gap has time until 100 + 100 + 25 ms.
+    t.input("A 1 ack 1001 sack 2001:3001").unwrap();
+    t.at(224);
+    assert_eq!(t.sent(), [""; 0]);
+    t.at(226);
+    assert_eq!(t.sent(), ["A 1001+1000 ack 1"]);
+}
+
+#[test]
+fn a_path_that_is_known_to_reorder_is_given_the_time_whatever_is_counted() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200).input("A 1 ack 1 sack 2001:3001").unwrap();
+    t.input("A 1 ack 3001").unwrap();
+    t.sent();
+    t.at(201).input("A 1 ack 3001 sack 4001:8001").unwrap();
+    assert_eq!(t.sent(), [""; 0], "four behind the gap");
+    assert_eq!(t.phase(), Phase::Open);
+    t.at(230);
+    assert_eq!(t.sent()[0], "A 3001+1000 ack 1");
+}
+
+#[test]
+fn the_window_sinks_in_proportion_to_what_is_delivered() {
+    let mut t = with_sack();
+    t.fill();
+    t.write(20_000);
+    t.at(200).input("A 1 ack 1 sack 1001:4001").unwrap();
+    assert_eq!(t.sent(), ["A 1+1000 ack 1"]);
+    // Half of what is delivered goes out while the flight sinks from ten to five.
+    let mut out = 0;
+    for (n, right) in (5001..=10_001).step_by(1000).enumerate() {
+        t.input(&format!("A 1 ack 1 sack 1001:{right}")).unwrap();
+        out += t.sent().len();
+        assert!(out <= n + 2, "{out} after {n}");
+    }
+    assert_eq!(out, 4, "nine delivered, half of it rounded up, and one was the repair");
+}
+
+#[test]
+fn without_sack_a_duplicate_stands_for_a_segment() {
+    let mut t = without_sack();
+    t.fill();
+    t.write(10_000);
+    t.at(200);
+    t.burst(&["A 1 ack 1"; 2]);
+    assert_eq!(t.sent(), ["A 10001+1000 ack 1", "A 11001+1000 ack 1"], "limited transmit");
+    t.input("A 1 ack 1").unwrap();
+    assert_eq!(t.sent(), ["A 1+1000 ack 1"]);
+    assert_eq!(t.windows().1, 5);
+    // Nine more duplicates for what was behind the gap: half of it goes out.
+    let before = t.sent().len();
+    t.burst(&["A 1 ack 1"; 8]);
+    assert!((2..=5).contains(&(t.sent().len() - before)));
+    t.at(300).input("A 1 ack 12001").unwrap();
+    assert_eq!((t.phase(), t.windows()), (Phase::Open, (5, 5)));
+}
+
+#[test]
+fn blocks_that_cannot_be_true_are_ignored() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200);
+    for blocks in ["10001:20001", "9001:10002", "2001:1001", "-5000:-4000", "3001:3001"] {
+        t.burst(&[format!("A 1 ack 1 sack {blocks}").as_str(); 4]);
+        t.connection(|c| {
+            let board = &c.sender.as_ref().unwrap().board;
+            assert_eq!((board.arrived(), board.lost()), (0, 0), "{blocks}");
+        });
+    }
+}
+
+#[test]
+fn a_peer_that_did_not_permit_it_says_nothing_by_sack() {
+    let mut t = without_sack();
+    t.fill();
+    t.at(200).input("A 1 ack 1 sack 1001:4001").unwrap();
+    t.connection(|c| assert_eq!(c.sender.as_ref().unwrap().board.arrived(), 0));
+}
+
+#[test]
+fn a_path_that_has_narrowed_is_no_congestion() {
+    let mut t = with_sack();
+    t.fill();
+    t.connection(|c| c.snd.mss = 500);
+    t.connection(|c| {
+        let nxt = c.snd.nxt;
+        c.sender.as_mut().unwrap().lose_all(nxt);
+    });
+    t.input("A 1 ack 1001").unwrap();
+    let sent = t.sent();
+    assert_eq!(sent[0], "A 1001+500 ack 1");
+    assert_eq!(t.windows().1, (1 << 30) / 1000, "no threshold");
+}

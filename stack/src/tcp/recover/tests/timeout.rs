@@ -1,0 +1,77 @@
+//! Timeouts (RFC 6298) where something is known of what has arrived.
+
+use super::*;
+use crate::counters::Counter;
+
+#[test]
+fn what_has_arrived_is_not_sent_again_after_a_timeout() {
+    let mut t = with_sack();
+    t.fill();
+    // Two behind two gaps, and then nothing more is heard.
+    t.at(200).input("A 1 ack 1 sack 2001:3001,5001:6001").unwrap();
+    t.at(226);
+    t.sent();
+    t.at(2000);
+    let mut again = t.sent();
+    for (at, ack) in [(2100, 1001), (2200, 3001), (2300, 4001), (2400, 6001), (2500, 8001)] {
+        t.at(at).input(&format!("A 1 ack {ack}")).unwrap();
+        again.extend(t.sent());
+    }
+    let arrived = |segment: &&String| segment.contains(" 2001+") || segment.contains(" 5001+");
+    assert_eq!(again.iter().find(arrived), None, "{again:?}");
+}
+
+/// RFC 2018, section 8.
+#[test]
+fn a_peer_that_takes_back_what_it_has_told_gets_it_again() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200).input("A 1 ack 1 sack 1001:10001").unwrap();
+    assert_eq!(t.sent(), ["A 1+1000 ack 1"]);
+    t.at(250).input("A 1 ack 1001").unwrap();
+    t.at(2000);
+    let sent = t.sent();
+    assert!(sent.contains(&"A 1001+1000 ack 1".to_owned()), "{sent:?}");
+    t.at(2100).input("A 1 ack 3001").unwrap();
+    assert!(!t.sent().is_empty());
+}
+
+#[test]
+fn what_has_just_left_is_not_lost_with_the_rest() {
+    let mut t = with_sack();
+    t.write(2000);
+    t.at(150).write(1000);
+    t.sent();
+    t.at(160).input("A 1 ack 1 sack 1001:2001").unwrap();
+    // The gap is late at 225 ms, and repaired; then nobody answers.
+    t.at(226);
+    assert_eq!(t.sent(), ["A 1+1000 ack 1"]);
+    t.connection(|c| {
+        let board = &c.sender.as_ref().unwrap().board;
+        assert_eq!((board.in_flight(), board.arrived(), board.lost()), (2000, 1000, 0));
+    });
+    t.at(1000);
+    assert_eq!(t.sent().first().map(String::as_str), Some("A 1+1000 ack 1"));
+}
+
+#[test]
+fn a_second_timeout_is_the_same_loss() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(5000);
+    assert!(t.count(Counter::TcpTimeouts) >= 3);
+    assert_eq!(t.windows(), (1, 5));
+}
+
+#[test]
+fn a_rest_forgets_the_path_and_no_byte() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200).input("A 1 ack 10001").unwrap();
+    t.connection(|c| assert!(c.sender.is_some()));
+    t.at(10_000);
+    t.connection(|c| assert!(c.sender.is_none()));
+    t.fill();
+    t.at(10_100).input("A 1 ack 20001").unwrap();
+    assert_eq!(t.sent(), [""; 0]);
+}

@@ -1,0 +1,463 @@
+//! What a connection needs while something that it has sent is not acknowledged: what is in flight, lost and arrived, how much may be
+//! in flight, and what was learnt about the path.
+//!
+//! A connection that rests has none of it. Everything here is bytes, numbers and times: what goes into a segment, and when, is
+//! [`transmit`](super::transmit)'s and [`retransmit`](super::retransmit)'s.
+
+mod delivery;
+mod prr;
+mod rack;
+mod rate;
+mod scoreboard;
+mod tail_loss;
+mod undo;
+mod usage;
+
+use std::time::Duration;
+
+use delivery::Delivery;
+use prr::{Progress, Prr, PrrAck};
+use rack::{Patience, Rack};
+use rate::DeliveryRate;
+use scoreboard::Scoreboard;
+pub(super) use tail_loss::Carries;
+use tail_loss::{ProbeFate, Segments, TailLoss, probe_timeout};
+use undo::{Frto, Repairs};
+use usage::Usage;
+
+use super::congestion::Timeout;
+use super::congestion::controller::{Ack, Congested, Controller};
+use super::seq::Seq;
+use crate::time::Instant;
+use crate::wire::tcp_options::SackBlock;
+
+/// The sending side of a connection that has something outstanding.
+pub(super) struct Sender {
+    pub(super) board: Scoreboard,
+    pub(super) controller: Box<dyn Controller>,
+    phase: Phase,
+    /// The number after the highest one sent when a loss was last noticed (RecoveryPoint in RFC 6675).
+    point: Seq,
+    prr: Prr,
+    repairs: Repairs,
+    frto: Frto,
+    rack: Rack,
+    tail: TailLoss,
+    rate: DeliveryRate,
+    usage: Usage,
+    /// Where the last segment of new data begins.
+    last: Seq,
+    /// When something that is only late so far will count as lost.
+    late_at: Option<Instant>,
+    /// ACKs in a row that have told of arrivals behind a gap.
+    duplicates: u32,
+    /// Bytes that have left the network as far as duplicate ACKs tell, for a peer without SACK.
+    departed: u32,
+}
+
+/// Where loss recovery stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    Open,
+    /// Something was found lost without a timeout.
+    Recovery,
+    /// A timeout has expired.
+    Loss,
+}
+
+/// An ACK, and how the connection stands when it comes.
+pub(super) struct News<'a> {
+    pub(super) now: Instant,
+    pub(super) ack: Seq,
+    pub(super) nxt: Seq,
+    /// Blocks beyond `ack`.
+    pub(super) blocks: &'a [SackBlock],
+    /// What the peer has got twice (D-SACK).
+    pub(super) twice: Option<SackBlock>,
+    /// The ACK repeats the last one (RFC 5681, section 2).
+    pub(super) repeats: bool,
+    /// What is echoed, in milliseconds of our clock.
+    pub(super) echo_ms: Option<u64>,
+    pub(super) path: Path,
+}
+
+/// What the connection knows besides.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    pub(super) mss: u32,
+    pub(super) smoothed: Option<Duration>,
+    /// The peer sends selective acknowledgements.
+    pub(super) sack: bool,
+}
+
+/// What follows from an ACK.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// A round trip of something that was sent once.
+    pub(super) round_trip: Option<Duration>,
+    /// A recovery has begun.
+    pub(super) recovers: bool,
+    /// One was not needed.
+    pub(super) undone: bool,
+}
+
+impl Sender {
+    pub(super) fn new(una: Seq, controller: Box<dyn Controller>) -> Self {
+        Self {
+            board: Scoreboard::default(),
+            controller,
+            phase: Phase::Open,
+            point: una - 1,
+            prr: Prr::begin(0, 0, 0),
+            repairs: Repairs::begin(una, una),
+            frto: Frto::Off,
+            rack: Rack::NEW,
+            tail: TailLoss::NONE,
+            rate: DeliveryRate::NEW,
+            usage: Usage::new(una),
+            last: una,
+            late_at: None,
+            duplicates: 0,
+            departed: 0,
+        }
+    }
+
+    /// The shortest round trip of the last minutes.
+    pub(super) fn shortest_round_trip(&self) -> Option<Duration> {
+        self.rack.shortest.round_trip()
+    }
+
+    /// Where the last segment begins.
+    pub(super) fn last(&self) -> Seq {
+        self.last
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// How much may be in flight.
+    pub(super) fn window(&self) -> u32 {
+        if self.is_reducing() { self.prr.window() } else { self.controller.window() }
+    }
+
+    /// How much is taken to be in flight: pipe in RFC 6675.
+    pub(super) fn pipe(&self) -> u32 {
+        self.board.in_flight() - self.departed.min(self.board.in_flight())
+    }
+
+    /// Whether new data goes before what is lost.
+    pub(super) fn prefers_new(&self) -> bool {
+        self.frto == Frto::Probing
+    }
+
+    /// `len` numbers go out for the first time.
+    pub(super) fn sent(&mut self, now: Instant, start: Seq, len: u32) {
+        let stamp = self.rate.stamp(now, self.board.in_flight());
+        self.board.sent(start, len, stamp);
+        self.last = start;
+        self.prr.on_sent(len);
+    }
+
+    /// `len` numbers go out again.
+    pub(super) fn sent_again(&mut self, now: Instant, start: Seq, len: u32) {
+        let stamp = self.rate.stamp(now, self.board.in_flight());
+        self.board.sent_again(start, len, stamp);
+        self.prr.on_sent(len);
+        self.repairs.sent(now, len);
+    }
+
+    /// A turn has sent what it could.
+    pub(super) fn turn_ends(&mut self, una: Seq, nxt: Seq, held_back: HeldBack) {
+        let in_flight = self.pipe();
+        self.usage.note(una, nxt, in_flight, held_back == HeldBack::ByWindow);
+        if held_back == HeldBack::ByNothing {
+            self.rate.application_limits(in_flight);
+        }
+    }
+
+    /// An ACK has come that may say something new.
+    pub(super) fn acknowledged(&mut self, news: &News<'_>) -> Outcome {
+        let (pipe, lost, phase) = (self.pipe(), self.board.lost(), self.phase);
+        let delivery = self.take(news);
+        self.rack.learn(news.now, &delivery);
+        let undone = self.find_spurious(news, &delivery);
+        self.end_recovery(news);
+        self.late_at = self.find_losses(news, &delivery);
+        let newly_lost = self.board.lost().saturating_sub(lost);
+        let recovers = self.begin_recovery(news.now, (news.ack, news.nxt), news.path.mss);
+        self.probe_answered(news);
+        let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
+        self.tell_controller(news, &delivery, (pipe, newly_lost), recovery);
+        if self.is_reducing() {
+            self.prr.on_ack(&PrrAck {
+                delivered: delivery.delivered,
+                pipe: self.pipe(),
+                ssthresh: self.controller.ssthresh(),
+                mss: news.path.mss,
+                progress: progress(&delivery, newly_lost),
+                partial: !news.path.sack && newly_lost > 0,
+            });
+        }
+        Outcome { round_trip: round_trip(news.now, &delivery), recovers, undone }
+    }
+
+    /// It may be time to find something lost (RFC 8985, section 6.2, step 5).
+    pub(super) fn look_for_losses(
+        &mut self,
+        now: Instant,
+        (una, nxt): (Seq, Seq),
+        path: Path,
+    ) -> Outcome {
+        let patience = self.patience(path.mss);
+        self.late_at = self.rack.detect(&mut self.board, now, patience, path.smoothed);
+        let recovers = self.begin_recovery(now, (una, nxt), path.mss);
+        Outcome { recovers, ..Outcome::default() }
+    }
+
+    /// The retransmission timer has fired: the first segment is lost at least.
+    pub(super) fn timed_out(
+        &mut self,
+        now: Instant,
+        (una, nxt): (Seq, Seq),
+        path: Path,
+        which: Timeout,
+    ) {
+        self.controller.on_timeout(now, self.pipe(), which);
+        if self.board.is_first_arrived() {
+            self.board.forget_arrived();
+        }
+        if path.sack {
+            self.rack.detect_on_timeout(&mut self.board, now, path.smoothed, path.mss);
+        } else {
+            self.board.lose_all();
+        }
+        if self.phase != Phase::Loss {
+            self.repairs = Repairs::begin(una, nxt);
+        }
+        self.frto = if which == Timeout::First { Frto::Waiting } else { Frto::Off };
+        self.enter_loss(nxt);
+    }
+
+    /// What is on its way was too large for the path, and is to be sent again in smaller pieces: no sign of congestion.
+    pub(super) fn lose_all(&mut self, nxt: Seq) {
+        self.board.lose_all();
+        self.frto = Frto::Off;
+        self.enter_loss(nxt);
+    }
+
+    /// When something that is only late so far will count as lost.
+    pub(super) fn late_at(&self) -> Option<Instant> {
+        self.late_at
+    }
+
+    /// When a tail loss probe is due, counted from now: if one is of any use.
+    pub(super) fn probe_after(&self, path: Path) -> Option<Duration> {
+        let quiet =
+            self.phase == Phase::Open && self.board.arrived() == 0 && !self.board.is_empty();
+        let segments =
+            if self.board.in_flight() <= path.mss { Segments::One } else { Segments::Several };
+        let useful = path.sack && quiet && !self.tail.is_probing();
+        useful.then(|| probe_timeout(path.smoothed, segments))
+    }
+
+    pub(super) fn probe_sent(&mut self, nxt: Seq, carries: Carries) {
+        self.tail.sent(nxt, carries);
+    }
+
+    fn enter_loss(&mut self, nxt: Seq) {
+        self.phase = Phase::Loss;
+        self.late_at = None;
+        self.point = nxt;
+        self.duplicates = 0;
+        self.departed = 0;
+        self.tail.forget();
+    }
+
+    fn is_reducing(&self) -> bool {
+        self.phase == Phase::Recovery && !self.controller.owns_recovery()
+    }
+
+    /// What the ACK delivers, in full or by SACK.
+    fn take(&mut self, news: &News<'_>) -> Delivery {
+        let least = self.rack.shortest.round_trip().unwrap_or(Duration::ZERO);
+        let mut delivery = Delivery::new(news.now, news.echo_ms, least);
+        self.board.acknowledge(news.ack, &mut delivery);
+        for block in news.blocks {
+            self.board.arrive(block.left, block.right, &mut delivery);
+        }
+        if delivery.acked > 0 {
+            self.duplicates = 0;
+            self.return_departed(&mut delivery, news.path.mss);
+        } else if news.repeats || delivery.delivered > 0 {
+            self.duplicates += 1;
+            if !news.path.sack {
+                self.depart(&mut delivery, news.path.mss);
+            }
+        }
+        delivery
+    }
+
+    /// Without SACK a duplicate ACK stands for a segment that has arrived, whichever it was.
+    fn depart(&mut self, delivery: &mut Delivery, mss: u32) {
+        let more = mss.min(self.pipe().saturating_sub(mss));
+        self.departed += more;
+        delivery.delivered += more;
+    }
+
+    /// What is acknowledged behind the first segment was counted as departed before.
+    fn return_departed(&mut self, delivery: &mut Delivery, mss: u32) {
+        let counted = self.departed.min(delivery.acked.saturating_sub(mss));
+        delivery.delivered -= counted.min(delivery.delivered);
+        self.departed = (self.departed - counted).min(self.board.in_flight());
+    }
+
+    /// Takes a recovery back that was not needed.
+    fn find_spurious(&mut self, news: &News<'_>, delivery: &Delivery) -> bool {
+        if let Some(twice) = news.twice {
+            self.rack.duplicate_reported(news.ack, news.nxt);
+            if self.repairs.explained_by(twice) {
+                self.rack.overtaken();
+                return self.undo(news.now);
+            }
+        }
+        if self.phase == Phase::Open {
+            return false;
+        }
+        let refuted = delivery.acked > 0 && self.repairs.are_refuted_by(news.echo_ms);
+        let early = self.phase == Phase::Loss
+            && news.ack.precedes(self.point)
+            && self.frto.judge(delivery, self.point, news.path.sack);
+        (refuted || early) && self.undo(news.now)
+    }
+
+    fn undo(&mut self, now: Instant) -> bool {
+        self.controller.undo(now);
+        self.board.find_all();
+        self.frto = Frto::Off;
+        self.phase = Phase::Open;
+        true
+    }
+
+    /// Everything sent before the recovery began is acknowledged.
+    fn end_recovery(&mut self, news: &News<'_>) {
+        if news.ack.precedes(self.point) {
+            return;
+        }
+        match self.phase {
+            // Once passed, the point follows closely: half the circle further on it would seem to lie ahead.
+            Phase::Open => {
+                self.point = self.point.later(news.ack - 1);
+                return;
+            }
+            Phase::Recovery => self.controller.on_recovered(news.now, self.pipe()),
+            Phase::Loss => self.frto = Frto::Off,
+        }
+        self.rack.recovered();
+        self.phase = Phase::Open;
+    }
+
+    fn find_losses(&mut self, news: &News<'_>, delivery: &Delivery) -> Option<Instant> {
+        let Path { mss, smoothed, sack } = news.path;
+        if sack {
+            let patience = self.patience(mss);
+            return self.rack.detect(&mut self.board, news.now, patience, smoothed);
+        }
+        let first_is_lost = match self.phase {
+            // Duplicates before the point may come from what was sent again (RFC 6582, section 3.2, step 1).
+            Phase::Open => self.duplicates == DUPLICATES && news.ack.follows(self.point),
+            // A partial ACK: the next hole is known without waiting for duplicates (step 3).
+            Phase::Recovery => delivery.acked > 0,
+            Phase::Loss => false,
+        };
+        if first_is_lost {
+            self.board.lose_first(mss);
+            self.departed = self.departed.min(self.board.in_flight());
+        }
+        None
+    }
+
+    /// Three segments beyond a gap tell a loss, unless the path is known to change their order (RFC 8985, section 6.2, step 4).
+    fn patience(&self, mss: u32) -> Patience {
+        let enough = self.board.arrived() > (DUPLICATES - 1) * mss || self.duplicates >= DUPLICATES;
+        if enough || self.phase != Phase::Open { Patience::None } else { Patience::Waits }
+    }
+
+    /// The first loss of a window begins a recovery.
+    fn begin_recovery(&mut self, now: Instant, (una, nxt): (Seq, Seq), mss: u32) -> bool {
+        if self.phase != Phase::Open || self.board.lost() == 0 {
+            return false;
+        }
+        // FlightSize of RFC 5681: what has arrived behind the gap is part of it.
+        let flight = nxt.offset_from(una);
+        self.controller.on_congestion(now, flight, Congested::Loss);
+        self.prr = Prr::begin(flight, self.pipe(), mss);
+        self.repairs = Repairs::begin(una, nxt);
+        self.phase = Phase::Recovery;
+        self.point = nxt;
+        self.tail.forget();
+        true
+    }
+
+    fn probe_answered(&mut self, news: &News<'_>) {
+        let both = news.repeats && news.blocks.is_empty();
+        let fate = self.tail.acknowledged(news.ack, news.twice.is_some() || both);
+        if fate == ProbeFate::Repaired && self.phase == Phase::Open {
+            let flight = self.controller.window();
+            self.controller.on_congestion(news.now, flight, Congested::Loss);
+            self.controller.on_recovered(news.now, self.pipe());
+        }
+    }
+
+    fn tell_controller(
+        &mut self,
+        news: &News<'_>,
+        delivery: &Delivery,
+        (pipe, lost): (u32, u32),
+        recovery: bool,
+    ) {
+        let rate = self.rate.sample(news.now, delivery, (pipe, lost));
+        if delivery.delivered == 0 && delivery.acked == 0 {
+            return;
+        }
+        let (window, ssthresh) = (self.controller.window(), self.controller.ssthresh());
+        self.controller.on_ack(&Ack {
+            now: news.now,
+            acked: delivery.acked,
+            delivered: delivery.delivered,
+            flight: pipe,
+            window_limited: self.usage.is_window_limited(window, ssthresh),
+            marked: 0,
+            round_trip: delivery.newest_certain.map(|(stamp, _)| news.now.since(stamp.sent_at)),
+            min_round_trip: self.rack.shortest.round_trip(),
+            smoothed: news.path.smoothed,
+            round_start: self.rate.begins_round(delivery),
+            recovery,
+            rate,
+        });
+    }
+}
+
+/// Why a turn has sent no more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum HeldBack {
+    /// There was no more.
+    ByNothing,
+    /// The congestion window is full.
+    ByWindow,
+    /// Something else: the peer's window, Nagle's algorithm, or no frame was free.
+    Otherwise,
+}
+
+fn progress(delivery: &Delivery, newly_lost: u32) -> Progress {
+    if delivery.acked > 0 && newly_lost == 0 { Progress::Safe } else { Progress::Unsafe }
+}
+
+/// By Karn's algorithm only what was sent once gives a sample, and that not beside something that was sent again: its ACK has waited
+/// for the other to arrive.
+fn round_trip(now: Instant, delivery: &Delivery) -> Option<Duration> {
+    delivery.sent_once.filter(|_| !delivery.acked_again).map(|sent_at| now.since(sent_at))
+}
+
+/// Enough to tell loss from reordering (RFC 5681, section 3.2).
+const DUPLICATES: u32 = 3;

@@ -1,0 +1,177 @@
+//! Loss by time (RACK, RFC 8985, section 6): what was sent before something that has arrived, and long enough ago, is lost.
+
+use std::time::Duration;
+
+use super::delivery::Delivery;
+use super::scoreboard::Scoreboard;
+use crate::tcp::seq::Seq;
+use crate::time::Instant;
+
+/// What RACK keeps of a connection.
+#[derive(Debug)]
+pub(super) struct Rack {
+    /// When the latest transmission that has arrived was sent, and the end of its numbers.
+    newest: Option<(Instant, Seq)>,
+    /// The round trip of that one.
+    round_trip: Duration,
+    /// The highest number that has arrived (RACK.fack).
+    highest: Option<Seq>,
+    reordering: Reordering,
+    pub(super) shortest: Shortest,
+}
+
+/// How much the path is known to change the order of segments (section 6.2, step 4).
+#[derive(Debug)]
+struct Reordering {
+    seen: bool,
+    /// The window in quarters of the shortest round trip.
+    quarters: u32,
+    /// Recoveries without a duplicate after which the window is small again.
+    persists: u8,
+    /// A duplicate was reported; the next counts once this number is acknowledged.
+    widened_until: Option<Seq>,
+}
+
+/// The shortest round trip of the last minutes.
+#[derive(Debug)]
+pub(super) struct Shortest {
+    round_trip: Option<Duration>,
+    measured_at: Instant,
+}
+
+/// Whether losses may be taken for such at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Patience {
+    /// Something may just have been overtaken.
+    Waits,
+    /// As long as no reordering was seen: in recovery, or when three segments have arrived behind the gap.
+    None,
+}
+
+impl Rack {
+    pub(super) const NEW: Self = Self {
+        newest: None,
+        round_trip: Duration::ZERO,
+        highest: None,
+        reordering: Reordering {
+            seen: false,
+            quarters: 1,
+            persists: PERSISTENCE,
+            widened_until: None,
+        },
+        shortest: Shortest { round_trip: None, measured_at: Instant::ZERO },
+    };
+
+    /// Steps 1 to 3: what an ACK has delivered.
+    pub(super) fn learn(&mut self, now: Instant, delivery: &Delivery) {
+        if let Some((stamp, end)) = delivery.newest_certain {
+            let round_trip = now.since(stamp.sent_at);
+            self.shortest.note(now, round_trip);
+            let newer = self.newest.is_none_or(|(sent_at, highest)| {
+                stamp.sent_at > sent_at || (stamp.sent_at == sent_at && end.follows(highest))
+            });
+            if newer {
+                self.newest = Some((stamp.sent_at, end));
+                self.round_trip = round_trip;
+            }
+        }
+        if let (Some(lowest), Some(highest)) = (delivery.lowest_once, self.highest) {
+            self.reordering.seen |= lowest.precedes(highest);
+        }
+        if let Some(highest) = delivery.highest {
+            self.highest = Some(self.highest.map_or(highest, |before| before.later(highest)));
+        }
+    }
+
+    /// What was sent again was not lost, but late.
+    pub(super) fn overtaken(&mut self) {
+        self.reordering.seen = true;
+    }
+
+    /// Step 4, with D-SACK: a duplicate means that something was sent again too early, and that the window is too small.
+    pub(super) fn duplicate_reported(&mut self, una: Seq, nxt: Seq) {
+        let reordering = &mut self.reordering;
+        if reordering.widened_until.is_some_and(|until| una.precedes(until)) {
+            return;
+        }
+        reordering.widened_until = Some(nxt);
+        reordering.quarters = reordering.quarters.saturating_add(1);
+        reordering.persists = PERSISTENCE;
+    }
+
+    /// A recovery has ended. The window is wide for sixteen of them after the last duplicate.
+    pub(super) fn recovered(&mut self) {
+        self.reordering.persists = self.reordering.persists.saturating_sub(1);
+        if self.reordering.persists == 0 {
+            self.reordering.quarters = 1;
+        }
+    }
+
+    /// Step 5: gives up what is overdue, and says when to look again if something will be.
+    pub(super) fn detect(
+        &self,
+        board: &mut Scoreboard,
+        now: Instant,
+        patience: Patience,
+        smoothed: Option<Duration>,
+    ) -> Option<Instant> {
+        let (newest_at, newest_end) = self.newest?;
+        let allowed = self.round_trip + self.reordering_window(patience, smoothed);
+        while let Some((sent_at, start, end)) = board.oldest() {
+            // Of what was sent in the same turn only that counts as sent before which has the lower numbers.
+            let before = if sent_at < newest_at { end } else { end.earlier(newest_end) };
+            if sent_at > newest_at || before.at_or_before(start) {
+                return None;
+            }
+            let due = sent_at + allowed;
+            if due > now {
+                return Some(due);
+            }
+            board.lose_oldest(before);
+        }
+        None
+    }
+
+    /// After a timeout: what is overdue is lost, and so is the first in any case (section 6.3).
+    pub(super) fn detect_on_timeout(
+        &self,
+        board: &mut Scoreboard,
+        now: Instant,
+        smoothed: Option<Duration>,
+        mss: u32,
+    ) {
+        board.lose_first(mss);
+        let allowed = self.round_trip + self.reordering_window(Patience::Waits, smoothed);
+        while let Some((sent_at, _, end)) = board.oldest().filter(|&(at, ..)| at + allowed <= now) {
+            debug_assert!(sent_at <= now);
+            board.lose_oldest(end);
+        }
+    }
+
+    fn reordering_window(&self, patience: Patience, smoothed: Option<Duration>) -> Duration {
+        if !self.reordering.seen && patience == Patience::None {
+            return Duration::ZERO;
+        }
+        let quarter = self.shortest.round_trip.unwrap_or(Duration::ZERO) / 4;
+        let window = quarter.saturating_mul(self.reordering.quarters);
+        smoothed.map_or(window, |smoothed| window.min(smoothed))
+    }
+}
+
+impl Shortest {
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    fn note(&mut self, now: Instant, round_trip: Duration) {
+        let forgotten = now.since(self.measured_at) > SHORTEST_LASTS;
+        if forgotten || self.round_trip.is_none_or(|shortest| round_trip <= shortest) {
+            *self = Self { round_trip: Some(round_trip), measured_at: now };
+        }
+    }
+}
+
+/// RFC 8985, section 6.2, step 4: RACK.reo_wnd_persist.
+const PERSISTENCE: u8 = 16;
+/// Paths change: as long as in Linux.
+const SHORTEST_LASTS: Duration = Duration::from_secs(300);

@@ -1,0 +1,359 @@
+//! What is sent and not acknowledged, run by run: on its way, arrived behind a gap, or lost (RFC 6675, section 3).
+//!
+//! Segments of one turn are one run until the peer tells them apart, so a run costs a turn and not a segment. Beside the runs in the order
+//! of their numbers there is the order in which they were sent: RACK looks at the oldest first, and at each transmission once.
+
+use std::collections::VecDeque;
+
+use super::delivery::Delivery;
+use crate::tcp::seq::Seq;
+use crate::time::Instant;
+
+/// The numbers from SND.UNA to SND.NXT, and what is known of each.
+#[derive(Debug, Default)]
+pub(in crate::tcp) struct Scoreboard {
+    /// By number, without gaps.
+    runs: VecDeque<Run>,
+    /// By time. Of an entry only that part counts which is in flight with the entry's time: the rest has arrived, or was sent again.
+    order: VecDeque<Sending>,
+    in_flight: u32,
+    arrived: u32,
+    lost: u32,
+    /// No byte before this number is lost, as long as anything is.
+    lost_from: Option<Seq>,
+}
+
+/// Numbers in a row that have the same fate, and were sent at the same time.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) start: Seq,
+    pub(super) len: u32,
+    pub(super) fate: Fate,
+    pub(super) sent: Transmissions,
+    pub(super) stamp: Stamp,
+}
+
+/// What has become of something that was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fate {
+    InFlight,
+    /// The peer has said so, by SACK: it may still take it back.
+    Arrived,
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Transmissions {
+    One,
+    More,
+}
+
+/// When a run was sent last, and what was delivered by then (draft-cheng-iccrg-delivery-rate-estimation, section 3.1.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::tcp) struct Stamp {
+    pub(in crate::tcp) sent_at: Instant,
+    pub(in crate::tcp) delivered: u64,
+    pub(in crate::tcp) delivered_at: Instant,
+    pub(in crate::tcp) first_sent_at: Instant,
+    pub(in crate::tcp) app_limited: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    sent_at: Instant,
+    start: Seq,
+    end: Seq,
+}
+
+impl Run {
+    pub(super) fn end(&self) -> Seq {
+        self.start + self.len
+    }
+
+    /// Cuts the first `len` numbers off.
+    fn split_off_front(&mut self, len: u32) -> Self {
+        let front = Self { len, ..self.clone() };
+        self.start += len;
+        self.len -= len;
+        front
+    }
+}
+
+impl Scoreboard {
+    pub(in crate::tcp) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Bytes that are taken to be on their way.
+    pub(in crate::tcp) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Bytes that have arrived behind a gap.
+    pub(in crate::tcp) fn arrived(&self) -> u32 {
+        self.arrived
+    }
+
+    /// Bytes that are lost and not sent again yet.
+    pub(in crate::tcp) fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// `len` numbers were sent for the first time, right behind the last.
+    pub(in crate::tcp) fn sent(&mut self, start: Seq, len: u32, stamp: Stamp) {
+        debug_assert!(self.runs.back().is_none_or(|last| last.end() == start));
+        let full = self.runs.len() >= RUNS_MAX;
+        let of_this_turn = |last: &Run| last.stamp == stamp && last.sent == Transmissions::One;
+        match self.runs.back_mut() {
+            Some(last) if last.fate == Fate::InFlight && (of_this_turn(last) || full) => {
+                last.len += len;
+                last.stamp = stamp;
+            }
+            _ => self.runs.push_back(Run {
+                start,
+                len,
+                fate: Fate::InFlight,
+                sent: Transmissions::One,
+                stamp,
+            }),
+        }
+        self.in_flight += len;
+        self.note_sending(start, len, stamp.sent_at);
+    }
+
+    /// These numbers were sent again.
+    pub(in crate::tcp) fn sent_again(&mut self, start: Seq, len: u32, stamp: Stamp) {
+        self.split_at(start);
+        self.split_at(start + len);
+        let first = self.index_of(start);
+        let mut at = first;
+        while let Some(run) = self.runs.get_mut(at).filter(|run| run.start.precedes(start + len)) {
+            let (fate, bytes) = (run.fate, run.len);
+            run.fate = Fate::InFlight;
+            run.sent = Transmissions::More;
+            run.stamp = stamp;
+            *self.total(fate) -= bytes;
+            self.in_flight += bytes;
+            at += 1;
+        }
+        self.join(first, at);
+        self.note_sending(start, len, stamp.sent_at);
+    }
+
+    /// Everything before `ack` is acknowledged.
+    pub(in crate::tcp) fn acknowledge(&mut self, ack: Seq, delivery: &mut Delivery) {
+        while let Some(run) = self.runs.front_mut() {
+            if ack.at_or_before(run.start) {
+                break;
+            }
+            let piece = if run.end().at_or_before(ack) {
+                let Some(whole) = self.runs.pop_front() else { break };
+                whole
+            } else {
+                run.split_off_front(ack.offset_from(run.start))
+            };
+            *self.total(piece.fate) -= piece.len;
+            delivery.acknowledged(&piece);
+        }
+        while self.order.front().is_some_and(|sending| sending.end.at_or_before(ack)) {
+            self.order.pop_front();
+        }
+    }
+
+    /// The peer has these numbers, by SACK. Where there is no room for another run, they count as not told.
+    pub(in crate::tcp) fn arrive(&mut self, left: Seq, right: Seq, delivery: &mut Delivery) {
+        let first = self.index_of(left);
+        let known = |run: &Run| run.fate == Fate::Arrived && right.at_or_before(run.end());
+        if self.runs.get(first).is_none_or(known) || self.runs.len() >= RUNS_MAX {
+            return;
+        }
+        self.split_at(left);
+        self.split_at(right);
+        let first = self.index_of(left);
+        let mut at = first;
+        while let Some(run) = self.runs.get_mut(at).filter(|run| run.start.precedes(right)) {
+            if run.fate != Fate::Arrived {
+                delivery.arrived(run);
+                let (fate, bytes) = (std::mem::replace(&mut run.fate, Fate::Arrived), run.len);
+                *self.total(fate) -= bytes;
+                self.arrived += bytes;
+            }
+            at += 1;
+        }
+        self.join(first, at);
+    }
+
+    /// The oldest transmission whose loss is not decided: when it was sent, and its numbers.
+    pub(super) fn oldest(&mut self) -> Option<(Instant, Seq, Seq)> {
+        while let Some(&Sending { sent_at, start, end }) = self.order.front() {
+            let mut at = self.index_of(start);
+            while let Some(run) = self.runs.get(at).filter(|run| run.start.precedes(end)) {
+                if run.fate == Fate::InFlight && run.stamp.sent_at == sent_at {
+                    return Some((sent_at, run.start.later(start), end));
+                }
+                at += 1;
+            }
+            self.order.pop_front();
+        }
+        None
+    }
+
+    /// Of the [oldest](Self::oldest) transmission, what lies before `end` is lost.
+    pub(super) fn lose_oldest(&mut self, end: Seq) {
+        let Some(oldest) = self.order.front_mut() else { return };
+        let Sending { sent_at, start, .. } = *oldest;
+        oldest.start = end;
+        if oldest.end.at_or_before(end) {
+            self.order.pop_front();
+        }
+        self.lose(start, end, |run| run.stamp.sent_at == sent_at);
+    }
+
+    /// The first `len` numbers are lost, if they are in flight.
+    pub(super) fn lose_first(&mut self, len: u32) {
+        if let Some(first) = self.runs.front().map(|run| run.start) {
+            self.lose(first, first + len, |_| true);
+        }
+    }
+
+    /// Nothing that is in flight will arrive.
+    pub(in crate::tcp) fn lose_all(&mut self) {
+        if let (Some(first), Some(last)) = (self.runs.front(), self.runs.back()) {
+            let (start, end) = (first.start, last.end());
+            self.lose(start, end, |_| true);
+        }
+        self.order.clear();
+    }
+
+    /// Nothing was lost: what was not sent again is still on its way.
+    pub(super) fn find_all(&mut self) {
+        for run in self.runs.iter_mut().rev().filter(|run| run.fate == Fate::Lost) {
+            run.fate = Fate::InFlight;
+            // What was given up was sent before whatever is still in order.
+            let (sent_at, start, end) = (run.stamp.sent_at, run.start, run.end());
+            self.order.push_front(Sending { sent_at, start, end });
+        }
+        self.in_flight += std::mem::take(&mut self.lost);
+        self.lost_from = None;
+    }
+
+    /// Whether the peer has said that it has the first number, and yet does not acknowledge it.
+    pub(super) fn is_first_arrived(&self) -> bool {
+        self.runs.front().is_some_and(|run| run.fate == Fate::Arrived)
+    }
+
+    /// The peer has thrown away what it had (RFC 2018, section 8).
+    pub(super) fn forget_arrived(&mut self) {
+        for run in self.runs.iter_mut().filter(|run| run.fate == Fate::Arrived) {
+            run.fate = Fate::Lost;
+            // What has arrived is joined, so nobody knows any more.
+            run.sent = Transmissions::More;
+        }
+        self.lost += std::mem::take(&mut self.arrived);
+        self.lost_from = self.runs.front().map(|run| run.start);
+    }
+
+    /// The first numbers in a row that are lost, at most `most`.
+    pub(in crate::tcp) fn next_lost(&mut self, most: u32) -> Option<(Seq, u32)> {
+        if self.lost == 0 {
+            return None;
+        }
+        let mut at = self.index_of(self.lost_from?);
+        while self.runs.get(at)?.fate != Fate::Lost {
+            at += 1;
+        }
+        let start = self.runs.get(at)?.start;
+        self.lost_from = Some(start);
+        let lost = self.runs.iter().skip(at).take_while(|run| run.fate == Fate::Lost);
+        let len = lost.take_while(|run| run.start.offset_from(start) < most).map(|run| run.len);
+        Some((start, len.sum::<u32>().min(most)))
+    }
+
+    fn lose(&mut self, start: Seq, end: Seq, which: impl Fn(&Run) -> bool) {
+        self.split_at(start);
+        self.split_at(end);
+        let first = self.index_of(start);
+        let mut at = first;
+        while let Some(run) = self.runs.get_mut(at).filter(|run| run.start.precedes(end)) {
+            if run.fate == Fate::InFlight && which(run) {
+                run.fate = Fate::Lost;
+                let (start, bytes) = (run.start, run.len);
+                self.in_flight -= bytes;
+                self.lost += bytes;
+                self.lost_from = Some(self.lost_from.map_or(start, |from| from.earlier(start)));
+            }
+            at += 1;
+        }
+    }
+
+    /// The run that holds a number, or the first one behind it.
+    fn index_of(&self, seq: Seq) -> usize {
+        match self.runs.front() {
+            Some(first) if seq.follows(first.start) => {
+                let Self { runs, .. } = self;
+                runs.partition_point(|run| run.end().at_or_before(seq))
+            }
+            _ => 0,
+        }
+    }
+
+    /// Sees to it that a run begins with `seq`, if that is within one.
+    fn split_at(&mut self, seq: Seq) {
+        let at = self.index_of(seq);
+        if let Some(run) = self.runs.get_mut(at).filter(|run| run.start.precedes(seq)) {
+            let front = run.split_off_front(seq.offset_from(run.start));
+            self.runs.insert(at, front);
+        }
+    }
+
+    /// Makes one run of neighbours that nothing tells apart, `first` to `end` and those beside them.
+    fn join(&mut self, first: usize, end: usize) {
+        let mut into = first.saturating_sub(1);
+        let last = end.min(self.runs.len().saturating_sub(1));
+        let mut gone = 0;
+        for at in into + 1..=last {
+            let (run, before) = (self.runs[at].clone(), &mut self.runs[into]);
+            let alike = before.fate == run.fate
+                && (run.fate == Fate::Arrived
+                    || (before.stamp == run.stamp && before.sent == run.sent));
+            if alike {
+                before.len += run.len;
+                gone += 1;
+            } else {
+                into += 1;
+                self.runs[into] = run;
+            }
+        }
+        if gone > 0 {
+            self.runs.drain(into + 1..=into + gone);
+        }
+    }
+
+    fn note_sending(&mut self, start: Seq, len: u32, sent_at: Instant) {
+        match self.order.back_mut() {
+            Some(last) if last.sent_at == sent_at && last.end == start => last.end += len,
+            _ => {
+                if self.order.len() >= RUNS_MAX {
+                    // What is lost of it a timeout will find.
+                    self.order.pop_front();
+                }
+                self.order.push_back(Sending { sent_at, start, end: start + len });
+            }
+        }
+    }
+
+    fn total(&mut self, fate: Fate) -> &mut u32 {
+        match fate {
+            Fate::InFlight => &mut self.in_flight,
+            Fate::Arrived => &mut self.arrived,
+            Fate::Lost => &mut self.lost,
+        }
+    }
+}
+
+/// Runs that SACK blocks may make: a peer that names every second byte costs us this much memory and not more. (What is lost and sent
+/// again a segment at a time may make more, but a segment is not a byte.)
+const RUNS_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests;

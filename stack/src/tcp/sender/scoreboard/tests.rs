@@ -1,0 +1,320 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ORIGIN: Seq = Seq(u32::MAX - 100);
+
+fn stamp(at: u64) -> Stamp {
+    let at = Instant::from_millis(at);
+    Stamp { sent_at: at, delivered: 0, delivered_at: at, first_sent_at: at, app_limited: false }
+}
+
+fn delivery() -> Delivery {
+    Delivery::new(Instant::from_millis(1000), None, Duration::ZERO)
+}
+
+/// Ten segments of 100 bytes, one each millisecond.
+fn ten() -> Scoreboard {
+    let mut board = Scoreboard::default();
+    for n in 0..10 {
+        board.sent(ORIGIN + 100 * n, 100, stamp(n.into()));
+    }
+    board
+}
+
+fn arrive(board: &mut Scoreboard, left: u32, right: u32) -> u32 {
+    let mut delivery = delivery();
+    board.arrive(ORIGIN + left, ORIGIN + right, &mut delivery);
+    delivery.delivered
+}
+
+fn acknowledge(board: &mut Scoreboard, ack: u32) -> (u32, u32) {
+    let mut delivery = delivery();
+    board.acknowledge(ORIGIN + ack, &mut delivery);
+    (delivery.acked, delivery.delivered)
+}
+
+fn totals(board: &Scoreboard) -> (u32, u32, u32) {
+    (board.in_flight(), board.arrived(), board.lost())
+}
+
+#[test]
+fn what_arrives_behind_a_gap_counts_once() {
+    let mut board = ten();
+    assert_eq!(arrive(&mut board, 300, 500), 200);
+    assert_eq!(arrive(&mut board, 250, 600), 150, "half of a segment too");
+    assert_eq!(arrive(&mut board, 300, 600), 0);
+    assert_eq!(totals(&board), (650, 350, 0));
+    assert_eq!(acknowledge(&mut board, 400), (400, 250), "what was told before is no news");
+    assert_eq!(totals(&board), (400, 200, 0));
+    assert_eq!(acknowledge(&mut board, 1000), (600, 400));
+    assert!(board.is_empty());
+}
+
+#[test]
+fn segments_of_one_turn_are_one_run_until_the_peer_tells_them_apart() {
+    let mut board = Scoreboard::default();
+    (0..10).for_each(|n| board.sent(ORIGIN + 100 * n, 100, stamp(7)));
+    assert_eq!((board.runs.len(), board.order.len()), (1, 1));
+    arrive(&mut board, 300, 400);
+    assert_eq!(board.runs.len(), 3);
+    arrive(&mut board, 400, 1000);
+    arrive(&mut board, 0, 300);
+    assert_eq!(board.runs.len(), 1, "and one again when all have arrived");
+}
+
+#[test]
+fn losses_are_found_in_the_order_of_time() {
+    let mut board = ten();
+    assert_eq!(board.oldest().unwrap().1, ORIGIN);
+    arrive(&mut board, 0, 100);
+    let (sent_at, start, end) = board.oldest().unwrap();
+    assert_eq!((sent_at.as_millis(), start, end), (1, ORIGIN + 100, ORIGIN + 200));
+    board.lose_oldest(end);
+    assert_eq!(board.next_lost(1000), Some((ORIGIN + 100, 100)));
+    board.sent_again(ORIGIN + 100, 100, stamp(50));
+    assert_eq!((board.next_lost(1000), totals(&board)), (None, (900, 100, 0)));
+    (2..10).for_each(|_| {
+        let (_, _, end) = board.oldest().unwrap();
+        board.lose_oldest(end);
+    });
+    let (sent_at, start, end) = board.oldest().unwrap();
+    assert_eq!((sent_at.as_millis(), start), (50, ORIGIN + 100), "what was sent again is the last");
+    board.lose_oldest(end);
+    assert_eq!((board.oldest(), board.lost()), (None, 900));
+}
+
+#[test]
+fn a_part_of_a_turn_can_be_lost() {
+    let mut board = Scoreboard::default();
+    board.sent(ORIGIN, 1000, stamp(7));
+    arrive(&mut board, 400, 500);
+    board.lose_oldest(ORIGIN + 400);
+    assert_eq!(board.next_lost(150), Some((ORIGIN, 150)));
+    assert_eq!(totals(&board), (500, 100, 400));
+    assert_eq!(board.oldest().unwrap().1, ORIGIN + 500);
+}
+
+#[test]
+fn losses_in_a_row_go_together_and_what_was_sent_in_parts_too() {
+    let mut board = ten();
+    arrive(&mut board, 500, 600);
+    board.lose_all();
+    assert_eq!(board.next_lost(10_000), Some((ORIGIN, 500)));
+    board.sent_again(ORIGIN, 250, stamp(20));
+    assert_eq!(board.next_lost(10_000), Some((ORIGIN + 250, 250)));
+    board.sent_again(ORIGIN + 250, 250, stamp(20));
+    assert_eq!(board.next_lost(10_000), Some((ORIGIN + 600, 400)));
+    assert_eq!(board.runs.front().unwrap().len, 500, "one run again");
+}
+
+#[test]
+fn what_was_not_lost_is_on_its_way_again() {
+    let mut board = ten();
+    board.lose_all();
+    board.sent_again(ORIGIN, 100, stamp(30));
+    board.find_all();
+    assert_eq!(totals(&board), (1000, 0, 0));
+    assert_eq!(board.oldest().unwrap().1, ORIGIN + 100);
+}
+
+#[test]
+fn a_peer_may_take_back_what_it_has_told() {
+    let mut board = ten();
+    arrive(&mut board, 0, 300);
+    assert!(board.is_first_arrived());
+    board.forget_arrived();
+    assert_eq!(totals(&board), (700, 0, 300));
+    assert_eq!(board.next_lost(10_000), Some((ORIGIN, 300)));
+}
+
+#[test]
+fn every_second_byte_makes_no_more_runs_than_there_is_room_for() {
+    let mut board = Scoreboard::default();
+    board.sent(ORIGIN, 100_000, stamp(1));
+    for at in (0..100_000).step_by(2) {
+        arrive(&mut board, at, at + 1);
+    }
+    assert!(board.runs.len() <= RUNS_MAX + 2, "{}", board.runs.len());
+    for n in 0..10_000 {
+        board.sent(ORIGIN + 100_000 + n, 1, stamp(2 + u64::from(n)));
+    }
+    assert!(board.runs.len() <= RUNS_MAX + 2 && board.order.len() <= RUNS_MAX);
+    assert_eq!(acknowledge(&mut board, 110_000).0, 110_000);
+    assert!(board.is_empty());
+}
+
+/// What the board says, byte by byte.
+#[derive(Clone, Debug)]
+struct Byte {
+    fate: Fate,
+    sent_at: u64,
+    again: bool,
+}
+
+/// The same, written in the simplest way.
+#[derive(Default)]
+struct Model {
+    una: u32,
+    bytes: VecDeque<Byte>,
+}
+
+impl Model {
+    fn range(&mut self, left: u32, right: u32) -> impl Iterator<Item = &mut Byte> {
+        let una = self.una;
+        let at = move |point: u32| point.saturating_sub(una) as usize;
+        let (left, right) = (at(left).min(self.bytes.len()), at(right).min(self.bytes.len()));
+        self.bytes.range_mut(left..right.max(left))
+    }
+
+    fn count(&self, fate: Fate) -> u32 {
+        u32::try_from(self.bytes.iter().filter(|byte| byte.fate == fate).count()).unwrap()
+    }
+
+    fn next_lost(&self, most: u32) -> Option<(u32, u32)> {
+        let first = self.bytes.iter().position(|byte| byte.fate == Fate::Lost)?;
+        let len = self.bytes.iter().skip(first).take_while(|byte| byte.fate == Fate::Lost).count();
+        Some((self.una + u32::try_from(first).unwrap(), u32::try_from(len).unwrap().min(most)))
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send(u32),
+    SendAgain(u32),
+    Acknowledge(u32),
+    Arrive(u32, u32),
+    LoseOldest(u32),
+    LoseFirst(u32),
+    LoseAll,
+    FindAll,
+    Renege,
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
+    let len = 1_u32..40;
+    let step = prop_oneof![
+        4 => len.clone().prop_map(Step::Send),
+        3 => len.clone().prop_map(Step::SendAgain),
+        2 => (0_u32..60).prop_map(Step::Acknowledge),
+        4 => (0_u32..200, len.clone()).prop_map(|(at, len)| Step::Arrive(at, len)),
+        3 => len.clone().prop_map(Step::LoseOldest),
+        1 => len.prop_map(Step::LoseFirst),
+        1 => Just(Step::LoseAll),
+        1 => Just(Step::FindAll),
+        1 => Just(Step::Renege),
+    ];
+    prop::collection::vec((0_u64..2, step), 1..80)
+}
+
+fn apply(board: &mut Scoreboard, model: &mut Model, at: u64, step: &Step) {
+    let nxt = model.una + u32::try_from(model.bytes.len()).unwrap();
+    let lose = |byte: &mut Byte| {
+        if byte.fate == Fate::InFlight {
+            byte.fate = Fate::Lost;
+        }
+    };
+    match *step {
+        Step::Send(len) => {
+            board.sent(ORIGIN + nxt, len, stamp(at));
+            let byte = Byte { fate: Fate::InFlight, sent_at: at, again: false };
+            model.bytes.extend(std::iter::repeat_n(byte, len as usize));
+        }
+        Step::SendAgain(most) => {
+            let Some((start, len)) = board.next_lost(most) else { return };
+            assert_eq!(Some((start.offset_from(ORIGIN), len)), model.next_lost(most));
+            board.sent_again(start, len, stamp(at));
+            let start = start.offset_from(ORIGIN);
+            let byte = Byte { fate: Fate::InFlight, sent_at: at, again: true };
+            model.range(start, start + len).for_each(|old| *old = byte.clone());
+        }
+        Step::Acknowledge(len) => {
+            let ack = (model.una + len).min(nxt);
+            let (acked, delivered) = acknowledge(board, ack);
+            let gone: Vec<Byte> = model.bytes.drain(..(ack - model.una) as usize).collect();
+            assert_eq!(acked as usize, gone.len());
+            let news = gone.iter().filter(|byte| byte.fate != Fate::Arrived).count();
+            assert_eq!(delivered as usize, news);
+            model.una = ack;
+        }
+        Step::Arrive(from, len) => {
+            let (left, right) = ((model.una + from).min(nxt), (model.una + from + len).min(nxt));
+            if left == right {
+                return;
+            }
+            let before = model.count(Fate::Arrived);
+            model.range(left, right).for_each(|byte| byte.fate = Fate::Arrived);
+            assert_eq!(arrive(board, left, right), model.count(Fate::Arrived) - before);
+        }
+        Step::LoseOldest(most) => {
+            let Some((sent_at, start, end)) = board.oldest() else { return };
+            let mut in_flight = model.bytes.iter().filter(|byte| byte.fate == Fate::InFlight);
+            assert!(in_flight.all(|byte| byte.sent_at >= sent_at.as_millis()));
+            let end = end.earlier(start + most);
+            board.lose_oldest(end);
+            let (start, end) = (start.offset_from(ORIGIN), end.offset_from(ORIGIN));
+            let of_it = |byte: &&mut Byte| byte.sent_at == sent_at.as_millis();
+            model.range(start, end).filter(of_it).for_each(lose);
+        }
+        Step::LoseFirst(len) => {
+            board.lose_first(len);
+            model.range(model.una, model.una + len).for_each(lose);
+        }
+        Step::LoseAll => {
+            board.lose_all();
+            model.bytes.iter_mut().for_each(lose);
+        }
+        Step::FindAll => {
+            // Comes after a timeout, when nothing was sent later than what is lost.
+            board.lose_all();
+            board.find_all();
+            let found = |byte: &mut Byte| {
+                if byte.fate == Fate::Lost {
+                    byte.fate = Fate::InFlight;
+                }
+            };
+            model.bytes.iter_mut().for_each(found);
+            board.lose_all();
+            model.bytes.iter_mut().for_each(lose);
+        }
+        Step::Renege => {
+            board.forget_arrived();
+            let forget = |byte: &mut Byte| {
+                if byte.fate == Fate::Arrived {
+                    byte.fate = Fate::Lost;
+                    byte.again = true;
+                }
+            };
+            model.bytes.iter_mut().for_each(forget);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_board_says_what_a_list_of_bytes_would(steps in steps()) {
+        let (mut board, mut model, mut now) = (Scoreboard::default(), Model::default(), 0);
+        for (pause, step) in &steps {
+            now += pause;
+            apply(&mut board, &mut model, now, step);
+            let want = [Fate::InFlight, Fate::Arrived, Fate::Lost].map(|fate| model.count(fate));
+            let (in_flight, arrived, lost) = totals(&board);
+            prop_assert_eq!([in_flight, arrived, lost], want);
+            let lost = board.next_lost(10_000);
+            prop_assert_eq!(lost.map(|(at, len)| (at.offset_from(ORIGIN), len)), model.next_lost(10_000));
+            let again = board.runs.iter().flat_map(|run| {
+                let again = run.sent == Transmissions::More;
+                std::iter::repeat_n((run.fate, again), run.len as usize)
+            });
+            let told = model.bytes.iter().map(|byte| (byte.fate, byte.again));
+            prop_assert!(again.map(known).eq(told.map(known)));
+        }
+    }
+}
+
+/// How often something was sent that has arrived nobody asks.
+fn known((fate, again): (Fate, bool)) -> (Fate, bool) {
+    (fate, again && fate != Fate::Arrived)
+}
