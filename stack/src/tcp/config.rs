@@ -56,6 +56,8 @@ pub struct TcpConfig {
     pub initial_window: u8,
     /// What decides how much may be in flight.
     pub congestion: Algorithm,
+    /// Whether what is sent is spread over the round trip.
+    pub pacing: Pacing,
     /// Whether to offer the timestamps option (RFC 7323).
     pub timestamps: bool,
     /// Whether to offer selective acknowledgements (RFC 2018).
@@ -70,6 +72,17 @@ pub struct TcpConfig {
     pub keepalive_probes: u8,
     /// Challenge ACKs that a core sends in a second, give or take a random half (RFC 5961, section 7).
     pub challenge_acks: u32,
+}
+
+/// Whether what a window allows leaves at once, or bit by bit.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Pacing {
+    /// The congestion control says: BBR paces, the others do not.
+    #[default]
+    ByController,
+    /// Everything is paced, in slow start at twice the window in a round trip and later at 1.2 times. Bursts become shorter, which spares short
+    /// queues, and each connection costs a timer a millisecond.
+    Always,
 }
 
 impl Default for TcpConfig {
@@ -96,6 +109,7 @@ impl Default for TcpConfig {
             quick_acks: 16,
             initial_window: 10,
             congestion: Algorithm::default(),
+            pacing: Pacing::default(),
             timestamps: true,
             sack: true,
             window_scaling: true,

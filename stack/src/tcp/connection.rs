@@ -198,7 +198,7 @@ pub(super) struct Deadlines {
     pub(super) fin_wait_2: Instant,
     /// User timeout (RFC 9293, section 3.8.3).
     pub(super) give_up: Instant,
-    /// Another try for what no frame could be had for.
+    /// Another try for what no frame could be had for, or what is not to leave yet.
     pub(super) retry: Instant,
 }
 

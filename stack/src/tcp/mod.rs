@@ -74,7 +74,7 @@ use memory::Memory;
 use state::State;
 use time_wait::TimeWaitTable;
 
-pub use config::TcpConfig;
+pub use config::{Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::ConnectionInfo;
 pub(crate) use input::Stray;

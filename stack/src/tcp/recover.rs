@@ -101,7 +101,7 @@ impl Connection {
     fn probe_tail(&mut self, cx: &mut Context<'_>) {
         let sent = match self.send_one_more(cx) {
             Ok(true) => Ok(Carries::New),
-            Ok(false) => self.send_last_again(cx).map(|()| Carries::Again),
+            Ok(false) => self.send_last_again(cx).map(|_| Carries::Again),
             Err(refused) => Err(refused),
         };
         let (Ok(carries), Some(sender)) = (sent, &mut self.sender) else {

@@ -55,13 +55,13 @@ impl Connection {
         }
     }
 
-    /// Sends one segment from `seq` on again, of at most so many numbers.
+    /// Sends one segment from `seq` on again, of at most so many numbers, and returns of how many.
     pub(super) fn send_again(
         &mut self,
         cx: &mut Context<'_>,
         seq: Seq,
         most: u32,
-    ) -> Result<(), NotSent> {
+    ) -> Result<u32, NotSent> {
         let tail = self.socket.send.tail().position;
         let end = self.seq_at(tail).earlier(self.snd.nxt);
         let len = end.offset_from(seq).min(most).min(self.snd.mss.into());
@@ -82,11 +82,11 @@ impl Connection {
             // What the timer waits for left just now.
             self.deadlines.retransmit = cx.now() + self.rtt.rto();
         }
-        Ok(())
+        Ok(len + u32::from(fin))
     }
 
     /// Sends the last segment again.
-    pub(super) fn send_last_again(&mut self, cx: &mut Context<'_>) -> Result<(), NotSent> {
+    pub(super) fn send_last_again(&mut self, cx: &mut Context<'_>) -> Result<u32, NotSent> {
         let last = self.sender.as_ref().map_or(self.snd.una, |sender| sender.last());
         let first = last.later(self.snd.una);
         self.send_again(cx, first, self.snd.nxt.offset_from(first))

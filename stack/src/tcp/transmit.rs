@@ -55,7 +55,7 @@ impl Connection {
         self.notice_pause(cx.now());
         let before = self.snd.nxt;
         let held_back = loop {
-            let step = match self.next_step(cx.config) {
+            let step = match self.next_step(cx.config, cx.now()) {
                 Ok(step) => step,
                 Err(why) => break Ok(why),
             };
@@ -66,10 +66,16 @@ impl Connection {
                 Next::Again(seq, len) => self.send_again(cx, seq, len),
                 Next::New(segment) => self.send_new(cx, &segment),
             };
-            if sent.is_err() {
-                break Err(NotSent);
+            match (sent, &mut self.sender) {
+                (Ok(len), Some(sender)) => {
+                    sender.paced(cx.now(), len, cx.config.pacing, self.rtt.srtt());
+                }
+                _ => break Err(NotSent),
             }
         };
+        if let Ok(HeldBack::ByPace(at)) = held_back {
+            self.deadlines.retry = self.deadlines.retry.min(at);
+        }
         if self.snd.nxt != before {
             self.watch_tail(cx.now());
         }
@@ -93,7 +99,7 @@ impl Connection {
     }
 
     /// Sends the next numbers, whatever the windows say.
-    fn send_new(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Result<(), NotSent> {
+    fn send_new(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Result<u32, NotSent> {
         let seq = self.snd.nxt;
         self.emit(cx, seq, segment.len, segment.flags)?;
         if !self.is_outstanding() {
@@ -109,21 +115,25 @@ impl Connection {
         }
         self.sender(cx.config).sent(cx.now(), seq, numbers);
         self.watch_outstanding(cx);
-        Ok(())
+        Ok(numbers)
     }
 
     /// What goes out next: what is lost before what is new, unless a timeout is to be tested by new data.
-    fn next_step(&mut self, config: &TcpConfig) -> Result<Next, HeldBack> {
+    fn next_step(&mut self, config: &TcpConfig, now: Instant) -> Result<Next, HeldBack> {
         let mss = u32::from(self.snd.mss);
         let Some(sender) = &mut self.sender else {
             let room = self.congestion_window(config);
             return self.next_segment(room).map(Next::New);
         };
+        let pause = sender.pause(now, config.pacing, self.rtt.srtt());
         let room = sender.window().saturating_sub(sender.pipe());
         let idle = sender.pipe() == 0;
         let lost = sender.board.next_lost(mss + 1);
         if lost.is_none() || sender.prefers_new() {
-            let new = self.next_segment(room).map(Next::New);
+            let new = match (self.next_segment(room), pause) {
+                (Ok(_), Some(at)) => return Err(HeldBack::ByPace(at)),
+                (new, _) => new.map(Next::New),
+            };
             if new.is_ok() || lost.is_none() {
                 return new;
             }
@@ -134,7 +144,7 @@ impl Connection {
             // The first may go beyond a window that has shrunk: the peer must answer something.
             () if !taken && seq != self.snd.una => Err(HeldBack::Otherwise),
             () if len.min(mss) > room && !idle => Err(HeldBack::ByWindow),
-            () => Ok(Next::Again(seq, len)),
+            () => pause.map_or(Ok(Next::Again(seq, len)), |at| Err(HeldBack::ByPace(at))),
         }
     }
 
@@ -218,7 +228,7 @@ impl Connection {
     /// Sends the next segment of new data, if the peer's window takes it, whatever the congestion window says. Returns whether there was one.
     pub(super) fn send_one_more(&mut self, cx: &mut Context<'_>) -> Result<bool, NotSent> {
         match self.next_segment(u32::MAX) {
-            Ok(segment) => self.send_new(cx, &segment).map(|()| true),
+            Ok(segment) => self.send_new(cx, &segment).map(|_| true),
             Err(_) => Ok(false),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::bbr::Bbr;
 use super::controller::{Controller, Start};
 use super::cubic::Cubic;
 use super::dctcp::Dctcp;
@@ -13,6 +14,7 @@ pub(crate) fn new(algorithm: Algorithm, start: Start) -> Box<dyn Controller> {
     match algorithm {
         Algorithm::Cubic => Box::new(Cubic::new(start)),
         Algorithm::NewReno => Box::new(NewReno::new(start)),
+        Algorithm::Bbr => Box::new(Bbr::new(start)),
         Algorithm::Dctcp => Box::new(Dctcp::new(start)),
     }
 }
@@ -25,18 +27,21 @@ pub enum Algorithm {
     Cubic,
     /// NewReno (RFC 5681): the yardstick.
     NewReno,
+    /// BBR, version 1: goes by measured bandwidth and delay instead of losses, and paces.
+    Bbr,
     /// DCTCP (RFC 8257): for data centres whose switches mark early. Needs ECN, and is unfair to others elsewhere.
     Dctcp,
 }
 
 impl Algorithm {
-    const ALL: [Self; 3] = [Self::Cubic, Self::NewReno, Self::Dctcp];
+    const ALL: [Self; 4] = [Self::Cubic, Self::NewReno, Self::Bbr, Self::Dctcp];
 
     /// The name that it is chosen by.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cubic => "cubic",
             Self::NewReno => "reno",
+            Self::Bbr => "bbr",
             Self::Dctcp => "dctcp",
         }
     }
@@ -59,7 +64,7 @@ impl FromStr for Algorithm {
 
 /// There is no congestion control of this name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no congestion control is called {0:?}: there are cubic, reno and dctcp")]
+#[error("no congestion control is called {0:?}: there are cubic, reno, bbr and dctcp")]
 pub struct UnknownAlgorithm(String);
 
 #[cfg(test)]
@@ -69,13 +74,18 @@ mod tests {
 
     #[test]
     fn every_algorithm_is_chosen_by_the_name_that_it_shows() {
-        for (name, algorithm) in
-            [("cubic", Algorithm::Cubic), ("reno", Algorithm::NewReno), ("dctcp", Algorithm::Dctcp)]
-        {
+        for (name, algorithm) in [
+            ("cubic", Algorithm::Cubic),
+            ("reno", Algorithm::NewReno),
+            ("bbr", Algorithm::Bbr),
+            ("dctcp", Algorithm::Dctcp),
+        ] {
             assert_eq!(name.parse(), Ok(algorithm));
             assert_eq!(algorithm.to_string(), name);
             let controller = new(algorithm, START);
             assert_eq!((controller.name(), controller.window()), (name, 10 * MSS));
+            assert_eq!(controller.owns_recovery(), algorithm == Algorithm::Bbr);
+            assert_eq!(controller.pacing_rate().is_some(), algorithm == Algorithm::Bbr);
         }
         assert_eq!(Algorithm::default(), Algorithm::Cubic);
     }

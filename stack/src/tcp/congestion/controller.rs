@@ -14,7 +14,7 @@ use crate::time::Instant;
 ///
 /// `flight` is what has been sent, and is neither acknowledged, cumulatively or selectively, nor taken for lost.
 pub(crate) trait Controller: Send {
-    /// The algorithm's, as it is chosen by.
+    /// As [`Algorithm`](super::algorithm::Algorithm) spells it.
     fn name(&self) -> &'static str;
 
     /// How much may be in flight: cwnd, from one segment to 1 GiB. During a fast recovery the connection goes by PRR
@@ -25,7 +25,6 @@ pub(crate) trait Controller: Send {
     fn ssthresh(&self) -> u32;
 
     /// Bytes per second at which data should leave. `None`: as the connection paces by default, if it paces at all.
-    #[expect(dead_code, reason = "none of the controllers paces")]
     fn pacing_rate(&self) -> Option<u64> {
         None
     }
@@ -38,7 +37,8 @@ pub(crate) trait Controller: Send {
     /// An ACK has delivered something, in a recovery too.
     fn on_ack(&mut self, ack: &Ack);
 
-    /// What is in flight is too much. A loss is told once for each recovery, before the ACK that showed it; an ECN echo once
+    /// What is in flight is too much. `flight` is RFC 5681's FlightSize: what is not acknowledged cumulatively; a controller that [owns the
+    /// recovery](Self::owns_recovery) is told what is really in flight. A loss is told once for each recovery, before the ACK that showed it; an ECN echo once
     /// for each round trip.
     fn on_congestion(&mut self, now: Instant, flight: u32, why: Congested);
 
@@ -68,7 +68,7 @@ pub(crate) struct Ack {
     pub(crate) acked: u32,
     /// Newly known to have arrived, cumulatively or selectively.
     pub(crate) delivered: u32,
-    /// In flight before this ACK.
+    /// In flight before this ACK, with what it has shown to be lost.
     pub(crate) flight: u32,
     /// The window was the limit then: neither the application nor the receiver's window.
     pub(crate) window_limited: bool,
@@ -77,7 +77,7 @@ pub(crate) struct Ack {
     /// The round trip of what this ACK is for. HyStart++ and BBR want one with every ACK, not one for each round.
     pub(crate) round_trip: Option<Duration>,
     /// The shortest round trip that the connection has seen.
-    #[expect(dead_code, reason = "no controller goes by delay")]
+    #[expect(dead_code, reason = "BBR keeps one of its own, which forgets")]
     pub(crate) min_round_trip: Option<Duration>,
     /// SRTT (RFC 6298).
     pub(crate) smoothed: Option<Duration>,
@@ -85,13 +85,11 @@ pub(crate) struct Ack {
     pub(crate) round_start: bool,
     /// It came during a fast recovery. The slow start after a timeout is none.
     pub(crate) recovery: bool,
-    #[expect(dead_code, reason = "no controller goes by rate")]
     pub(crate) rate: Option<RateSample>,
 }
 
 /// How fast the path delivered the data that an ACK is for (draft-cheng-iccrg-delivery-rate-estimation).
 #[derive(Clone, Copy, Debug)]
-#[expect(dead_code, reason = "no controller goes by rate")]
 pub(crate) struct RateSample {
     /// Delivered over `interval`.
     pub(crate) delivered: u64,
@@ -101,8 +99,6 @@ pub(crate) struct RateSample {
     pub(crate) app_limited: bool,
     /// Newly taken for lost since the ACK before this one.
     pub(crate) lost: u64,
-    /// In flight before this ACK, and before anything newly lost was taken out.
-    pub(crate) prior_in_flight: u32,
     /// Delivered since the connection began.
     pub(crate) total_delivered: u64,
 }

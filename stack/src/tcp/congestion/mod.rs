@@ -6,15 +6,23 @@
 pub(crate) mod algorithm;
 pub(crate) mod controller;
 
+mod bbr;
 mod cubic;
 mod dctcp;
+mod filter;
 mod hystart;
 mod new_reno;
 mod rounds;
 mod window;
 
 #[cfg(test)]
+mod any_events;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod path;
+#[cfg(test)]
+mod paths;
 
 pub(crate) use window::LARGEST;
 

@@ -5,6 +5,7 @@
 //! [`transmit`](super::transmit)'s and [`retransmit`](super::retransmit)'s.
 
 mod delivery;
+mod pacing;
 mod prr;
 mod rack;
 mod rate;
@@ -16,6 +17,7 @@ mod usage;
 use std::time::Duration;
 
 use delivery::Delivery;
+use pacing::Pacer;
 use prr::{Progress, Prr, PrrAck};
 use rack::{Patience, Rack};
 use rate::DeliveryRate;
@@ -25,6 +27,7 @@ use tail_loss::{ProbeFate, Segments, TailLoss, probe_timeout};
 use undo::{Frto, Repairs};
 use usage::Usage;
 
+use super::config::Pacing;
 use super::congestion::Timeout;
 use super::congestion::controller::{Ack, Congested, Controller};
 use super::seq::Seq;
@@ -45,6 +48,7 @@ pub(super) struct Sender {
     tail: TailLoss,
     rate: DeliveryRate,
     usage: Usage,
+    pacer: Pacer,
     /// Where the last segment of new data begins.
     last: Seq,
     /// When something that is only late so far will count as lost.
@@ -115,6 +119,7 @@ impl Sender {
             tail: TailLoss::NONE,
             rate: DeliveryRate::NEW,
             usage: Usage::new(una),
+            pacer: Pacer::NEW,
             last: una,
             late_at: None,
             duplicates: 0,
@@ -149,6 +154,39 @@ impl Sender {
     /// Whether new data goes before what is lost.
     pub(super) fn prefers_new(&self) -> bool {
         self.frto == Frto::Probing
+    }
+
+    /// How fast data should leave in bytes per second, if that is for anybody to say.
+    fn pacing_rate(&self, pacing: Pacing, smoothed: Option<Duration>) -> Option<u64> {
+        self.controller.pacing_rate().or_else(|| match pacing {
+            Pacing::ByController => None,
+            Pacing::Always => {
+                pacing::by_window(self.window(), self.controller.ssthresh(), smoothed)
+            }
+        })
+    }
+
+    /// When the next segment may leave, if that is not now.
+    pub(super) fn pause(
+        &self,
+        now: Instant,
+        pacing: Pacing,
+        smoothed: Option<Duration>,
+    ) -> Option<Instant> {
+        self.pacer.wait(now, self.pacing_rate(pacing, smoothed)?)
+    }
+
+    /// `len` bytes have left at the pace.
+    pub(super) fn paced(
+        &mut self,
+        now: Instant,
+        len: u32,
+        pacing: Pacing,
+        smoothed: Option<Duration>,
+    ) {
+        if let Some(rate) = self.pacing_rate(pacing, smoothed) {
+            self.pacer.sent(now, len, rate);
+        }
     }
 
     /// `len` numbers go out for the first time.
@@ -390,7 +428,8 @@ impl Sender {
         }
         // FlightSize of RFC 5681: what has arrived behind the gap is part of it.
         let flight = nxt.offset_from(una);
-        self.controller.on_congestion(now, flight, Congested::Loss);
+        let told = if self.controller.owns_recovery() { self.pipe() } else { flight };
+        self.controller.on_congestion(now, told, Congested::Loss);
         self.prr = Prr::begin(flight, self.pipe(), mss);
         self.repairs = Repairs::begin(una, nxt);
         self.phase = Phase::Recovery;
@@ -416,7 +455,7 @@ impl Sender {
         (pipe, lost): (u32, u32),
         recovery: bool,
     ) {
-        let rate = self.rate.sample(news.now, delivery, (pipe, lost));
+        let rate = self.rate.sample(news.now, delivery, lost);
         if delivery.delivered == 0 && delivery.acked == 0 {
             return;
         }
@@ -445,6 +484,8 @@ pub(super) enum HeldBack {
     ByNothing,
     /// The congestion window is full.
     ByWindow,
+    /// It may leave only later.
+    ByPace(Instant),
     /// Something else: the peer's window, Nagle's algorithm, or no frame was free.
     Otherwise,
 }

@@ -55,7 +55,7 @@ impl DeliveryRate {
         &mut self,
         now: Instant,
         delivery: &Delivery,
-        (in_flight, lost): (u32, u32),
+        lost: u32,
     ) -> Option<RateSample> {
         self.lost += u64::from(lost);
         if delivery.delivered == 0 {
@@ -72,7 +72,6 @@ impl DeliveryRate {
             interval: sending.max(acknowledging),
             app_limited: stamp.app_limited,
             lost: std::mem::take(&mut self.lost),
-            prior_in_flight: in_flight,
             total_delivered: self.delivered,
         })
     }

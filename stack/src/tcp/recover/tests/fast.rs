@@ -148,6 +148,33 @@ fn a_peer_that_did_not_permit_it_says_nothing_by_sack() {
 }
 
 #[test]
+fn what_is_paced_leaves_bit_by_bit() {
+    let pacing = Pacing::Always;
+    let mut t = connected(&TcpConfig { sack: true, pacing, ..Harness::plain() }, "sackOK");
+    t.write(10_000);
+    // Ten segments in half a round trip of 100 ms.
+    let sent: Vec<usize> = (100..=150).map(|at| t.at(at).sent().len()).collect();
+    assert!(sent.iter().all(|&n| n <= 1), "{sent:?}");
+    assert_eq!(sent.iter().sum::<usize>(), 10, "{sent:?}");
+    assert_eq!(sent[47..].iter().sum::<usize>(), 0, "{sent:?}");
+    t.at(200).input("A 1 ack 10001").unwrap();
+    assert_eq!(t.count(Counter::TcpRetransSegs), 0);
+}
+
+#[test]
+fn bbr_paces_by_itself_and_the_others_do_not() {
+    for (congestion, at_once) in [(Algorithm::Bbr, 1), (Algorithm::Cubic, 10)] {
+        let config = TcpConfig { sack: true, congestion, ..Harness::plain() };
+        let mut t = connected(&config, "sackOK");
+        t.write(1000);
+        t.at(200).input("A 1 ack 1001").unwrap();
+        t.sent();
+        t.write(10_000);
+        assert_eq!(t.sent().len(), at_once, "{congestion}");
+    }
+}
+
+#[test]
 fn a_path_that_has_narrowed_is_no_congestion() {
     let mut t = with_sack();
     t.fill();

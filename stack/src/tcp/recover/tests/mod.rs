@@ -7,7 +7,7 @@ mod timeout;
 
 use crate::tcp::harness::Harness;
 use crate::tcp::sender::Phase;
-use crate::tcp::{Algorithm, TcpConfig};
+use crate::tcp::{Algorithm, Pacing, TcpConfig};
 
 /// A connection with SACK and without timestamps, a round trip of 100 ms behind it, and a window of ten segments of 1000 bytes.
 fn with_sack() -> Harness {
@@ -20,7 +20,6 @@ fn without_sack() -> Harness {
 }
 
 fn connected(config: &TcpConfig, options: &str) -> Harness {
-    assert_eq!(config.congestion, Algorithm::NewReno);
     let mut t = Harness::connecting(config);
     t.sent();
     t.at(100).input(&format!("SA 0 ack 1 mss 1000 {options}")).unwrap();
