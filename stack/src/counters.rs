@@ -74,6 +74,12 @@ pub enum Counter {
     TcpKeepAliveProbes,
     /// TIME-WAIT entries ended early, for room.
     TcpTimeWaitRecycled,
+    /// SYNs answered with a cookie (RFC 4987).
+    TcpSynCookiesSent,
+    /// Connections made of a cookie that came back.
+    TcpSynCookiesAccepted,
+    /// ACKs for a listener that bring no valid cookie, while cookies are about.
+    TcpSynCookiesRejected,
     /// Connections reset while they waited to be accepted.
     TcpAcceptSkipped,
     // Where threads meet.
@@ -150,6 +156,9 @@ impl Counter {
         Self::TcpZeroWindowProbes,
         Self::TcpKeepAliveProbes,
         Self::TcpTimeWaitRecycled,
+        Self::TcpSynCookiesSent,
+        Self::TcpSynCookiesAccepted,
+        Self::TcpSynCookiesRejected,
         Self::TcpAcceptSkipped,
         Self::ControlDeferrals,
         Self::AcceptDeferrals,
@@ -205,6 +214,9 @@ impl Counter {
             Self::TcpZeroWindowProbes => "tcpZeroWindowProbes",
             Self::TcpKeepAliveProbes => "tcpKeepAliveProbes",
             Self::TcpTimeWaitRecycled => "tcpTimeWaitRecycled",
+            Self::TcpSynCookiesSent => "tcpSynCookiesSent",
+            Self::TcpSynCookiesAccepted => "tcpSynCookiesAccepted",
+            Self::TcpSynCookiesRejected => "tcpSynCookiesRejected",
             Self::TcpAcceptSkipped => "tcpAcceptSkipped",
             Self::ControlDeferrals => "controlDeferrals",
             Self::AcceptDeferrals => "acceptDeferrals",

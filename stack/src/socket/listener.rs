@@ -231,6 +231,11 @@ impl ListenerShared {
         })
     }
 
+    /// Whether no place is left in the backlog just now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.backlog.len() >= self.backlog.limit()
+    }
+
     /// Gives back a place that no child came to.
     pub(crate) fn release(&self) {
         self.backlog.release();

@@ -23,6 +23,8 @@ pub struct TcpConfig {
     pub max_connections: usize,
     /// Most connections on a core whose handshake a peer has begun and not finished.
     pub max_half_open: usize,
+    /// Whether handshakes may be answered without an entry, by SYN cookies (RFC 4987).
+    pub syn_cookies: CookiePolicy,
     /// Most connections on a core in TIME-WAIT; at the limit the oldest ends early.
     pub max_time_wait: usize,
     /// Ports that outgoing connections are made from (RFC 6056).
@@ -82,6 +84,20 @@ pub enum Pacing {
     ByController,
     /// Everything is paced, in slow start at twice the window in a round trip and later at 1.2 times. Bursts become shorter, which spares short
     /// queues, and each connection costs a timer a millisecond.
+}
+
+/// When a SYN is answered with a cookie: nothing is remembered of it, and the ACK that brings the cookie back makes the connection.
+///
+/// A handshake with a cookie is not repeated from here when something of it is lost, segment sizes are rounded down, and a peer without
+/// timestamps gets neither window scaling nor selective acknowledgements. So cookies are for floods.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum CookiePolicy {
+    /// Never: SYNs beyond the limits are dropped.
+    Off,
+    /// While there are as many half-open connections as there may be.
+    #[default]
+    OnPressure,
+    /// Always.
     Always,
 }
 
@@ -93,6 +109,7 @@ impl Default for TcpConfig {
             max_buffered: 1 << 30,
             max_connections: 1 << 17,
             max_half_open: 1 << 14,
+            syn_cookies: CookiePolicy::default(),
             max_time_wait: 1 << 17,
             ephemeral_ports: 32_768..=60_999,
             time_wait: Duration::from_secs(60),

@@ -38,7 +38,8 @@ pub(super) struct HalfOpen {
     pub(super) resent: u8,
 }
 
-/// The options that the SYN offered: window scale with its shift, timestamps, and selective acknowledgements.
+/// The options that the SYN offered: window scale with its shift (bits 0 to 3), selective acknowledgements (bit 4), and timestamps
+/// (bit 6). Bit 5 is for ECN (RFC 3168): what has no timestamps needs none of the others in a [cookie](super::syn_cookie).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Offers(u8);
 
@@ -81,13 +82,18 @@ impl<K: FlowKey> HalfOpenTable<K> {
         flow: K,
         state: HalfOpen,
     ) -> Result<(), TableFull> {
-        if self.entries.len() >= self.limit {
+        if self.is_full() {
             return Err(TableFull);
         }
         let state = HalfOpen { resent: 0, ..state };
         let Round { queue, wait } = &mut self.rounds[0];
         self.entries.insert(queue, Waiting { flow, state, until: now + *wait });
         Ok(())
+    }
+
+    /// Whether there is no room for another.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= self.limit
     }
 
     pub(super) fn get(&self, flow: &K) -> Option<&HalfOpen> {
@@ -145,7 +151,24 @@ impl Offers {
     /// A shift above 14 counts as 14 (RFC 7323, section 2.3).
     pub(super) fn new(window_scale: Option<u8>, timestamps: bool, sack: bool) -> Self {
         let shift = window_scale.map_or(NO_SCALE, |shift| shift.min(14));
-        Self(shift | u8::from(timestamps) << 4 | u8::from(sack) << 5)
+        let flag = |offered, bit| if offered { bit } else { 0 };
+        Self(shift | flag(sack, SACK) | flag(timestamps, TIMESTAMPS))
+    }
+
+    /// No options but the segment size.
+    pub(super) const NONE: Self = Self(NO_SCALE);
+    /// Bits of [`Offers::beside_timestamps`].
+    pub(super) const BITS: u32 = 6;
+
+    /// All but the timestamps.
+    pub(super) fn beside_timestamps(self) -> u32 {
+        u32::from(self.0) & LOW_BITS
+    }
+
+    /// Timestamps and the options in the low bits of `marked`.
+    pub(super) fn with_timestamps(marked: u32) -> Self {
+        let [.., low] = (marked & LOW_BITS).to_be_bytes();
+        Self(low | TIMESTAMPS)
     }
 
     pub(super) fn window_scale(self) -> Option<u8> {
@@ -153,11 +176,16 @@ impl Offers {
     }
 
     pub(super) fn timestamps(self) -> bool {
-        self.0 & 1 << 4 != 0
+        self.0 & TIMESTAMPS != 0
     }
 
     pub(super) fn sack(self) -> bool {
-        self.0 & 1 << 5 != 0
+        self.0 & SACK != 0
+    }
+
+    /// As a hash sees them.
+    pub(super) fn byte(self) -> u8 {
+        self.0
     }
 }
 
@@ -182,6 +210,9 @@ impl<K: FlowKey> Entry for Waiting<K> {
 }
 
 const NO_SCALE: u8 = 15;
+const SACK: u8 = 1 << 4;
+const TIMESTAMPS: u8 = 1 << 6;
+const LOW_BITS: u32 = (1 << Offers::BITS) - 1;
 
 const _: () = assert!(bytes_per_flow::<Waiting<FlowKey4>>() <= 64);
 const _: () = assert!(bytes_per_flow::<Waiting<FlowKey6>>() <= 96);

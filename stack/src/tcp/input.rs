@@ -63,6 +63,9 @@ impl Tcp {
         if let Some(&entry) = self.time_wait.get(&flow) {
             return self.arrive_in_time_wait(net, &flow, entry, &segment);
         }
+        if let Some(entry) = self.open_cookie(net, &flow, &segment) {
+            return self.complete_half_open(net, flow, &entry, segment);
+        }
         if let Some(arrived) = self.arrive_in_listen(net, &flow, &segment, None) {
             return arrived;
         }

@@ -45,7 +45,7 @@ pub(crate) fn timestamp(now: Instant, offset: u32) -> u32 {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "these numbers live modulo 2^32")]
-const fn low_bits(number: u64) -> u32 {
+pub(super) const fn low_bits(number: u64) -> u32 {
     number as u32
 }
 

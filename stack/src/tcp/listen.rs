@@ -14,6 +14,7 @@ use super::reset::reset_segment;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::State;
+use super::stateless::count_cookie_accepted;
 use crate::api::Overflow;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
@@ -68,6 +69,9 @@ impl Tcp {
             offers: Offers::new(window_scale, timestamps.is_some(), sack),
             resent: 0,
         };
+        if at_least.is_none() && self.answers_with_cookies() {
+            return self.send_cookie(net, flow, entry);
+        }
         self.half_open.insert(net.now, *flow, entry).map_err(|TableFull| Drop::TcpHalfOpenLimit)?;
         net.metrics.count(Counter::TcpPassiveOpens);
         self.arm_half_open(net);
@@ -148,7 +152,7 @@ impl Tcp {
 
     /// The handshake is complete. The place in the backlog comes first: without one the ACK is as good as lost, and comes
     /// again when our SYN-ACK is sent again.
-    fn complete_half_open(
+    pub(super) fn complete_half_open(
         &mut self,
         net: &mut Net,
         flow: FlowKey4,
@@ -164,7 +168,9 @@ impl Tcp {
             return Err(Drop::TcpConnectionLimit);
         };
         let sent_at = self.half_open.sent_at(&flow);
-        self.half_open.remove(&flow);
+        if self.half_open.remove(&flow).is_none() {
+            count_cookie_accepted(net);
+        }
         let window = self.first_window(&flow);
         let arrived = self.with_connection(net, id, |connection, cx| {
             connection.take_half_open(cx, entry, window);
@@ -232,7 +238,7 @@ impl Tcp {
     }
 
     /// The window that our SYN-ACK offers: not scaled, and no more than the connection will buffer.
-    fn first_window(&mut self, flow: &FlowKey4) -> u32 {
+    pub(super) fn first_window(&mut self, flow: &FlowKey4) -> u32 {
         let listener = self.listeners.find(flow);
         let wanted = listener.and_then(|listener| listener.shared().options().receive_buffer);
         let buffer = wanted.unwrap_or(self.config.receive_buffer);
@@ -240,13 +246,30 @@ impl Tcp {
     }
 
     fn send_syn_ack(&mut self, net: &mut Net, flow: &FlowKey4, entry: &HalfOpen) {
+        let clock = self.clock_of(net, flow);
+        self.send_syn_ack_at(net, flow, entry, clock);
+    }
+
+    /// What our timestamps to this peer say now.
+    pub(super) fn clock_of(&self, net: &Net, flow: &FlowKey4) -> u32 {
+        timestamp(net.now, self.isn.timestamp_offset(flow))
+    }
+
+    pub(super) fn send_syn_ack_at(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        entry: &HalfOpen,
+        clock: u32,
+    ) {
         let options = TcpOptions {
             max_segment_size: Some(max_segment_size(net)),
             window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),
             sack_permitted: entry.offers.sack(),
             ..TcpOptions::default()
         };
-        self.send_half_open(net, flow, entry, (entry.iss, Flags::SYN | Flags::ACK, options));
+        let segment = (entry.iss, Flags::SYN | Flags::ACK, options);
+        self.send_half_open(net, flow, entry, segment, clock);
     }
 
     /// Tells the peer where we are.
@@ -257,7 +280,8 @@ impl Tcp {
         }
         net.metrics.count(Counter::TcpChallengeAcks);
         let segment = (entry.iss + 1, Flags::ACK, TcpOptions::default());
-        self.send_half_open(net, flow, entry, segment);
+        let clock = self.clock_of(net, flow);
+        self.send_half_open(net, flow, entry, segment, clock);
     }
 
     /// Without a frame to be had it is as good as lost on the way.
@@ -267,12 +291,10 @@ impl Tcp {
         flow: &FlowKey4,
         entry: &HalfOpen,
         (seq, flags, options): (Seq, Flags, TcpOptions),
+        clock: u32,
     ) {
-        let offset = self.isn.timestamp_offset(flow);
-        let timestamps = entry
-            .offers
-            .timestamps()
-            .then(|| Timestamps { value: timestamp(net.now, offset), echo: entry.ts_recent });
+        let timestamps =
+            entry.offers.timestamps().then_some(Timestamps { value: clock, echo: entry.ts_recent });
         let header = TcpHeader {
             source_port: flow.local_port,
             destination_port: flow.remote_port,
@@ -319,9 +341,9 @@ mod tests {
     use crate::api::ListenOptions;
     use crate::api::TcpListener;
     use crate::protocol::Order;
-    use crate::tcp::TcpConfig;
     use crate::tcp::harness::{Harness, OUR_PORT, US};
     use crate::tcp::listeners::ListenError;
+    use crate::tcp::{CookiePolicy, TcpConfig};
 
     #[test]
     fn a_peer_connects_and_talks() {
@@ -435,7 +457,8 @@ mod tests {
 
     #[test]
     fn half_open_connections_are_bounded() {
-        let config = TcpConfig { max_half_open: 2, ..Harness::plain() };
+        let config =
+            TcpConfig { max_half_open: 2, syn_cookies: CookiePolicy::Off, ..Harness::plain() };
         let mut t = Harness::listening(&config, 8);
         for port in 1..=1000 {
             t.peer_port = port;

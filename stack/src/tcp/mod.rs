@@ -37,6 +37,8 @@ mod segment;
 mod sender;
 pub(crate) mod seq;
 mod state;
+mod stateless;
+mod syn_cookie;
 mod time_wait;
 mod transmit;
 mod urgent;
@@ -72,9 +74,10 @@ use listeners::Listeners;
 pub(crate) use listeners::Settled;
 use memory::Memory;
 use state::State;
+use syn_cookie::SynCookies;
 use time_wait::TimeWaitTable;
 
-pub use config::{Pacing, TcpConfig};
+pub use config::{CookiePolicy, Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::ConnectionInfo;
 pub(crate) use input::Stray;
@@ -90,6 +93,7 @@ pub(crate) struct Tcp {
     listeners: Listeners,
     half_open: HalfOpenTable<FlowKey4>,
     half_open_timer: WheelEntry,
+    syn_cookies: SynCookies,
     time_wait: TimeWaitTable<FlowKey4>,
     time_wait_timer: WheelEntry,
     isn: Isn,
@@ -129,6 +133,7 @@ impl Tcp {
                 config.max_rto,
             ),
             half_open_timer: WheelEntry::NONE,
+            syn_cookies: SynCookies::new(),
             time_wait: TimeWaitTable::new(hash, config.max_time_wait, config.time_wait),
             time_wait_timer: WheelEntry::NONE,
             isn: Isn::new([a, b, c, d]),
