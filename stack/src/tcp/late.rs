@@ -40,7 +40,9 @@ impl Tcp {
             // An old reset must not end it early (RFC 1337, section 3, fix F1).
             return Err(Drop::TcpResetUnacceptable);
         }
-        if entry.is_reopened_by(segment) {
+        let clock = segment.timestamps().filter(|_| self.config.timestamps);
+        let clock = clock.map(|theirs| theirs.value);
+        if entry.is_reopened_by(segment, clock) {
             // Its numbers lie beyond all that the old connection used (RFC 1122, section 4.2.2.13).
             let at_least = Some(entry.snd_nxt + REOPEN_GAP);
             if let Some(begun) = self.arrive_in_listen(net, flow, segment, at_least) {
@@ -50,9 +52,10 @@ impl Tcp {
             }
         }
         let fin = segment.has(Flags::FIN) && segment.end() == entry.rcv_nxt;
+        let entry = if fin { entry.at_clock(clock) } else { entry };
         if fin {
             // Our last ACK was lost: the wait begins again.
-            self.time_wait.restart(net.now, flow);
+            self.time_wait.restart(net.now, flow, entry);
         }
         if fin || self.challenges.take(net.now, &mut net.rng).is_some() {
             self.acknowledge_time_wait(net, flow, &entry);
@@ -92,19 +95,35 @@ impl Tcp {
 }
 
 impl TimeWait {
-    /// A SYN that cannot be an old one, by the peer's clock (RFC 6191) or, without one, by its number (RFC 1122,
-    /// section 4.2.2.13).
-    fn is_reopened_by(&self, segment: &Segment) -> bool {
+    /// Whether a segment begins the next connection of this flow: a SYN that cannot be an old one (RFC 6191, section 2).
+    ///
+    /// The peer's clock decides where both connections have one; where only the new one has, what is left of the old one is told by
+    /// having none. Otherwise its number decides (RFC 9293, section 3.10.7.4). Other SYNs are answered with where we are, where
+    /// RFC 6191 has them dropped: RFC 5961 wants it so in every state, and a peer that has restarted learns why it is not heard.
+    fn is_reopened_by(&self, segment: &Segment, clock: Option<u32>) -> bool {
         if !segment.has(Flags::SYN) || segment.has(Flags::ACK) {
             return false;
         }
-        match (self.timestamp, segment.timestamps()) {
-            (Some(recent), Some(theirs)) if theirs.value != recent => {
-                theirs.value.wrapping_sub(recent).cast_signed() > 0
-            }
-            _ => segment.seq.follows(self.rcv_nxt),
+        // Strictly, as Linux and the BSDs have it, though one less would do.
+        let beyond = segment.seq.follows(self.rcv_nxt);
+        match (self.timestamp, clock) {
+            (Some(recent), Some(clock)) if clock != recent => is_later(clock, recent),
+            (None, Some(_)) => true,
+            _ => beyond,
         }
     }
+
+    /// The same, with the peer's clock as it was seen last.
+    fn at_clock(self, clock: Option<u32>) -> Self {
+        let recent = self.timestamp;
+        let newer = clock.filter(|&clock| recent.is_some_and(|recent| is_later(clock, recent)));
+        Self { timestamp: newer.or(recent), ..self }
+    }
+}
+
+/// Whether one reading of a peer's clock comes after another.
+fn is_later(clock: u32, than: u32) -> bool {
+    clock.wrapping_sub(than).cast_signed() > 0
 }
 
 /// More than a window of the old connection's could still hold.
@@ -200,16 +219,85 @@ mod tests {
         assert_eq!(t.state(), Some(TcpState::Established));
     }
 
+    /// Section 2 of RFC 6191, case by case. The old connection has ended with the number 2 and, if it had a clock, at 500.
     #[test]
-    fn with_timestamps_the_clock_decides() {
-        for (syn, reopens) in [
-            ("S -1000 mss 1000 ts 501:0", true),
-            ("S 100 mss 1000 ts 499:0", false),
-            ("S 100 mss 1000 ts 500:0", true),
+    fn a_syn_begins_anew_where_rfc_6191_lets_it() {
+        let off = TcpConfig { timestamps: false, ..TcpConfig::default() };
+        for (config, before, syn, reopens) in [
+            // Both have a clock: it decides, and where it stands still, the number.
+            (TcpConfig::default(), "ts 500:0", "S -1000 ts 501:0", true),
+            (TcpConfig::default(), "ts 500:0", "S 100 ts 499:0", false),
+            (TcpConfig::default(), "ts 500:0", "S 100 ts 500:0", true),
+            (TcpConfig::default(), "ts 500:0", "S 2 ts 500:0", false),
+            (TcpConfig::default(), "ts 500:0", "S -1000 ts 500:0", false),
+            (TcpConfig::default(), "ts 4294967295:0", "S -1000 ts 0:0", true),
+            // The new one has none: its number decides.
+            (TcpConfig::default(), "ts 500:0", "S 100", true),
+            (TcpConfig::default(), "ts 500:0", "S -1000", false),
+            // The old one had none: its segments will be told by that.
+            (TcpConfig::default(), "", "S -1000 ts 1:0", true),
+            (TcpConfig::default(), "", "S 100", true),
+            (TcpConfig::default(), "", "S 2", false),
+            (TcpConfig::default(), "", "S -1000", false),
+            // We take none: what the peer's says will not be in use.
+            (off.clone(), "ts 500:0", "S -1000 ts 501:0", false),
+            (off.clone(), "ts 500:0", "S 100 ts 499:0", true),
         ] {
-            let mut t = waiting(&TcpConfig::default(), "ts 500:0");
-            assert_eq!(t.input(syn).is_ok(), reopens, "{syn}");
+            let mut t = waiting(&config, before);
+            let before = t.our_iss();
+            assert_eq!(t.input(syn).is_ok(), reopens, "{syn} after {before:?}");
+            let answer = t.sent();
+            if reopens {
+                assert!(answer[0].starts_with("SA 0 ack"), "{syn}: {answer:?}");
+                assert!(t.our_iss().follows(before + 2), "{syn}: beyond all that was used");
+            } else {
+                assert_eq!(answer, ["A 2 ack 2"], "{syn}");
+            }
             assert_eq!(t.tcp.half_open.len(), usize::from(reopens), "{syn}");
+            assert_eq!(t.tcp.time_wait.len(), usize::from(!reopens), "{syn}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_fin_moves_the_clock_on() {
+        let mut t = waiting(&TcpConfig::default(), "ts 500:0");
+        t.input("FA 1 ack 2 ts 600:0").unwrap_err();
+        assert_eq!(t.last().options.timestamps.unwrap().echo, 600);
+        t.input("FA 1 ack 2 ts 550:0").unwrap_err();
+        assert_eq!(t.last().options.timestamps.unwrap().echo, 600);
+        t.input("S 100 ts 550:0").unwrap_err();
+        t.input("S -100 ts 601:0").unwrap();
+    }
+
+    #[test]
+    fn without_a_listener_a_syn_is_answered_and_begins_nothing() {
+        let mut t = Harness::connected();
+        t.close();
+        t.input("FA 1 ack 2").unwrap();
+        t.sent();
+        t.input("S 100").unwrap_err();
+        assert_eq!((t.sent(), t.tcp.time_wait.len()), (vec!["A 2 ack 2".to_owned()], 1));
+    }
+
+    #[test]
+    fn at_the_limit_the_oldest_ends_early_and_is_counted() {
+        let config = TcpConfig { max_time_wait: 2, ..Harness::plain() };
+        let mut t = Harness::listening(&config, 8);
+        for port in 1..=5 {
+            t.peer_port = port;
+            t.input("S 0").unwrap();
+            t.sent();
+            t.input("A 1 ack 1").unwrap();
+            assert!(t.accept());
+            t.close();
+            t.input("FA 1 ack 2").unwrap();
+            t.sent();
+        }
+        assert_eq!((t.tcp.time_wait.len(), t.count(Counter::TcpTimeWaitRecycled)), (2, 3));
+        for (port, answer) in [(3, "R 2"), (4, "A 2 ack 2"), (5, "A 2 ack 2")] {
+            t.peer_port = port;
+            t.input("FA 1 ack 2").unwrap_err();
+            assert_eq!(t.sent(), [answer], "port {port}");
         }
     }
 

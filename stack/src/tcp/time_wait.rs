@@ -55,9 +55,10 @@ impl<K: FlowKey> TimeWaitTable<K> {
     }
 
     /// The peer's FIN came again: its two segment lifetimes begin anew.
-    pub(super) fn restart(&mut self, now: Instant, flow: &K) {
+    pub(super) fn restart(&mut self, now: Instant, flow: &K, state: TimeWait) {
         let Some(number) = self.entries.find(flow) else { return };
-        self.entries.get_mut(number).until = now + self.lasts;
+        let entry = self.entries.get_mut(number);
+        (entry.state, entry.until) = (state, now + self.lasts);
         self.entries.take_off(&mut self.queue, number);
         self.entries.append(&mut self.queue, number);
     }
@@ -147,12 +148,12 @@ mod tests {
         assert_eq!(table.pop_expired(at(60)), Some(flow(1)));
         assert_eq!(table.get(&flow(1)), None);
 
-        table.restart(at(65), &flow(2));
-        table.restart(at(65), &flow(9));
+        table.restart(at(65), &flow(2), state(22));
+        table.restart(at(65), &flow(9), state(9));
         assert_eq!(table.next_expiry(), Some(at(80)), "the next in line is now 3");
         assert_eq!(table.pop_expired(at(200)), Some(flow(3)));
         assert_eq!(table.next_expiry(), Some(at(125)));
-        assert_eq!(table.get(&flow(2)), Some(&state(2)));
+        assert_eq!(table.get(&flow(2)), Some(&state(22)));
         assert_eq!(table.pop_expired(at(200)), Some(flow(2)));
         assert_eq!((table.pop_expired(at(200)), table.len()), (None, 0));
     }
@@ -200,10 +201,10 @@ mod tests {
                         prop_assert_eq!(table.remove(&flow(port)), removed);
                     }
                     3 => {
-                        if let Some((_, port, state)) = held.and_then(|held| model.remove(held)) {
-                            model.push_back((now + MINUTE, port, state));
+                        if let Some((_, port, _)) = held.and_then(|held| model.remove(held)) {
+                            model.push_back((now + MINUTE, port, state(number)));
                         }
-                        table.restart(now, &flow(port));
+                        table.restart(now, &flow(port), state(number));
                     }
                     _ => {
                         let due = model.front().is_some_and(|&(until, ..)| until <= now);
