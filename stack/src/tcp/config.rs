@@ -84,6 +84,7 @@ pub enum Pacing {
     ByController,
     /// Everything is paced, in slow start at twice the window in a round trip and later at 1.2 times. Bursts become shorter, which spares short
     /// queues, and each connection costs a timer a millisecond.
+    Always,
 }
 
 /// When a SYN is answered with a cookie: nothing is remembered of it, and the ACK that brings the cookie back makes the connection.

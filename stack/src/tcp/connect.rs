@@ -148,10 +148,11 @@ impl Connection {
         self.watch_keepalive(cx);
     }
 
-    /// The first round trip, unless our SYN was sent more than once.
+    /// The first round trip, unless our SYN was sent more than once, or it is not known when.
     pub(super) fn measure_handshake(&mut self, cx: &Context<'_>) {
-        if self.retries == 0 {
-            let round_trip = cx.now().since(self.sent_at);
+        let sent_at = std::mem::replace(&mut self.sent_at, cx.now());
+        if self.retries == 0 && sent_at != Instant::FAR_FUTURE {
+            let round_trip = cx.now().since(sent_at);
             self.rtt.sample(&cx.config.rto_limits(), round_trip, 1);
         }
     }

@@ -174,9 +174,7 @@ impl Tcp {
         let window = self.first_window(&flow);
         let arrived = self.with_connection(net, id, |connection, cx| {
             connection.take_half_open(cx, entry, window);
-            if let Some(sent_at) = sent_at {
-                connection.sent_at = sent_at;
-            }
+            connection.sent_at = sent_at.unwrap_or(Instant::FAR_FUTURE);
             connection.arrive(cx, segment)
         });
         if let Some(listener) = self.listeners.find(&flow)

@@ -183,6 +183,20 @@ mod tests {
         assert_eq!(t.net.timers.next_deadline(), None);
     }
 
+    /// It is not remembered when the SYN-ACK left.
+    #[test]
+    fn a_cookie_measures_no_round_trip() {
+        for (policy, measured) in [(CookiePolicy::Always, None), (CookiePolicy::Off, Some(50))] {
+            let config = TcpConfig { syn_cookies: policy, ..Harness::plain() };
+            let mut t = Harness::listening(&config, 1);
+            t.input("S 0 mss 1000").unwrap();
+            t.sent();
+            t.at(50).input("A 1 ack 1").unwrap();
+            let srtt = t.connection(|c| c.rtt.srtt().map(|srtt| srtt.as_millis()));
+            assert_eq!(srtt, measured, "{policy:?}");
+        }
+    }
+
     #[test]
     fn the_first_segment_that_comes_through_completes_the_handshake() {
         let mut t = Harness::listening(&always(), 1);
