@@ -36,6 +36,7 @@ mod sack;
 mod segment;
 mod sender;
 pub(crate) mod seq;
+mod source_port;
 mod state;
 mod stateless;
 mod syn_cookie;
@@ -73,6 +74,7 @@ use isn::Isn;
 use listeners::Listeners;
 pub(crate) use listeners::Settled;
 use memory::Memory;
+use source_port::SourcePorts;
 use state::State;
 use syn_cookie::SynCookies;
 use time_wait::TimeWaitTable;
@@ -97,6 +99,7 @@ pub(crate) struct Tcp {
     time_wait: TimeWaitTable<FlowKey4>,
     time_wait_timer: WheelEntry,
     isn: Isn,
+    source_ports: SourcePorts,
     challenges: Challenges,
     memory: Memory,
     /// Connections that something has happened to in this turn.
@@ -137,6 +140,7 @@ impl Tcp {
             time_wait: TimeWaitTable::new(hash, config.max_time_wait, config.time_wait),
             time_wait_timer: WheelEntry::NONE,
             isn: Isn::new([a, b, c, d]),
+            source_ports: SourcePorts::new(rng),
             challenges: Challenges::new(config.challenge_acks),
             memory: Memory::new(config.max_buffered),
             dirty: Vec::new(),

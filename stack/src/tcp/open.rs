@@ -115,17 +115,15 @@ impl Tcp {
         }
     }
 
-    /// The first free port after a random one (RFC 6056, section 3.3.1) whose flow is this core's: the answers to it come here,
-    /// and no other core can take the same one (S-10, S-11).
-    fn free_flow(&self, net: &mut Net, flow: impl Fn(u16) -> FlowKey4) -> Option<FlowKey4> {
-        let (first, last) =
-            (*self.config.ephemeral_ports.start(), *self.config.ephemeral_ports.end());
-        let count = u32::from(last - first) + 1;
-        let start = net.rng.below(count);
-        (0..count)
-            .filter_map(|step| u16::try_from(u32::from(first) + (start + step) % count).ok())
-            .map(flow)
-            .find(|flow| net.steer.owns(flow) && self.is_free(flow))
+    /// The next port towards the peer (RFC 6056) that is free and whose flow is this core's: the answers to it come here, and no other
+    /// core can take the same one (S-10, S-11).
+    fn free_flow(&mut self, net: &mut Net, flow: impl Fn(u16) -> FlowKey4) -> Option<FlowKey4> {
+        let ports = &self.config.ephemeral_ports;
+        let mut search = self.source_ports.search(ports, &flow(0), &mut net.rng);
+        let suits = |flow: &FlowKey4| net.steer.owns(flow) && self.is_free(flow);
+        let found = search.by_ref().map(flow).find(suits);
+        self.source_ports.remember(&search);
+        found
     }
 }
 
