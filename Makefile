@@ -13,7 +13,7 @@ SECONDS = 60
 # How many steps `make schedules` goes.
 LENGTH = 7
 
-.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz grid nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -26,6 +26,7 @@ help:
 	@echo 'make stress    many threads on one stack, longer than the tests have time for (SECONDS=60 each, a quarter of an hour)'
 	@echo 'make tsan    the same under ThreadSanitizer, which reports data races'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
+	@echo 'make grid    TCP over thousands of paths in virtual time, and a page that shows how it fares (minutes)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 	@echo 'make bench-rings    what a value from one thread to another costs'
@@ -87,6 +88,11 @@ stress: deps
 
 fuzz: deps
 	@scripts/fuzz $(SECONDS)
+
+# `make test` runs a sample of it.
+grid: deps
+	DARNER_GRID_PAGE=$(CURDIR)/target/grid.html $(HIDDEN) $(CARGO) test --release -p darner --test netsim -- \
+		--ignored --nocapture every_cell
 
 # Not part of `test`: it installs QEMU, and takes a minute.
 nic:

@@ -17,7 +17,7 @@ use crate::wire::tcp_options::{MAX_SACK_BLOCKS, SackBlock};
 
 /// The segments of one connection that wait for a gap to close.
 pub(super) struct Reassembly {
-    limits: Limits,
+    pub(super) limits: Limits,
     /// Without overlaps, in order.
     held: VecDeque<Held>,
     /// The stretches without gaps that they make up, in order: what selective acknowledgements would report.
@@ -35,6 +35,11 @@ pub(super) struct Reassembly {
 pub(super) struct Limits {
     pub(super) bytes: usize,
     pub(super) frames: usize,
+}
+
+impl Limits {
+    /// For a queue that only remembers what the peer is to be told.
+    pub(super) const NOTHING: Self = Self { bytes: 0, frames: 0 };
 }
 
 /// What became of a segment.

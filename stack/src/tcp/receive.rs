@@ -148,10 +148,14 @@ impl Connection {
 
     /// What is kept beside the stream, begun if there is nothing yet.
     pub(super) fn reassembly_queue(&mut self) -> &mut Reassembly {
-        // What was offered counts, if the application has asked for less since.
+        self.reassembly.get_or_insert_with(|| Box::new(Reassembly::new(Limits::NOTHING)))
+    }
+
+    /// What was offered counts, if the application has asked for less since. And a connection may hold as many frames as it leaves to the
+    /// others: a long path needs thousands, and the last belong to nobody.
+    fn reassembly_limits(&self, spare_frames: usize) -> Limits {
         let bytes = self.socket.receive.limit().max(self.receive_window() as usize);
-        let limits = Limits { bytes, frames: FRAMES_HELD_MAX };
-        self.reassembly.get_or_insert_with(|| Box::new(Reassembly::new(limits)))
+        Limits { bytes, frames: spare_frames }
     }
 
     /// Out of order: kept until the gap before it is filled. The peer is told at once and for each such segment, because
@@ -165,7 +169,9 @@ impl Connection {
     ) -> Step {
         let len = u32::try_from(payload.len()).unwrap_or(0);
         let next = self.rcv.nxt;
+        let limits = self.reassembly_limits(cx.net.spare_frames());
         let queue = self.reassembly_queue();
+        queue.limits = limits;
         let twice = queue.overlap(seq, seq + len);
         let ends_elsewhere = fin && queue.note_fin(seq + len).is_err();
         let memory = cx.memory.admit(payload.len());
@@ -197,9 +203,6 @@ impl Connection {
         }
     }
 }
-
-/// Frames that one connection may hold out of order: they are taken from the device's pool.
-const FRAMES_HELD_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -284,6 +287,22 @@ mod tests {
         assert_eq!(t.sent(), ["A 1 ack 1"]);
         t.input("A 1+1000 ack 1").unwrap();
         assert_eq!(t.read(9000).unwrap(), 1000);
+    }
+
+    /// Behind one lost segment of a path of a gigabit and 100 ms there are thousands.
+    #[test]
+    fn half_of_the_frames_that_are_spare_may_wait_for_one_gap() {
+        let mut t = Harness::connected();
+        let spare = t.net.spare_frames();
+        assert!(spare > 400, "{spare}");
+        for n in 1..spare {
+            let _ = t.input(&format!("A {}+1 ack 1", 1 + n));
+            t.sent();
+        }
+        let held = t.frames_held();
+        assert!((spare / 2 - 32..=spare / 2 + 1).contains(&held), "{held} of {spare}");
+        t.input("A 1+1 ack 1").unwrap();
+        assert_eq!(t.sent(), [format!("A 1 ack {}", held + 2)]);
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! One cell of the grid: flows over a path, and what becomes of them.
+
+use std::fmt;
+use std::time::Duration;
+
+use darner::CongestionAlgorithm;
+
+use crate::floor;
+use crate::path::{FRAME, Path};
+use crate::two_ends::TwoEnds;
+
+/// A path, who decides about the windows, and how many share it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cell {
+    pub(crate) path: Path,
+    pub(crate) congestion: CongestionAlgorithm,
+    pub(crate) flows: u64,
+}
+
+/// What a cell comes to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Outcome {
+    /// Payload delivered, in percent of what the path can carry in the time.
+    pub(crate) throughput: f64,
+    /// Segments sent again, in percent of all.
+    pub(crate) again: f64,
+    /// Jain's index of the flows' shares: one when all are equal.
+    pub(crate) fairness: f64,
+}
+
+impl Cell {
+    /// Runs for as long as the path needs for so many packets.
+    pub(crate) fn run(&self, packets: u64) -> Outcome {
+        let mut ends = TwoEnds::new(SEED, &self.path, self.congestion, self.flows);
+        ends.connect(&self.path);
+        let (before, span) = (ends.total(), self.span(packets));
+        ends.run(span, |_| false);
+        let (sent, again) = ends.segments();
+        let possible = self.path.capacity() * span.as_secs_f64();
+        Outcome {
+            throughput: (ends.total() - before) as f64 / possible * 100.0,
+            again: again as f64 / sent.max(1) as f64 * 100.0,
+            fairness: jain(&ends.shares()),
+        }
+    }
+
+    /// What theory asks for, in percent of what the path can carry.
+    pub(crate) fn floor(&self, packets: u64) -> f64 {
+        floor::throughput(&self.path, self.congestion, self.flows, self.span(packets))
+    }
+
+    /// Not longer than two minutes, for slow paths.
+    fn span(&self, packets: u64) -> Duration {
+        let bits = packets * FRAME * 8;
+        Duration::from_secs_f64(bits as f64 / self.path.bits_per_second as f64)
+            .min(Duration::from_secs(120))
+            .max(self.path.round_trip * 10)
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:>5} x{:<2}", self.path, self.congestion.name(), self.flows)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { throughput, again, fairness } = self;
+        write!(f, "{throughput:>6.2} {again:>6.2} {fairness:>5.3}")
+    }
+}
+
+fn jain(shares: &[u64]) -> f64 {
+    let sum: f64 = shares.iter().map(|&share| share as f64).sum();
+    let squares: f64 = shares.iter().map(|&share| (share as f64).powi(2)).sum();
+    if squares == 0.0 { 0.0 } else { sum.powi(2) / (shares.len() as f64 * squares) }
+}
+
+const SEED: u64 = 9293;
+
+#[test]
+fn equal_shares_are_fair_and_one_for_all_is_not() {
+    assert!((jain(&[5, 5, 5, 5]) - 1.0).abs() < 1e-9);
+    assert!((jain(&[20, 0, 0, 0]) - 0.25).abs() < 1e-9);
+}
