@@ -66,6 +66,10 @@ impl Connection {
             return Continue(());
         }
         let Some(timestamps) = segment.timestamps() else {
+            if segment.has(Flags::SYN) {
+                // A peer that has restarted may have given up timestamps. It is to learn of us (RFC 5961, section 4).
+                return Continue(());
+            }
             // Once agreed on it is in every segment (RFC 7323, section 3.2: SHOULD drop without a word).
             return dropped(Drop::TcpTimestampMissing);
         };
@@ -313,6 +317,15 @@ mod tests {
         // A reset needs none, and an old one does no harm.
         t.input("R 11 ts 5:0").unwrap();
         assert_eq!(t.state(), None);
+    }
+
+    #[test]
+    fn a_syn_is_challenged_whatever_its_timestamp() {
+        for segment in ["S 1", "S 70000", "S 1 ts 1:0", "S 1 ts 2000:0", "SA 1 ack 1"] {
+            let mut t = with_timestamps();
+            t.input(segment).unwrap_err();
+            assert_eq!(t.sent(), ["A 1 ack 1"], "{segment}");
+        }
     }
 
     #[test]

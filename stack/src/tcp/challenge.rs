@@ -3,6 +3,7 @@
 use super::connection::{Connection, Context};
 use crate::counters::Counter;
 use crate::drops::Drop;
+use crate::net::Net;
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -21,7 +22,17 @@ impl Challenges {
         Self { mean, left: 0, second: u64::MAX }
     }
 
-    pub(super) fn take(&mut self, now: Instant, rng: &mut Rng) -> Option<()> {
+    /// Whether another one may be sent; it is counted either way.
+    pub(super) fn admit(&mut self, net: &mut Net) -> Option<()> {
+        let admitted = self.take(net.now, &mut net.rng);
+        match admitted {
+            Some(()) => net.metrics.count(Counter::TcpChallengeAcks),
+            None => net.metrics.count_drop(Drop::TcpChallengeLimited),
+        }
+        admitted
+    }
+
+    fn take(&mut self, now: Instant, rng: &mut Rng) -> Option<()> {
         let second = now.as_nanos() / SECOND;
         if second != self.second {
             self.second = second;
@@ -59,15 +70,11 @@ impl ConnectionChallenges {
 impl Connection {
     /// Tells the peer where we are, unless that was done too often just now.
     pub(super) fn challenge(&mut self, cx: &mut Context<'_>) {
-        let now = cx.now();
-        let allowed =
-            self.challenges.take(now).and_then(|()| cx.challenges.take(now, &mut cx.net.rng));
-        if allowed.is_none() {
+        if self.challenges.take(cx.now()).is_none() {
             cx.net.metrics.count_drop(Drop::TcpChallengeLimited);
-            return;
+        } else if cx.challenges.admit(cx.net).is_some() {
+            self.send_ack(cx);
         }
-        cx.net.metrics.count(Counter::TcpChallengeAcks);
-        self.send_ack(cx);
     }
 
     /// Answers a segment without data from outside of the window: a keep-alive, a window probe, or a peer that is out of
@@ -131,12 +138,62 @@ mod tests {
     #[test]
     fn handshakes_and_old_connections_share_the_limit() {
         let config = TcpConfig { challenge_acks: 4, ..Harness::plain() };
-        let mut t = Harness::listening(&config, 8);
-        t.input("S 0").unwrap();
-        t.sent();
-        for _ in 0..100 {
-            t.input("A 70000 ack 1").unwrap_err();
+        for old in ["A 70000 ack 1", "A 70000 ack 2"] {
+            let mut t = Harness::listening(&config, 8);
+            t.input("S 0").unwrap();
+            t.sent();
+            if old.ends_with('2') {
+                t.input("A 1 ack 1").unwrap();
+                assert!(t.accept());
+                t.close();
+                t.input("FA 1 ack 2").unwrap();
+                assert_eq!(t.tcp.time_wait.len(), 1);
+            }
+            t.sent();
+            for _ in 0..100 {
+                t.input(old).unwrap_err();
+            }
+            let sent = t.sent().len() as u64;
+            assert!((2..6).contains(&sent), "{sent}");
+            assert_eq!(t.count(Counter::TcpChallengeAcks), sent, "{old}");
+            assert_eq!(t.net.metrics.dropped(Drop::TcpChallengeLimited), 100 - sent, "{old}");
         }
-        assert!(t.sent().len() < 6);
+    }
+
+    /// What RFC 5961 believes, to the number: the peer has sent up to 1 and offered 5000, we have sent up to 101 and offered 65,535.
+    #[test]
+    fn what_is_believed_ends_where_rfc_5961_says() {
+        let (reset, syn) = (Drop::TcpResetUnacceptable, Drop::TcpSynInWindow);
+        let (ack, far) = (Drop::TcpAckUnacceptable, Drop::TcpUnacceptable);
+        let (silent, answered) = (0, 1);
+        for (section, segment, want, answer) in [
+            // A reset: exactly RCV.NXT, else a challenge within the window and nothing outside.
+            ("3.2", "R 0", Err(reset), silent),
+            ("3.2", "R 1", Ok(()), silent),
+            ("3.2", "R 2", Err(reset), answered),
+            ("3.2", "R 65535", Err(reset), answered),
+            ("3.2", "R 65536", Err(reset), silent),
+            // A SYN: always a challenge.
+            ("4.2", "S 0", Err(Drop::TcpDuplicate), answered),
+            ("4.2", "S 1", Err(syn), answered),
+            ("4.2", "S 65535", Err(syn), answered),
+            ("4.2", "S 65536", Err(far), answered),
+            // An acknowledgement: SND.UNA - MAX.SND.WND to SND.NXT.
+            ("5.2", "PA 1+10 ack 102", Err(ack), answered),
+            ("5.2", "PA 1+10 ack 101", Ok(()), silent),
+            ("5.2", "PA 1+10 ack -4999", Ok(()), silent),
+            ("5.2", "PA 1+10 ack -5000", Err(ack), answered),
+        ] {
+            let mut t = Harness::connecting(&Harness::plain());
+            t.sent();
+            t.input("SA 0 ack 1 mss 1000 win 5000").unwrap();
+            t.connection(|c| c.ack.quick = 0);
+            t.write(100);
+            t.sent();
+            assert_eq!(t.input(&format!("{segment} win 5000")), want, "{section}: {segment}");
+            assert_eq!(t.sent().len(), answer, "{section}: {segment}");
+            let taken = t.stream().readable();
+            assert_eq!(taken > 0, want.is_ok() && segment.starts_with('P'), "{section}: {segment}");
+        }
     }
 }

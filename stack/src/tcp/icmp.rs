@@ -101,6 +101,110 @@ mod tests {
         assert_eq!(t.read(1).unwrap_err().kind(), std::io::ErrorKind::HostUnreachable);
     }
 
+    /// RFC 5927, sections 4.1 and 5.2: no error about a number that is not on its way is heard, and none ends what both sides have
+    /// agreed on, be it as hard as RFC 1122 has it.
+    #[test]
+    fn every_error_in_every_state_does_what_rfc_5927_says() {
+        #[derive(Debug, PartialEq)]
+        enum Heard {
+            Fails,
+            Noted,
+            Ignored,
+        }
+        use Heard::*;
+        let errors = [
+            IcmpError::NetUnreachable,
+            IcmpError::HostUnreachable,
+            IcmpError::ProtocolUnreachable,
+            IcmpError::PortUnreachable,
+            IcmpError::Prohibited,
+            IcmpError::TimeExceeded,
+            IcmpError::ParameterProblem,
+        ];
+        // What is outstanding in each state, as numbers from our SYN, and what an error about it does.
+        for (state, outstanding, does) in [
+            (State::SynSent, 0..1, Fails),
+            (State::SynReceived, 0..1, Noted),
+            (State::Established, 1..101, Noted),
+            (State::CloseWait, 1..101, Noted),
+            (State::FinWait1, 1..102, Noted),
+            (State::Closing, 1..102, Noted),
+            (State::LastAck, 1..102, Noted),
+        ] {
+            let (first, end) = (outstanding.start, outstanding.end);
+            for error in errors {
+                for seq in [u32::wrapping_sub(first, 1), first, end - 1, end, end + 70_000] {
+                    let want = if outstanding.contains(&seq) { &does } else { &Ignored };
+                    let mut t = in_state(state);
+                    let heard = trouble(&mut t, seq, error);
+                    let got = match t.state() {
+                        None => Fails,
+                        Some(now) => {
+                            assert_eq!(now, state);
+                            let noted = t.connection(|c| c.soft_error.is_some());
+                            if noted { Noted } else { Ignored }
+                        }
+                    };
+                    assert_eq!(&got, want, "{error:?} about {seq} in {state:?}");
+                    assert_eq!(heard.is_err(), got == Ignored, "{error:?} in {state:?}");
+                    assert_eq!(t.sent(), [""; 0]);
+                }
+            }
+        }
+    }
+
+    /// With everything that we have ever sent outstanding: a SYN, or 100 bytes and perhaps a FIN.
+    fn in_state(state: State) -> Harness {
+        let mut t = match state {
+            State::SynSent | State::SynReceived => Harness::connecting(&Harness::plain()),
+            _ => Harness::connected(),
+        };
+        t.sent();
+        if state.is_synchronized() {
+            t.write(100);
+        }
+        match state {
+            State::SynReceived => t.input("S 0 mss 1000").unwrap(),
+            State::CloseWait | State::LastAck => t.input("FA 1 ack 1").unwrap(),
+            _ => {}
+        }
+        if state.has_closed() {
+            t.stream().shutdown(std::net::Shutdown::Write);
+            t.application();
+        }
+        if state == State::Closing {
+            t.input("FA 1 ack 1").unwrap();
+        }
+        t.sent();
+        assert_eq!(t.state(), Some(state));
+        t
+    }
+
+    /// Nobody holds state for an error to end: a half-open connection waits, TIME-WAIT lasts.
+    #[test]
+    fn errors_end_neither_handshakes_nor_time_wait() {
+        let mut t = Harness::listening(&Harness::plain(), 1);
+        t.input("S 0").unwrap();
+        t.sent();
+        let (flow, iss) = (t.flow(), t.our_iss());
+        for waits in [false, true] {
+            if waits {
+                t.input("A 1 ack 1").unwrap();
+                assert!(t.accept());
+                t.close();
+                t.input("FA 1 ack 2").unwrap();
+                t.sent();
+            }
+            for seq in 0..3 {
+                let error = IcmpError::PortUnreachable;
+                let heard = t.tcp.icmp_error(&mut t.net, &flow, iss + seq, error);
+                assert_eq!(heard, Err(Drop::IcmpUnmatched));
+            }
+            let held = (t.tcp.half_open.len(), t.tcp.time_wait.len());
+            assert_eq!(held, if waits { (0, 1) } else { (1, 0) });
+        }
+    }
+
     #[test]
     fn an_ack_clears_what_was_remembered() {
         let mut t = Harness::connected();

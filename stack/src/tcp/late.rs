@@ -57,7 +57,7 @@ impl Tcp {
             // Our last ACK was lost: the wait begins again.
             self.time_wait.restart(net.now, flow, entry);
         }
-        if fin || self.challenges.take(net.now, &mut net.rng).is_some() {
+        if fin || self.challenges.admit(net).is_some() {
             self.acknowledge_time_wait(net, flow, &entry);
         }
         Err(Drop::TcpUnacceptable)

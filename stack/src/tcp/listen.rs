@@ -132,7 +132,7 @@ impl Tcp {
         let (expected, window) = (entry.irs + 1, self.first_window(flow));
         let reset = segment.has(Flags::RST);
         let theirs = segment.timestamps().filter(|_| entry.offers.timestamps());
-        if entry.offers.timestamps() && theirs.is_none() && !reset {
+        if entry.offers.timestamps() && theirs.is_none() && !reset && !segment.has(Flags::SYN) {
             // A connection would drop it too, and then has nothing to complete its handshake with.
             return Err(Drop::TcpTimestampMissing);
         }
@@ -272,11 +272,9 @@ impl Tcp {
 
     /// Tells the peer where we are.
     fn acknowledge_half_open(&mut self, net: &mut Net, flow: &FlowKey4, entry: &HalfOpen) {
-        if self.challenges.take(net.now, &mut net.rng).is_none() {
-            net.metrics.count_drop(Drop::TcpChallengeLimited);
+        if self.challenges.admit(net).is_none() {
             return;
         }
-        net.metrics.count(Counter::TcpChallengeAcks);
         let segment = (entry.iss + 1, Flags::ACK, TcpOptions::default());
         let clock = self.clock_of(net, flow);
         self.send_half_open(net, flow, entry, segment, clock);
@@ -519,9 +517,9 @@ mod tests {
 
     #[test]
     fn a_reset_or_a_new_syn_ends_a_handshake() {
-        for segment in ["R 1", "S 5"] {
-            let mut t = Harness::listening(&Harness::plain(), 1);
-            t.input("S 0").unwrap();
+        for (syn, segment) in [("S 0", "R 1"), ("S 0", "S 5"), ("S 0 ts 7:0", "S 5")] {
+            let mut t = Harness::listening(&TcpConfig::default(), 1);
+            t.input(syn).unwrap();
             let _dropped = t.input(segment);
             assert_eq!(t.tcp.half_open.len(), 0, "{segment}");
             t.sent();

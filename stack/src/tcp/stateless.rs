@@ -270,6 +270,17 @@ mod tests {
     }
 
     #[test]
+    fn the_peers_clock_may_stand_anywhere() {
+        for clock in [0, 1 << 31, 3_000_000_000, u32::MAX] {
+            let mut t = Harness::listening(&always(), 1);
+            t.input(&format!("S 0 mss 1000 ts {clock}:0")).unwrap();
+            let ours = t.last().options.timestamps.unwrap().value;
+            t.input(&format!("A 1 ack 1 ts {clock}:{ours}")).unwrap();
+            assert!(t.accept(), "{clock}");
+        }
+    }
+
+    #[test]
     fn a_full_backlog_makes_no_cookies_and_no_connections() {
         let mut t = Harness::listening(&TcpConfig { timestamps: false, ..always() }, 1);
         for port in [1, 2] {
