@@ -66,6 +66,13 @@ pub(crate) trait FlowKey: Copy + Eq {
 
     /// The key as a hash sees it: different keys have different bytes.
     fn bytes(&self) -> Self::Bytes;
+
+    /// The network that the flow comes from, as a flow without anything else: a /24, or a /64 of IPv6. These are the smallest that
+    /// are routed, so whoever has one address of it may have all.
+    fn source(&self) -> Self;
+
+    /// The address and port here, as a flow without anything else.
+    fn destination(&self) -> Self;
 }
 
 /// A flow over IPv4, seen from here.
@@ -85,6 +92,16 @@ impl FlowKey for FlowKey4 {
         let [l0, l1, l2, l3] = self.local.octets();
         let ([p0, p1], [q0, q1]) = (self.remote_port.to_be_bytes(), self.local_port.to_be_bytes());
         [r0, r1, r2, r3, l0, l1, l2, l3, p0, p1, q0, q1]
+    }
+
+    fn source(&self) -> Self {
+        let [a, b, c, _] = self.remote.octets();
+        let (remote, local) = ([a, b, c, 0].into(), Ipv4Addr::UNSPECIFIED);
+        Self { remote, local, remote_port: 0, local_port: 0 }
+    }
+
+    fn destination(&self) -> Self {
+        Self { remote: Ipv4Addr::UNSPECIFIED, remote_port: 0, ..*self }
     }
 }
 
@@ -107,6 +124,16 @@ impl FlowKey for FlowKey6 {
         bytes[32..34].copy_from_slice(&self.remote_port.to_be_bytes());
         bytes[34..].copy_from_slice(&self.local_port.to_be_bytes());
         bytes
+    }
+
+    fn source(&self) -> Self {
+        let network = self.remote.to_bits() & !u128::from(u64::MAX);
+        let (remote, local) = (Ipv6Addr::from_bits(network), Ipv6Addr::UNSPECIFIED);
+        Self { remote, local, remote_port: 0, local_port: 0 }
+    }
+
+    fn destination(&self) -> Self {
+        Self { remote: Ipv6Addr::UNSPECIFIED, remote_port: 0, ..*self }
     }
 }
 

@@ -156,6 +156,10 @@ pub enum Drop {
     TcpMemoryLimit,
     /// Too many half-open connections.
     TcpHalfOpenLimit,
+    /// Too many half-open connections of one listener.
+    TcpHalfOpenListener,
+    /// Too many half-open connections of one network of peers.
+    TcpHalfOpenSource,
     /// Too many connections on this core.
     TcpConnectionLimit,
     /// A challenge ACK was due, but too many were sent (RFC 5961, section 7).
@@ -237,6 +241,8 @@ impl Drop {
         Self::TcpListenerLimit,
         Self::TcpMemoryLimit,
         Self::TcpHalfOpenLimit,
+        Self::TcpHalfOpenListener,
+        Self::TcpHalfOpenSource,
         Self::TcpConnectionLimit,
         Self::TcpChallengeLimited,
     ];
@@ -316,6 +322,8 @@ impl Drop {
             Self::TcpListenerLimit => "tcp-listener-limit",
             Self::TcpMemoryLimit => "tcp-memory-limit",
             Self::TcpHalfOpenLimit => "tcp-half-open-limit",
+            Self::TcpHalfOpenListener => "tcp-half-open-listener",
+            Self::TcpHalfOpenSource => "tcp-half-open-source",
             Self::TcpConnectionLimit => "tcp-connection-limit",
             Self::TcpChallengeLimited => "tcp-challenge-limited",
         }

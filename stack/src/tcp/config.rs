@@ -7,6 +7,7 @@ use std::time::Duration;
 use darner_ring::CHUNK;
 
 use super::congestion::algorithm::Algorithm;
+use super::half_open::Limits;
 use super::rtt::RtoLimits;
 
 /// TCP's times and limits. The defaults are those of Linux where it has them, or the RFC's.
@@ -23,6 +24,10 @@ pub struct TcpConfig {
     pub max_connections: usize,
     /// Most connections on a core whose handshake a peer has begun and not finished.
     pub max_half_open: usize,
+    /// How many of them may be of one address and port of ours.
+    pub max_half_open_per_listener: usize,
+    /// How many of them may be of one network of peers: a /24.
+    pub max_half_open_per_source: usize,
     /// Whether handshakes may be answered without an entry, by SYN cookies (RFC 4987).
     pub syn_cookies: CookiePolicy,
     /// Most connections on a core in TIME-WAIT; at the limit the oldest ends early.
@@ -95,7 +100,7 @@ pub enum Pacing {
 pub enum CookiePolicy {
     /// Never: SYNs beyond the limits are dropped.
     Off,
-    /// While there are as many half-open connections as there may be.
+    /// While there are as many half-open connections as there may be, of the core, the listener, or the peer's network.
     #[default]
     OnPressure,
     /// Always.
@@ -110,6 +115,8 @@ impl Default for TcpConfig {
             max_buffered: 1 << 30,
             max_connections: 1 << 17,
             max_half_open: 1 << 14,
+            max_half_open_per_listener: 1 << 13,
+            max_half_open_per_source: 1 << 11,
             syn_cookies: CookiePolicy::default(),
             max_time_wait: 1 << 17,
             ephemeral_ports: 32_768..=60_999,
@@ -149,6 +156,14 @@ impl TcpConfig {
         }
     }
 
+    pub(super) fn half_open_limits(&self) -> Limits {
+        Limits {
+            all: self.max_half_open,
+            listener: self.max_half_open_per_listener,
+            source: self.max_half_open_per_source,
+        }
+    }
+
     /// The shift by which the window field can express the receive buffer (RFC 7323, section 2.3: at most 14).
     pub(super) fn window_shift(&self) -> u8 {
         let fits = |shift: &u8| self.receive_buffer >> shift <= usize::from(u16::MAX);
@@ -169,7 +184,9 @@ impl TcpConfig {
             "TCP buffers are 4 KiB to 1 GiB"
         } else if self.max_buffered < self.receive_buffer.next_multiple_of(CHUNK) {
             "the memory of all TCP connections is enough for one receive buffer, in chunks of 16 KiB"
-        } else if self.max_connections == 0 || self.max_half_open == 0 || self.max_time_wait == 0 {
+        } else if [self.max_connections, self.max_time_wait, self.max_half_open].contains(&0)
+            || [self.max_half_open_per_listener, self.max_half_open_per_source].contains(&0)
+        {
             "TCP needs room for at least one connection in every table"
         } else if self.max_connections.max(self.max_half_open).max(self.max_time_wait) > TABLE_MAX {
             "a TCP table holds at most 2^30 connections"
@@ -204,10 +221,11 @@ mod tests {
     #[test]
     fn the_default_runs_and_what_cannot_is_refused() {
         type Change = fn(&mut TcpConfig);
-        let changes: [(Change, &str); 8] = [
+        let changes: [(Change, &str); 9] = [
             (|c| c.receive_buffer = 0, "buffers"),
             (|c| c.max_buffered = c.receive_buffer - 1, "all TCP connections"),
             (|c| c.max_half_open = 0, "at least one connection"),
+            (|c| c.max_half_open_per_source = 0, "at least one connection"),
             (|c| c.max_connections = usize::MAX, "2^30"),
             (|c| c.ephemeral_ports = 0..=10, "port 0"),
             (|c| c.min_rto = Duration::from_secs(2), "shortest"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::compact::{Compact, Entry, bytes_per_flow};
 use super::seq::Seq;
+use super::shares::Shares;
 use crate::demux::{FlowHash, FlowKey, FlowKey4, FlowKey6};
 use crate::linked::List;
 use crate::time::Instant;
@@ -14,12 +15,22 @@ use crate::time::Instant;
 /// SYN-ACKs are sent again after 1, 2, 4 and so on times the initial timeout (RFC 6298, rule 5.5). Connections that have been
 /// sent equally many wait equally long, and form a queue each: no timers.
 ///
-/// The limit is the core's. One per listener is for the listener to keep: every entry that leaves is handed out.
+/// One listener, and those of one network, may have a part of the table each: a flood of one is not the others' (and is itself
+/// answered with [cookies](super::stateless)).
 pub(super) struct HalfOpenTable<K> {
     entries: Compact<Waiting<K>>,
     /// By how often the SYN-ACK was sent again.
     rounds: Box<[Round]>,
-    limit: usize,
+    shares: Shares<K>,
+    limits: Limits,
+}
+
+/// Most entries of the table, of one listener, and of one network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) all: usize,
+    pub(super) listener: usize,
+    pub(super) source: usize,
 }
 
 /// What must be remembered of a SYN to make a connection of its ACK.
@@ -52,16 +63,20 @@ pub(super) enum Due<K> {
     GivenUp(K, HalfOpen),
 }
 
-/// The core has as many half-open connections as it may have.
+/// Who has as many half-open connections as may be: the core, the listener, or the network that the peer is in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct TableFull;
+pub(super) enum NoRoom {
+    OnCore,
+    ForListener,
+    ForSource,
+}
 
 impl<K: FlowKey> HalfOpenTable<K> {
     /// An empty table. A SYN-ACK is sent again up to `retries` times, `first_wait` after the first one was sent, then after
     /// twice as long, up to `longest_wait`.
     pub(super) fn new(
         hash: FlowHash,
-        limit: usize,
+        limits: Limits,
         retries: u8,
         first_wait: Duration,
         longest_wait: Duration,
@@ -72,28 +87,28 @@ impl<K: FlowKey> HalfOpenTable<K> {
             Round { queue: List::EMPTY, wait }
         };
         let rounds = (0..=u32::from(retries)).map(round).collect();
-        Self { entries: Compact::new(hash), rounds, limit }
+        Self { entries: Compact::new(hash), rounds, shares: Shares::new(hash), limits }
     }
 
     /// A SYN-ACK is about to be sent for the first time, to a flow that is not in the table.
-    pub(super) fn insert(
-        &mut self,
-        now: Instant,
-        flow: K,
-        state: HalfOpen,
-    ) -> Result<(), TableFull> {
-        if self.is_full() {
-            return Err(TableFull);
-        }
+    pub(super) fn insert(&mut self, now: Instant, flow: K, state: HalfOpen) -> Result<(), NoRoom> {
+        self.room_for(&flow)?;
+        self.shares.add(&flow);
         let state = HalfOpen { resent: 0, ..state };
         let Round { queue, wait } = &mut self.rounds[0];
         self.entries.insert(queue, Waiting { flow, state, until: now + *wait });
         Ok(())
     }
 
-    /// Whether there is no room for another.
-    pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= self.limit
+    /// Whether a flow that is not in the table may come in.
+    pub(super) fn room_for(&self, flow: &K) -> Result<(), NoRoom> {
+        let Limits { all, listener, source } = self.limits;
+        match () {
+            () if self.entries.len() >= all => Err(NoRoom::OnCore),
+            () if self.shares.of(&flow.destination()) >= listener => Err(NoRoom::ForListener),
+            () if self.shares.of(&flow.source()) >= source => Err(NoRoom::ForSource),
+            () => Ok(()),
+        }
     }
 
     pub(super) fn get(&self, flow: &K) -> Option<&HalfOpen> {
@@ -109,6 +124,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
     /// The handshake is finished, or has failed.
     pub(super) fn remove(&mut self, flow: &K) -> Option<HalfOpen> {
         let number = self.entries.find(flow)?;
+        self.shares.remove(flow);
         let round = usize::from(self.entries.get(number).state.resent);
         Some(self.entries.remove(&mut self.rounds[round].queue, number).state)
     }
@@ -125,6 +141,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
         else {
             let Waiting { flow, state, .. } =
                 self.entries.remove(&mut self.rounds[round].queue, number);
+            self.shares.remove(&flow);
             return Some(Due::GivenUp(flow, state));
         };
         self.entries.take_off(&mut this.queue, number);
@@ -250,7 +267,11 @@ mod tests {
     }
 
     fn table(limit: usize, retries: u8) -> HalfOpenTable<FlowKey4> {
-        HalfOpenTable::new(FlowHash::new([1, 2]), limit, retries, SECOND, 5 * SECOND)
+        limited(Limits { all: limit, listener: limit, source: limit }, retries)
+    }
+
+    fn limited(limits: Limits, retries: u8) -> HalfOpenTable<FlowKey4> {
+        HalfOpenTable::new(FlowHash::new([1, 2]), limits, retries, SECOND, 5 * SECOND)
     }
 
     fn at(seconds: u64) -> Instant {
@@ -296,9 +317,34 @@ mod tests {
     fn a_full_table_refuses() {
         let mut table = table(1, 3);
         assert_eq!(table.insert(at(0), flow(1), resent(1, 200)), Ok(()));
-        assert_eq!(table.insert(at(0), flow(2), state(2)), Err(TableFull));
+        assert_eq!(table.insert(at(0), flow(2), state(2)), Err(NoRoom::OnCore));
         assert_eq!(table.remove(&flow(1)), Some(state(1)));
         assert_eq!(table.insert(at(0), flow(2), state(2)), Ok(()));
+    }
+
+    #[test]
+    fn a_listener_and_a_network_have_a_part_of_the_table_each() {
+        let mut table = limited(Limits { all: 10, listener: 4, source: 2 }, 0);
+        let from = |last, port| FlowKey4 { remote: [10, 0, last, 9].into(), ..flow(port) };
+        let other = |flow| FlowKey4 { local_port: 81, ..flow };
+        assert_eq!(table.insert(at(0), from(1, 1), state(1)), Ok(()));
+        assert_eq!(table.insert(at(0), from(1, 2), state(1)), Ok(()));
+        assert_eq!(table.insert(at(0), from(1, 3), state(1)), Err(NoRoom::ForSource));
+        assert_eq!(table.insert(at(0), other(from(1, 3)), state(1)), Err(NoRoom::ForSource));
+        assert_eq!(table.insert(at(0), from(2, 1), state(1)), Ok(()));
+        assert_eq!(table.insert(at(0), from(3, 1), state(1)), Ok(()));
+        assert_eq!(table.insert(at(0), from(4, 1), state(1)), Err(NoRoom::ForListener));
+        assert_eq!(table.insert(at(0), other(from(4, 1)), state(1)), Ok(()));
+        // Whichever way an entry leaves, its part is free again.
+        assert_eq!(table.remove(&from(1, 1)), Some(state(1)));
+        assert_eq!(table.remove(&from(9, 9)), None);
+        assert_eq!(table.insert(at(0), from(1, 3), state(1)), Ok(()));
+        assert_eq!(table.insert(at(0), from(4, 1), state(1)), Err(NoRoom::ForListener));
+        while table.pop_due(at(1)).is_some() {}
+        for port in 1..=2 {
+            assert_eq!(table.insert(at(1), from(1, port), state(1)), Ok(()));
+            assert_eq!(table.insert(at(1), from(2, port), state(1)), Ok(()));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Tcp;
 use super::connection::{Connection, Context, WheelEntry};
 use super::emit::{max_segment_size, send_segment};
-use super::half_open::{Due, HalfOpen, Offers, TableFull};
+use super::half_open::{Due, HalfOpen, NoRoom, Offers};
 use super::isn::timestamp;
 use super::reset::reset_segment;
 use super::segment::Segment;
@@ -69,10 +69,10 @@ impl Tcp {
             offers: Offers::new(window_scale, timestamps.is_some(), sack),
             resent: 0,
         };
-        if at_least.is_none() && self.answers_with_cookies() {
+        if at_least.is_none() && self.answers_with_cookie(flow) {
             return self.send_cookie(net, flow, entry);
         }
-        self.half_open.insert(net.now, *flow, entry).map_err(|TableFull| Drop::TcpHalfOpenLimit)?;
+        self.half_open.insert(net.now, *flow, entry)?;
         net.metrics.count(Counter::TcpPassiveOpens);
         self.arm_half_open(net);
         self.send_syn_ack(net, flow, &entry);
@@ -303,6 +303,16 @@ impl Tcp {
         };
         if send_segment(net, flow, &header, 0, |_| ()).is_ok() {
             net.metrics.count(Counter::TcpOutSegs);
+        }
+    }
+}
+
+impl From<NoRoom> for Drop {
+    fn from(full: NoRoom) -> Self {
+        match full {
+            NoRoom::OnCore => Self::TcpHalfOpenLimit,
+            NoRoom::ForListener => Self::TcpHalfOpenListener,
+            NoRoom::ForSource => Self::TcpHalfOpenSource,
         }
     }
 }

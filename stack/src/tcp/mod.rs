@@ -36,6 +36,7 @@ mod sack;
 mod segment;
 mod sender;
 pub(crate) mod seq;
+mod shares;
 mod source_port;
 mod state;
 mod stateless;
@@ -130,7 +131,7 @@ impl Tcp {
             listeners: Listeners::new(hash, index),
             half_open: HalfOpenTable::new(
                 hash,
-                config.max_half_open,
+                config.half_open_limits(),
                 config.syn_ack_retries,
                 config.initial_rto,
                 config.max_rto,

@@ -13,11 +13,11 @@ use crate::net::Net;
 use crate::wire::tcp::Flags;
 
 impl Tcp {
-    /// Whether the next SYN gets a cookie.
-    pub(super) fn answers_with_cookies(&self) -> bool {
+    /// Whether a SYN gets a cookie.
+    pub(super) fn answers_with_cookie(&self, flow: &FlowKey4) -> bool {
         match self.config.syn_cookies {
             CookiePolicy::Off => false,
-            CookiePolicy::OnPressure => self.half_open.is_full(),
+            CookiePolicy::OnPressure => self.half_open.room_for(flow).is_err(),
             CookiePolicy::Always => true,
         }
     }
@@ -169,6 +169,40 @@ mod tests {
         t.peer_port = 1001;
         t.input("S 0").unwrap();
         assert_eq!((t.tcp.half_open.len(), t.count(Counter::TcpSynCookiesSent)), (1, 998));
+    }
+
+    /// A network's flood is answered with cookies, and everyone else as ever; with cookies off it is dropped, by name.
+    #[test]
+    fn a_network_or_a_listener_that_has_its_part_gets_cookies_for_the_rest() {
+        for (policy, listener, source, refused) in [
+            (CookiePolicy::OnPressure, 100, 5, None),
+            (CookiePolicy::OnPressure, 5, 100, None),
+            (CookiePolicy::Off, 100, 5, Some(Drop::TcpHalfOpenSource)),
+            (CookiePolicy::Off, 5, 100, Some(Drop::TcpHalfOpenListener)),
+        ] {
+            let mut t = Harness::listening(
+                &TcpConfig {
+                    syn_cookies: policy,
+                    max_half_open_per_listener: listener,
+                    max_half_open_per_source: source,
+                    ..Harness::plain()
+                },
+                8,
+            );
+            for host in 0..50 {
+                let mut syn = t.datagram("S 0");
+                syn.source = [10, 7, 7, host].into();
+                let answered = t.tcp.input(&mut t.net, syn);
+                assert_eq!(answered.err(), refused.filter(|_| host >= 5), "{refused:?}");
+            }
+            assert_eq!(t.tcp.half_open.len(), 5);
+            let cookies = if refused.is_none() { 45 } else { 0 };
+            assert_eq!(t.count(Counter::TcpSynCookiesSent), cookies);
+            if source == 5 {
+                t.input("S 0").unwrap();
+                assert_eq!(t.tcp.half_open.len(), 6, "another network has its own part");
+            }
+        }
     }
 
     #[test]
