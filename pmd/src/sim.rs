@@ -210,9 +210,9 @@ impl Network {
     }
 
     /// Puts a frame on a wire: plans its arrival, or drops it, as the wire decides.
-    fn send(&mut self, direction: usize, frame: Frame) {
+    fn send(&mut self, direction: usize, mut frame: Frame) {
         let wire = &mut self.directions[direction];
-        let Some(at) = wire.carry(self.now, &frame) else { return };
+        let Some(at) = wire.carry(self.now, &mut frame) else { return };
         let duplicate = wire.duplicate(&frame, &self.copies);
         let frame = wire.corrupt(frame, &self.copies);
         self.plan(at, direction, frame);

@@ -45,8 +45,8 @@ impl Direction {
         }
     }
 
-    /// When a frame that is sent now arrives; `None` if it never does.
-    pub(super) fn carry(&mut self, now: u64, frame: &Frame) -> Option<u64> {
+    /// When a frame that is sent now arrives; `None` if it never does. It may be marked on the way.
+    pub(super) fn carry(&mut self, now: u64, frame: &mut Frame) -> Option<u64> {
         self.statistics.sent += 1;
         self.statistics.sent_bytes += frame.len() as u64;
         self.fit(frame)?;
@@ -56,6 +56,9 @@ impl Direction {
         };
         self.survive_bursts()?;
         self.survive()?;
+        if self.wire.rate.is_some_and(|rate| self.queue_bytes >= rate.mark_bytes) {
+            self.statistics.marked += u64::from(mark(frame).is_some());
+        }
         Some(self.delay(sent_at))
     }
 
@@ -156,6 +159,25 @@ impl Direction {
     }
 }
 
+/// Sets "congestion experienced" in an IPv4 packet that allows it (RFC 3168, section 5), and its header's checksum right (RFC 1624, equation 3).
+fn mark(frame: &mut Frame) -> Option<()> {
+    let ip = link_header_len(frame)?;
+    let header = frame.head_mut().get_mut(ip..ip + IPV4_LEN)?;
+    let word = u16::from_be_bytes([header[0], header[1]]);
+    if header[0] >> 4 != 4 || word & CONGESTION_EXPERIENCED == 0 {
+        return None;
+    }
+    let marked = word | CONGESTION_EXPERIENCED;
+    let checksum = u16::from_be_bytes([header[10], header[11]]);
+    let sum = u32::from(!checksum) + u32::from(!word) + u32::from(marked);
+    let [_, carry, high, low] = sum.to_be_bytes();
+    let folded = u32::from(u16::from_be_bytes([high, low])) + u32::from(carry);
+    let [_, _, high, low] = (!(folded + (folded >> 16))).to_be_bytes();
+    header[..2].copy_from_slice(&marked.to_be_bytes());
+    header[10..12].copy_from_slice(&[high, low]);
+    Some(())
+}
+
 /// Length of the Ethernet header with at most one VLAN tag, if an IP packet follows.
 pub(super) fn link_header_len(frame: &Frame) -> Option<usize> {
     let mut header = [0; ETHERNET_LEN + VLAN_LEN];
@@ -168,6 +190,9 @@ pub(super) fn link_header_len(frame: &Frame) -> Option<usize> {
     }
 }
 
+/// Both ECN bits of the TOS field, in the header's first 16 bits.
+const CONGESTION_EXPERIENCED: u16 = 3;
+const IPV4_LEN: usize = 20;
 const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
 const IPV4: u16 = 0x0800;

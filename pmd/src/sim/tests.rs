@@ -57,6 +57,37 @@ fn pair(seed: u64, wire: Wire) -> (Sim, SimQueue, SimQueue) {
     (sim, left, right)
 }
 
+/// An IPv4 header with this TOS and a right checksum, and 80 bytes behind it.
+fn with_tos(tos: u8) -> Vec<u8> {
+    let mut bytes = packet(0, 114);
+    bytes[14..18].copy_from_slice(&[0x45, tos, 0, 100]);
+    bytes[22] = 64;
+    let checksum = !header_sum(&bytes);
+    bytes[24..26].copy_from_slice(&checksum.to_be_bytes());
+    bytes
+}
+
+fn header_sum(frame: &[u8]) -> u16 {
+    let words = frame[14..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let sum: u32 = words.sum();
+    ((sum & 0xffff) + (sum >> 16)).try_into().unwrap()
+}
+
+/// Three frames are under way or wait when the fourth comes.
+#[test]
+fn a_long_queue_marks_what_allows_it() {
+    let rate = Rate { mark_bytes: 400, ..Rate::new(8_000_000) };
+    let wire = Wire { rate: Some(rate), ..Wire::default() };
+    let (mut sim, mut left, mut right) = pair(1, wire);
+    let sent = [2, 2, 0, 2, 1, 0x21, 0, 3];
+    sent.iter().for_each(|&tos| send(&mut left, &with_tos(tos)));
+    let arrived = arrivals(&mut sim, &mut right);
+    let tos: Vec<u8> = arrived.iter().map(|(_, frame)| frame[15]).collect();
+    assert_eq!(tos, [2, 2, 0, 3, 3, 0x23, 0, 3], "neither what came first nor what may not be");
+    assert!(arrived.iter().all(|(_, frame)| header_sum(frame) == 0xffff));
+    assert_eq!(sim.statistics(left.id(), Way::Out).marked, 4);
+}
+
 /// Sends `count` frames of 100 bytes, a microsecond apart, over a wire from left to right.
 fn run(seed: u64, wire: Wire, count: u32) -> (Vec<(u64, Vec<u8>)>, Statistics) {
     let (mut sim, mut left, mut right) = pair(seed, wire);
@@ -116,7 +147,7 @@ fn a_full_queue_drops_what_comes_last() {
         ("by bytes", 2 * 1250, 99),
         ("a byte short", 3 * 1250 - 1, 99),
     ] {
-        let rate = Some(Rate { bits_per_second: 10_000_000, queue_bytes, queue_frames });
+        let rate = Some(Rate { queue_bytes, queue_frames, ..Rate::new(10_000_000) });
         let (mut sim, mut left, mut right) = pair(1, Wire { rate, ..Wire::default() });
         for n in 0..3 {
             send(&mut left, &packet(n, 1250));

@@ -61,12 +61,19 @@ pub struct Rate {
     pub queue_bytes: usize,
     /// Most frames in the queue: further ones are dropped.
     pub queue_frames: usize,
+    /// With so many bytes in the queue, IPv4 packets that allow it are marked (ECN, RFC 3168): congestion is experienced.
+    pub mark_bytes: usize,
 }
 
 impl Rate {
-    /// A rate before which 1000 frames of any size can queue.
+    /// A rate before which 1000 frames of any size can queue, none of which is marked.
     pub const fn new(bits_per_second: u64) -> Self {
-        Self { bits_per_second, queue_bytes: usize::MAX, queue_frames: 1000 }
+        Self {
+            bits_per_second,
+            queue_bytes: usize::MAX,
+            queue_frames: 1000,
+            mark_bytes: usize::MAX,
+        }
     }
 
     /// Nanoseconds for which a frame of `len` bytes occupies the wire, rounded up.
@@ -115,6 +122,8 @@ pub struct Statistics {
     pub filtered: u64,
     /// Dropped at the receiving end: its ring was full.
     pub missed: u64,
+    /// Frames that were marked because of the queue.
+    pub marked: u64,
     /// Frames that were made late by [`Wire::reorder`].
     pub reordered: u64,
     /// Copies that were made by [`Wire::duplicate`].

@@ -79,6 +79,27 @@ pub(crate) struct Outgoing {
     pub(crate) fragment: Fragment,
 }
 
+/// Whether routers may mark a packet instead of dropping it (RFC 3168, section 5).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ecn {
+    NotCapable,
+    /// ECT(0).
+    Capable,
+}
+
+impl Ecn {
+    /// The two lowest bits of the TOS field.
+    pub(crate) fn bits(self) -> u8 {
+        match self {
+            Self::NotCapable => 0,
+            Self::Capable => 2,
+        }
+    }
+}
+
+/// Both bits: a router has marked the packet.
+pub(crate) const CONGESTION_EXPERIENCED: u8 = 3;
+
 /// Which protocol a packet carries, and thus where its checksum stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Transport {

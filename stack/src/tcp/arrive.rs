@@ -56,6 +56,7 @@ impl Connection {
         self.check_syn(cx, &segment)?;
         self.process_ack(cx, &segment)?;
         self.process_urgent(cx, &segment);
+        self.notice_mark(cx, &segment);
         self.process_text_and_fin(cx, segment)
     }
 

@@ -67,6 +67,8 @@ pub struct TcpConfig {
     pub pacing: Pacing,
     /// Whether to offer the timestamps option (RFC 7323).
     pub timestamps: bool,
+    /// Whether to take part in explicit congestion notification (RFC 3168), asked or asking.
+    pub ecn: bool,
     /// Whether to offer selective acknowledgements (RFC 2018).
     pub sack: bool,
     /// Whether to offer the window scale option (RFC 7323).
@@ -136,6 +138,7 @@ impl Default for TcpConfig {
             congestion: Algorithm::default(),
             pacing: Pacing::default(),
             timestamps: true,
+            ecn: true,
             sack: true,
             window_scaling: true,
             keepalive_idle: Duration::from_secs(7200),

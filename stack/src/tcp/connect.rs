@@ -98,6 +98,7 @@ impl Connection {
         self.rcv.acked = self.rcv.nxt;
         self.rcv.edge = self.rcv.nxt + offered;
         self.agree_on(cx, &segment.options);
+        self.agree_on_ecn(cx, segment.flags);
     }
 
     /// Options hold if both SYNs have them.
@@ -163,6 +164,7 @@ impl Connection {
             State::SynSent => Flags::SYN,
             _ => Flags::SYN | Flags::ACK,
         };
+        let flags = flags | self.ecn_of_syn(cx);
         let sent = self.emit(cx, self.snd.iss, 0, flags);
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;

@@ -8,6 +8,7 @@ use super::challenge::{Challenges, ConnectionChallenges};
 use super::config::TcpConfig;
 use super::congestion::Handshake;
 use super::connect::DEFAULT_SEGMENT_SIZE;
+use super::ecn::EcnState;
 use super::memory::Memory;
 use super::reassembly::Reassembly;
 use super::rtt::Rtt;
@@ -58,6 +59,7 @@ pub(super) struct Connection {
     /// Since something was sent, and until a while after it was acknowledged.
     pub(super) sender: Option<Box<Sender>>,
     pub(super) handshake: Handshake,
+    pub(super) ecn: EcnState,
     pub(super) challenges: ConnectionChallenges,
     pub(super) deadlines: Deadlines,
     /// What has arrived ahead of its turn, or twice; few connections have any.
@@ -321,6 +323,7 @@ impl Connection {
             rtt: Rtt::new(&config.rto_limits()),
             sender: None,
             handshake: Handshake::Smooth,
+            ecn: EcnState::default(),
             challenges: ConnectionChallenges::NEW,
             deadlines: Deadlines::NONE,
             reassembly: None,

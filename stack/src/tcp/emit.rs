@@ -8,7 +8,7 @@ use super::seq::Seq;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
-use crate::ip::{DEFAULT_TTL, Fragment, Outgoing, Transport};
+use crate::ip::{DEFAULT_TTL, Ecn, Fragment, Outgoing, Transport};
 use crate::net::Net;
 use crate::time::Instant;
 use crate::wire::ipv4;
@@ -33,6 +33,8 @@ impl Connection {
         let edge = self.edge_to_offer(flags);
         let opens_or_resets = flags.intersects(Flags::SYN | Flags::RST);
         let urgent = self.urgent_pointer(seq).filter(|_| !opens_or_resets);
+        let (ecn_flags, ecn) = self.ecn_of(seq, len, flags);
+        let flags = flags | ecn_flags;
         let header = TcpHeader {
             source_port: self.flow.local_port,
             destination_port: self.flow.remote_port,
@@ -45,9 +47,10 @@ impl Connection {
         };
         let position = self.position_of(seq);
         let send = &self.socket.send;
-        let sent = send_segment(cx.net, &self.flow, &header, len as usize, |payload| {
+        let fill = |payload: &mut [u8]| {
             send.read_at(position, payload);
-        });
+        };
+        let sent = send_segment(cx.net, &self.flow, &header, ecn, (len as usize, fill));
         match sent {
             Ok(()) if header.options.sack_blocks.as_slice().is_empty() => {}
             Ok(()) => self.duplicate_told(),
@@ -59,6 +62,7 @@ impl Connection {
             }
         }
         self.count_sent(cx, seq, len, flags);
+        self.ecn_told(flags);
         self.rcv.edge = self.rcv.edge.later(edge);
         if urgent.is_some() {
             self.urgent_announced();
@@ -120,6 +124,9 @@ impl Connection {
     }
 }
 
+/// For a segment that carries nothing.
+pub(super) const NO_PAYLOAD: (usize, fn(&mut [u8])) = (0, |_| ());
+
 /// Why a segment was not sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Refused {
@@ -134,8 +141,8 @@ pub(super) fn send_segment(
     net: &mut Net,
     flow: &FlowKey4,
     header: &TcpHeader,
-    payload_len: usize,
-    fill: impl FnOnce(&mut [u8]),
+    ecn: Ecn,
+    (payload_len, fill): (usize, impl FnOnce(&mut [u8])),
 ) -> Result<(), Refused> {
     let mut frame = net.transport_frame().ok_or(Refused::NoFrame)?;
     let header_len = header.header_len();
@@ -148,7 +155,7 @@ pub(super) fn send_segment(
         destination: flow.remote,
         transport: Transport::Tcp,
         ttl: DEFAULT_TTL,
-        tos: 0,
+        tos: ecn.bits(),
         fragment: Fragment::DontFragment,
     };
     match net.send_ipv4(outgoing, frame) {

@@ -49,8 +49,8 @@ pub(super) struct HalfOpen {
     pub(super) resent: u8,
 }
 
-/// The options that the SYN offered: window scale with its shift (bits 0 to 3), selective acknowledgements (bit 4), and timestamps
-/// (bit 6). Bit 5 is for ECN (RFC 3168): what has no timestamps needs none of the others in a [cookie](super::syn_cookie).
+/// The options that the SYN offered: window scale with its shift (bits 0 to 3), selective acknowledgements (bit 4), ECN (bit 5) and timestamps
+/// (bit 6): what has no timestamps needs none of the others in a [cookie](super::syn_cookie).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Offers(u8);
 
@@ -172,6 +172,11 @@ impl Offers {
         Self(shift | flag(sack, SACK) | flag(timestamps, TIMESTAMPS))
     }
 
+    /// The same from a peer that takes part in ECN too.
+    pub(super) fn with_ecn(self) -> Self {
+        Self(self.0 | ECN)
+    }
+
     /// No options but the segment size.
     pub(super) const NONE: Self = Self(NO_SCALE);
     /// Bits of [`Offers::beside_timestamps`].
@@ -198,6 +203,10 @@ impl Offers {
 
     pub(super) fn sack(self) -> bool {
         self.0 & SACK != 0
+    }
+
+    pub(super) fn ecn(self) -> bool {
+        self.0 & ECN != 0
     }
 
     /// As a hash sees them.
@@ -228,6 +237,7 @@ impl<K: FlowKey> Entry for Waiting<K> {
 
 const NO_SCALE: u8 = 15;
 const SACK: u8 = 1 << 4;
+const ECN: u8 = 1 << 5;
 const TIMESTAMPS: u8 = 1 << 6;
 const LOW_BITS: u32 = (1 << Offers::BITS) - 1;
 

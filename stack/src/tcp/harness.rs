@@ -18,7 +18,7 @@ use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
-use crate::ip::{Addressed, Datagram};
+use crate::ip::{Addressed, CONGESTION_EXPERIENCED, Datagram};
 use crate::net::{Net, Timer};
 use crate::rng::Rng;
 use crate::socket::thread::InTurn;
@@ -60,6 +60,7 @@ pub(super) struct Emitted {
     pub(super) text: String,
     pub(super) window: u16,
     pub(super) options: TcpOptions,
+    pub(super) tos: u8,
 }
 
 impl Harness {
@@ -93,6 +94,7 @@ impl Harness {
             timestamps: false,
             window_scaling: false,
             sack: false,
+            ecn: false,
             congestion: Algorithm::NewReno,
             ..TcpConfig::default()
         }
@@ -208,7 +210,7 @@ impl Harness {
             destination: US,
             protocol: protocol::TCP,
             ttl: 64,
-            tos: 0,
+            tos: if text.contains(" ce ") { CONGESTION_EXPERIENCED } else { 0 },
             to: Addressed::Unicast,
         }
     }
@@ -239,6 +241,7 @@ impl Harness {
             let value = words.next().unwrap();
             let number = || value.parse::<i64>().unwrap();
             match word {
+                "ce" => {}
                 "ack" => header.ack = relative(self.our_iss(), number()),
                 "win" => header.window = number().try_into().unwrap(),
                 "urg" => header.urgent_pointer = number().try_into().unwrap(),
@@ -297,7 +300,7 @@ impl Harness {
             assert!(sum.is_valid(), "wrong checksum");
             assert_eq!(bytes[6] & 0x40, 0x40, "DF is not set");
             let view = TcpView::parse(segment).unwrap();
-            let emitted = self.describe(&view);
+            let emitted = Emitted { tos: bytes[1], ..self.describe(&view) };
             self.seen.push_back(emitted);
         }
     }
@@ -329,7 +332,7 @@ impl Harness {
         if flags.contains(Flags::URG) {
             write!(text, " urg {}", view.urgent_pointer()).unwrap();
         }
-        Emitted { text, window: view.window(), options: view.options() }
+        Emitted { text, window: view.window(), options: view.options(), tos: 0 }
     }
 
     /// The application writes the next bytes of the pattern; returns how many were taken.
@@ -428,12 +431,14 @@ fn flag(letter: char) -> Option<Flags> {
     LETTERS.iter().find(|(_, known)| *known == letter).map(|(bit, _)| *bit)
 }
 
-const LETTERS: [(Flags, char); 6] = [
+const LETTERS: [(Flags, char); 8] = [
     (Flags::SYN, 'S'),
     (Flags::FIN, 'F'),
     (Flags::RST, 'R'),
     (Flags::PSH, 'P'),
     (Flags::URG, 'U'),
     (Flags::ACK, 'A'),
+    (Flags::ECE, 'E'),
+    (Flags::CWR, 'W'),
 ];
 const IP_LEN: usize = 20;

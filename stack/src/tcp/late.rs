@@ -2,13 +2,14 @@
 
 use super::Tcp;
 use super::connection::{Connection, WheelEntry};
-use super::emit::send_segment;
+use super::emit::{NO_PAYLOAD, send_segment};
 use super::isn::timestamp;
 use super::segment::Segment;
 use super::time_wait::TimeWait;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
+use crate::ip::Ecn;
 use crate::net::Net;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, TcpHeader};
@@ -88,7 +89,7 @@ impl Tcp {
             urgent_pointer: 0,
             options: TcpOptions { timestamps, ..TcpOptions::default() },
         };
-        if send_segment(net, flow, &header, 0, |_| ()).is_ok() {
+        if send_segment(net, flow, &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
             net.metrics.count(Counter::TcpOutSegs);
         }
     }

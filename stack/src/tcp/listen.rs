@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::Tcp;
 use super::connection::{Connection, Context, WheelEntry};
-use super::emit::{max_segment_size, send_segment};
+use super::ecn;
+use super::emit::{NO_PAYLOAD, max_segment_size, send_segment};
 use super::half_open::{Due, HalfOpen, NoRoom, Offers};
 use super::isn::timestamp;
 use super::reset::reset_segment;
@@ -19,6 +20,7 @@ use crate::api::Overflow;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
+use crate::ip::Ecn;
 use crate::net::Net;
 use crate::socket::{Birth, ListenerShared, NoPlace};
 use crate::time::Instant;
@@ -61,12 +63,14 @@ impl Tcp {
         let timestamps = options.timestamps.filter(|_| self.config.timestamps);
         let window_scale = options.window_scale.filter(|_| self.config.window_scaling);
         let sack = options.sack_permitted && self.config.sack;
+        let offers = Offers::new(window_scale, timestamps.is_some(), sack);
+        let ecn = self.config.ecn && ecn::asks(syn.flags);
         let entry = HalfOpen {
             irs: syn.seq,
             iss: at_least.map_or(iss, |least| iss.later(least)),
             ts_recent: timestamps.map_or(0, |timestamps| timestamps.value),
             mss: options.max_segment_size.unwrap_or(0),
-            offers: Offers::new(window_scale, timestamps.is_some(), sack),
+            offers: if ecn { offers.with_ecn() } else { offers },
             resent: 0,
         };
         if at_least.is_none() && self.answers_with_cookie(flow) {
@@ -266,7 +270,8 @@ impl Tcp {
             sack_permitted: entry.offers.sack(),
             ..TcpOptions::default()
         };
-        let segment = (entry.iss, Flags::SYN | Flags::ACK, options);
+        let ecn = if entry.offers.ecn() { ecn::AGREES } else { Flags::NONE };
+        let segment = (entry.iss, Flags::SYN | Flags::ACK | ecn, options);
         self.send_half_open(net, flow, entry, segment, clock);
     }
 
@@ -301,7 +306,7 @@ impl Tcp {
             urgent_pointer: 0,
             options: TcpOptions { timestamps, ..options },
         };
-        if send_segment(net, flow, &header, 0, |_| ()).is_ok() {
+        if send_segment(net, flow, &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
             net.metrics.count(Counter::TcpOutSegs);
         }
     }
@@ -326,6 +331,7 @@ impl Connection {
         self.rcv.acked = self.rcv.nxt;
         self.rcv.edge = self.rcv.nxt + window;
         self.retries = entry.resent;
+        self.ecn.enabled = entry.offers.ecn();
         let timestamps = Timestamps { value: entry.ts_recent, echo: 0 };
         let options = TcpOptions {
             max_segment_size: Some(entry.mss).filter(|&size| size > 0),

@@ -13,6 +13,7 @@ mod config;
 pub(crate) mod congestion;
 mod connect;
 mod connection;
+mod ecn;
 mod emit;
 mod half_open;
 mod icmp;

@@ -25,7 +25,8 @@ impl Connection {
         let Selective { blocks, twice } = self.selective(segment);
         let repeats = self.is_duplicate_ack(segment);
         let advances = segment.ack.follows(self.snd.una);
-        if !(advances || repeats || twice.is_some() || !blocks.is_empty()) {
+        let marked = self.echoes_mark(segment);
+        if !(advances || repeats || marked || twice.is_some() || !blocks.is_empty()) {
             return;
         }
         let news = News {
@@ -35,6 +36,7 @@ impl Connection {
             blocks: &blocks,
             twice,
             repeats,
+            marked,
             echo_ms: self.echo_ms(cx.now(), segment),
             path: self.path(),
         };
@@ -44,6 +46,9 @@ impl Connection {
         if advances {
             let echoed = news.echo_ms.filter(|_| repairing || self.retries > 0);
             self.learn_round_trip(cx, outcome.round_trip, echoed);
+        }
+        if marked {
+            self.reduced_for_mark();
         }
         self.follow(cx, &outcome);
     }

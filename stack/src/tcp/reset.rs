@@ -1,12 +1,13 @@
 //! RST: when we send one, and what then becomes of the connection (RFC 9293, sections 3.5.2 and 3.10.7.1).
 
 use super::connection::{Connection, Context};
-use super::emit::send_segment;
+use super::emit::{NO_PAYLOAD, send_segment};
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::{Event, State};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
+use crate::ip::Ecn;
 use crate::net::Net;
 use crate::socket::Failure;
 use crate::wire::tcp::{Flags, TcpHeader};
@@ -38,7 +39,7 @@ pub(super) fn send_reset(net: &mut Net, flow: &FlowKey4, seq: Seq, ack: Seq, fla
         urgent_pointer: 0,
         options: TcpOptions::default(),
     };
-    if send_segment(net, flow, &header, 0, |_| ()).is_ok() {
+    if send_segment(net, flow, &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
         net.metrics.count(Counter::TcpOutSegs);
         net.metrics.count(Counter::TcpOutRsts);
     }

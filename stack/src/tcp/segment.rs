@@ -4,7 +4,7 @@ use pmd::{ChecksumStatus, Frame};
 
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
-use crate::ip::{Addressed, Datagram};
+use crate::ip::{Addressed, CONGESTION_EXPERIENCED, Datagram};
 use crate::tcp::seq::Seq;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
@@ -27,13 +27,15 @@ pub(super) struct Segment {
     /// The number of the urgent byte, wherever that is: the one before what the pointer leads to.
     pub(super) urgent: Option<Seq>,
     pub(super) options: TcpOptions,
+    /// A router has marked the packet (RFC 3168).
+    pub(super) marked: bool,
     pub(super) payload: Frame,
 }
 
 impl Segment {
     /// Takes a datagram's segment out, with the flow that it belongs to as seen from here.
     pub(super) fn parse(datagram: Datagram) -> Result<(FlowKey4, Self), Drop> {
-        let Datagram { mut frame, header_len, source, destination, to, .. } = datagram;
+        let Datagram { mut frame, header_len, source, destination, tos, to, .. } = datagram;
         if to != Addressed::Unicast {
             return Err(Drop::TcpAddress);
         }
@@ -60,7 +62,8 @@ impl Segment {
         }
         let segment = Header::of(&view);
         frame.trim_front(header_len + view.header_len());
-        Ok((key, segment.with(frame)))
+        let marked = tos & CONGESTION_EXPERIENCED == CONGESTION_EXPERIENCED;
+        Ok((key, segment.with(frame, marked)))
     }
 
     pub(super) fn has(&self, flags: Flags) -> bool {
@@ -136,9 +139,9 @@ impl Header {
         }
     }
 
-    fn with(self, payload: Frame) -> Segment {
+    fn with(self, payload: Frame, marked: bool) -> Segment {
         let Self { seq, ack, flags, window, urgent, options } = self;
-        Segment { seq, ack, flags, window, urgent, options, payload }
+        Segment { seq, ack, flags, window, urgent, options, marked, payload }
     }
 }
 

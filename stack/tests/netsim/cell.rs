@@ -26,35 +26,40 @@ pub(crate) struct Outcome {
     pub(crate) again: f64,
     /// Jain's index of the flows' shares: one when all are equal.
     pub(crate) fairness: f64,
+    /// The throughput that theory asks for in that time.
+    pub(crate) floor: f64,
+}
+
+impl Outcome {
+    pub(crate) fn is_below_floor(&self) -> bool {
+        self.throughput < self.floor
+    }
 }
 
 impl Cell {
-    /// Runs for as long as the path needs for so many packets.
+    /// Runs until so many packets are sent, but at least for as long as the path needs for them.
     pub(crate) fn run(&self, packets: u64) -> Outcome {
         let mut ends = TwoEnds::new(SEED, &self.path, self.congestion, self.flows);
         ends.connect(&self.path);
-        let (before, span) = (ends.total(), self.span(packets));
-        ends.run(span, |_| false);
+        let (before, began) = (ends.total(), ends.now());
+        ends.run(self.longest(packets), |ends| ends.segments().0 >= packets);
+        let span = ends.now().since(began);
         let (sent, again) = ends.segments();
         let possible = self.path.capacity() * span.as_secs_f64();
         Outcome {
             throughput: (ends.total() - before) as f64 / possible * 100.0,
             again: again as f64 / sent.max(1) as f64 * 100.0,
             fairness: jain(&ends.shares()),
+            floor: floor::throughput(&self.path, self.congestion, self.flows, span),
         }
     }
 
-    /// What theory asks for, in percent of what the path can carry.
-    pub(crate) fn floor(&self, packets: u64) -> f64 {
-        floor::throughput(&self.path, self.congestion, self.flows, self.span(packets))
-    }
-
-    /// Not longer than two minutes, for slow paths.
-    fn span(&self, packets: u64) -> Duration {
+    /// Long enough for hundred round trips where losses leave the path half empty, but not longer than two minutes.
+    fn longest(&self, packets: u64) -> Duration {
         let bits = packets * FRAME * 8;
         Duration::from_secs_f64(bits as f64 / self.path.bits_per_second as f64)
+            .max(self.path.round_trip * 100)
             .min(Duration::from_secs(120))
-            .max(self.path.round_trip * 10)
     }
 }
 
@@ -66,8 +71,8 @@ impl fmt::Display for Cell {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { throughput, again, fairness } = self;
-        write!(f, "{throughput:>6.2} {again:>6.2} {fairness:>5.3}")
+        let Self { throughput, again, fairness, floor } = self;
+        write!(f, "{throughput:>6.2} {again:>6.2} {fairness:>5.3} {floor:>6.2}")
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn draw(rows: &[Row]) -> String {
     let mut page = format!(
         "<!doctype html><meta charset=utf-8><title>darner: the grid</title><style>{STYLE}</style>"
     );
-    let below = rows.iter().filter(|row| row.outcome.throughput < row.floor).count();
+    let below = rows.iter().filter(|row| row.outcome.is_below_floor()).count();
     write!(
         page,
         "<h1>TCP on every path</h1><p>Throughput of one flow in percent of what the path can carry, by rate (across) and round trip (down), in virtual \
@@ -24,7 +24,7 @@ pub(crate) fn draw(rows: &[Row]) -> String {
     .unwrap();
     let names: BTreeSet<&str> = rows.iter().map(|row| row.cell.congestion.name()).collect();
     for name in names {
-        for (queue, what) in [(Queue::Shallow, "short queue"), (Queue::Bloated, "long queue")] {
+        for (queue, what) in QUEUES {
             for (order, kept) in [(Order::Kept, ""), (Order::Mixed, ", reordered")] {
                 let of = |row: &&Row| {
                     let Path { queue: its_queue, order: its_order, .. } = row.cell.path;
@@ -76,7 +76,7 @@ fn map(page: &mut String, rows: &[&Row], loss: Loss, label: &str) {
 
 fn square(page: &mut String, row: &Row, (x, y): (usize, usize)) {
     let throughput = row.outcome.throughput;
-    let frame = if throughput < row.floor { " class=below" } else { "" };
+    let frame = if row.outcome.is_below_floor() { " class=below" } else { "" };
     let dark = if throughput < 55.0 { "light" } else { "dark" };
     write!(
         page,
@@ -86,7 +86,7 @@ fn square(page: &mut String, row: &Row, (x, y): (usize, usize)) {
         x + 21,
         y + 17,
         row.cell,
-        row.floor,
+        row.outcome.floor,
         row.outcome.again
     )
     .unwrap();
@@ -150,6 +150,12 @@ fn rate_label(rate: u64) -> String {
         mega => format!("{}G", mega / 1000),
     }
 }
+
+const QUEUES: [(Queue, &str); 3] = [
+    (Queue::Shallow, "short queue"),
+    (Queue::Bloated, "long queue"),
+    (Queue::Marking, "queue that marks"),
+];
 
 const LOSSES: [(Loss, &str); 6] = [
     (Loss::None, "nothing lost"),

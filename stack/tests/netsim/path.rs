@@ -40,6 +40,8 @@ pub(crate) enum Queue {
     Shallow,
     /// Four times what fills the path.
     Bloated,
+    /// Twice what fills the path, and packets are marked (ECN) once there is half of it.
+    Marking,
 }
 
 impl Path {
@@ -54,6 +56,14 @@ impl Path {
         match self.queue {
             Queue::Shallow => (self.product() / 2).max(least),
             Queue::Bloated => (self.product() * 4).max(2 * least),
+            Queue::Marking => (self.product() * 2).max(2 * least),
+        }
+    }
+
+    fn mark_bytes(&self) -> usize {
+        match self.queue {
+            Queue::Marking => (self.product() / 2).max(20 * FRAME) as usize,
+            Queue::Shallow | Queue::Bloated => usize::MAX,
         }
     }
 
@@ -83,6 +93,7 @@ impl Path {
             bits_per_second: self.bits_per_second,
             queue_bytes: self.queue_bytes() as usize,
             queue_frames: usize::MAX,
+            mark_bytes: self.mark_bytes(),
         });
         if established {
             if let Loss::Percent(percent) = self.loss {
@@ -113,7 +124,11 @@ impl fmt::Display for Path {
             Loss::Bursts => "bursts".to_owned(),
         };
         let order = if self.order == Order::Kept { "ordered" } else { "mixed" };
-        let queue = if self.queue == Queue::Shallow { "shallow" } else { "bloated" };
+        let queue = match self.queue {
+            Queue::Shallow => "shallow",
+            Queue::Bloated => "bloated",
+            Queue::Marking => "marking",
+        };
         let round_trip = self.round_trip.as_micros() as f64 / 1000.0;
         write!(f, "{rate:>4} {round_trip:>5}ms {loss:>6} {order:>7} {queue:>7}")
     }

@@ -73,6 +73,18 @@ fn bloated_queues() {
 }
 
 #[test]
+fn queues_that_mark() {
+    let marking = |megabits, ms| Path { queue: Queue::Marking, ..path(megabits, ms) };
+    let mut cells = Vec::new();
+    for congestion in [Cubic, NewReno, Dctcp, Bbr] {
+        cells.extend(
+            [(10, 20), (100, 20)].map(|(megabits, ms)| one(marking(megabits, ms), congestion)),
+        );
+    }
+    check("marking", &cells, PACKETS);
+}
+
+#[test]
 fn every_controller() {
     let mut cells = Vec::new();
     for congestion in [NewReno, Bbr, Dctcp] {

@@ -41,6 +41,8 @@ pub(super) struct Sender {
     phase: Phase,
     /// The number after the highest one sent when a loss was last noticed (RecoveryPoint in RFC 6675).
     point: Seq,
+    /// Marks count again once this number is acknowledged.
+    marked_until: Seq,
     prr: Prr,
     repairs: Repairs,
     frto: Frto,
@@ -80,6 +82,8 @@ pub(super) struct News<'a> {
     pub(super) twice: Option<SackBlock>,
     /// The ACK repeats the last one (RFC 5681, section 2).
     pub(super) repeats: bool,
+    /// The peer has seen a mark (ECN).
+    pub(super) marked: bool,
     /// What is echoed, in milliseconds of our clock.
     pub(super) echo_ms: Option<u64>,
     pub(super) path: Path,
@@ -112,6 +116,7 @@ impl Sender {
             controller,
             phase: Phase::Open,
             point: una - 1,
+            marked_until: una - 1,
             prr: Prr::begin(0, 0, 0),
             repairs: Repairs::begin(una, una),
             frto: Frto::Off,
@@ -225,6 +230,7 @@ impl Sender {
         let newly_lost = self.board.lost().saturating_sub(lost);
         let recovers = self.begin_recovery(news.now, (news.ack, news.nxt), news.path.mss);
         self.probe_answered(news);
+        self.heed_mark(news, pipe);
         let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
         self.tell_controller(news, &delivery, (pipe, newly_lost), recovery);
         if self.is_reducing() {
@@ -386,6 +392,7 @@ impl Sender {
             // Once passed, the point follows closely: half the circle further on it would seem to lie ahead.
             Phase::Open => {
                 self.point = self.point.later(news.ack - 1);
+                self.marked_until = self.marked_until.later(news.ack - 1);
                 return;
             }
             Phase::Recovery => self.controller.on_recovered(news.now, self.pipe()),
@@ -448,6 +455,14 @@ impl Sender {
         }
     }
 
+    /// A mark is a loss that was spared (RFC 3168, section 6.1.2): one in a round trip, and none while the window is being reduced.
+    fn heed_mark(&mut self, news: &News<'_>, flight: u32) {
+        if news.marked && self.phase == Phase::Open && news.ack.at_or_after(self.marked_until) {
+            self.controller.on_congestion(news.now, flight, Congested::Marked);
+            self.marked_until = news.nxt;
+        }
+    }
+
     fn tell_controller(
         &mut self,
         news: &News<'_>,
@@ -465,8 +480,9 @@ impl Sender {
             acked: delivery.acked,
             delivered: delivery.delivered,
             flight: pipe,
-            window_limited: self.usage.is_window_limited(window, ssthresh),
-            marked: 0,
+            // A window that was marked has not proved to be right.
+            window_limited: self.usage.is_window_limited(window, ssthresh) && !news.marked,
+            marked: if news.marked { delivery.delivered } else { 0 },
             round_trip: delivery.newest_certain.map(|(stamp, _)| news.now.since(stamp.sent_at)),
             min_round_trip: self.rack.shortest.round_trip(),
             smoothed: news.path.smoothed,

@@ -1,0 +1,235 @@
+//! Explicit congestion notification (RFC 3168): a router marks what it would else drop, the receiver says so with each ACK, the sender reduces its
+//! window once and says that it has. With DCTCP (RFC 8257) the receiver says exactly which segments were marked.
+
+use super::congestion::algorithm::Algorithm;
+use super::connection::{Connection, Context};
+use super::segment::Segment;
+use super::seq::Seq;
+use super::state::State;
+use crate::ip::Ecn;
+use crate::wire::tcp::Flags;
+
+/// What a connection agrees on and remembers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct EcnState {
+    /// Both sides take part.
+    pub(super) enabled: bool,
+    /// ACKs say that a mark has come: until the peer says that it has reduced its window, or with DCTCP as long as marks come.
+    echo: bool,
+    /// The next new segment says that the window was reduced.
+    reduced: bool,
+}
+
+/// What a SYN says that asks for it, and what the answer says that agrees (section 6.1.1).
+pub(super) const ASKS: Flags = Flags(Flags::ECE.0 | Flags::CWR.0);
+pub(super) const AGREES: Flags = Flags::ECE;
+
+/// Whether a bare SYN asks for it.
+pub(super) fn asks(flags: Flags) -> bool {
+    flags.contains(ASKS)
+}
+
+impl Connection {
+    /// What our SYN says. One that is sent again asks for nothing: a firewall on the way may drop those that do (section 6.1.1.1).
+    pub(super) fn ecn_of_syn(&self, cx: &Context<'_>) -> Flags {
+        match self.state {
+            State::SynSent if cx.config.ecn && self.retries == 0 => ASKS,
+            State::SynReceived if self.ecn.enabled => AGREES,
+            _ => Flags::NONE,
+        }
+    }
+
+    /// What the peer's SYN, or SYN-ACK, says. One that has both bits in the answer only mirrors ours.
+    pub(super) fn agree_on_ecn(&mut self, cx: &Context<'_>, flags: Flags) {
+        let theirs = Flags(flags.0 & ASKS.0);
+        let wanted = if flags.contains(Flags::ACK) { AGREES } else { ASKS };
+        self.ecn.enabled = cx.config.ecn && theirs == wanted;
+    }
+
+    /// Data has come, marked or not (section 6.1.3; RFC 8257, section 3.2).
+    pub(super) fn notice_mark(&mut self, cx: &mut Context<'_>, segment: &Segment) {
+        if !self.ecn.enabled || segment.payload_len() == 0 {
+            return;
+        }
+        if cx.config.congestion == Algorithm::Dctcp {
+            if self.ecn.echo != segment.marked && self.rcv.acked != self.rcv.nxt {
+                // What came before is acknowledged as it came.
+                self.send_ack(cx);
+            }
+            self.ecn.echo = segment.marked;
+            return;
+        }
+        if segment.has(Flags::CWR) {
+            self.ecn.echo = false;
+        }
+        if segment.marked {
+            self.ecn.echo = true;
+            self.ack_now();
+        }
+    }
+
+    /// Whether an ACK says that a mark has come.
+    pub(super) fn echoes_mark(&self, segment: &Segment) -> bool {
+        self.ecn.enabled && segment.has(Flags::ECE)
+    }
+
+    /// The window was reduced because of a mark.
+    pub(super) fn reduced_for_mark(&mut self) {
+        self.ecn.reduced = true;
+    }
+
+    /// What a segment of `len` bytes at `seq` says of it, and whether routers may mark it: only new data (sections 6.1.4 and 6.1.5).
+    pub(super) fn ecn_of(&self, seq: Seq, len: u32, flags: Flags) -> (Flags, Ecn) {
+        if !self.ecn.enabled || flags.intersects(Flags::SYN | Flags::RST) {
+            return (Flags::NONE, Ecn::NotCapable);
+        }
+        let echo = if self.ecn.echo { Flags::ECE } else { Flags::NONE };
+        if len == 0 || seq != self.snd.nxt {
+            return (echo, Ecn::NotCapable);
+        }
+        (if self.ecn.reduced { echo | Flags::CWR } else { echo }, Ecn::Capable)
+    }
+
+    /// A segment has left.
+    pub(super) fn ecn_told(&mut self, flags: Flags) {
+        if flags.contains(Flags::CWR) && !flags.contains(Flags::SYN) {
+            self.ecn.reduced = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::counters::Counter;
+    use crate::tcp::harness::Harness;
+    use crate::tcp::{Algorithm, TcpConfig};
+
+    fn with_ecn() -> TcpConfig {
+        TcpConfig { ecn: true, sack: true, ..Harness::plain() }
+    }
+
+    fn connected(config: &TcpConfig) -> Harness {
+        let mut t = Harness::connecting(config);
+        assert_eq!(t.sent(), ["SEW 0"]);
+        t.at(100).input("SAE 0 ack 1 mss 1000 sackOK").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 1"]);
+        t.connection(|c| c.ack.quick = 0);
+        t
+    }
+
+    #[test]
+    fn both_sides_must_want_it() {
+        for (answer, want) in [("SAE", true), ("SA", false), ("SAEW", false), ("SAW", false)] {
+            let mut t = Harness::connecting(&with_ecn());
+            t.sent();
+            t.input(&format!("{answer} 0 ack 1 mss 1000")).unwrap();
+            assert_eq!(t.connection(|c| c.ecn.enabled), want, "{answer}");
+        }
+        let mut t = Harness::connecting(&Harness::plain());
+        assert_eq!(t.sent(), ["S 0"]);
+        t.input("SAE 0 ack 1 mss 1000").unwrap();
+        assert!(!t.connection(|c| c.ecn.enabled), "we have not asked");
+    }
+
+    #[test]
+    fn a_listener_agrees_if_it_is_asked() {
+        for (syn, on, answer) in
+            [("SEW", true, "SAE"), ("SE", true, "SA"), ("S", true, "SA"), ("SEW", false, "SA")]
+        {
+            let mut t = Harness::listening(&TcpConfig { ecn: on, ..with_ecn() }, 1);
+            t.input(&format!("{syn} 0 mss 1000")).unwrap();
+            assert_eq!(t.sent(), [format!("{answer} 0 ack 1")], "{syn}");
+            t.input("A 1 ack 1").unwrap();
+            t.accept();
+            assert_eq!(t.connection(|c| c.ecn.enabled), answer == "SAE");
+        }
+    }
+
+    #[test]
+    fn a_syn_that_is_sent_again_asks_no_more() {
+        let mut t = Harness::connecting(&with_ecn());
+        assert_eq!(t.sent(), ["SEW 0"]);
+        t.at(999);
+        t.at(1000);
+        assert_eq!(t.sent(), ["S 0"]);
+    }
+
+    #[test]
+    fn new_data_may_be_marked_and_nothing_else() {
+        let mut t = connected(&with_ecn());
+        t.write(1500);
+        t.close();
+        let capable = |t: &mut Harness| -> Vec<(String, u8)> {
+            t.emitted().into_iter().map(|segment| (segment.text, segment.tos)).collect()
+        };
+        let want = [("A 1+1000 ack 1", 2), ("PA 1001+500 ack 1", 2), ("FA 1501 ack 1", 0)];
+        assert_eq!(capable(&mut t), want.map(|(text, tos)| (text.to_owned(), tos)));
+        t.at(2000);
+        assert!(capable(&mut t).iter().all(|(_, tos)| *tos == 0), "nothing that goes again");
+        t.input("PA 1+10 ack 1502").unwrap_err();
+        assert!(capable(&mut t).iter().all(|(_, tos)| *tos == 0), "no reset");
+    }
+
+    #[test]
+    fn a_mark_is_echoed_until_the_peer_has_reduced_its_window() {
+        let mut t = connected(&with_ecn());
+        t.input("PA 1+10 ack 1 ce 1").unwrap();
+        assert_eq!(t.sent(), ["AE 1 ack 11"], "at once");
+        t.input("PA 11+10 ack 1").unwrap();
+        t.at(200);
+        assert_eq!(t.sent(), ["AE 1 ack 21"]);
+        t.input("PAW 21+10 ack 1").unwrap();
+        t.at(300);
+        assert_eq!(t.sent(), ["A 1 ack 31"]);
+        t.input("PAW 31+10 ack 1 ce 1").unwrap();
+        assert_eq!(t.sent(), ["AE 1 ack 41"], "marked again since");
+        t.input("A 41 ack 1 ce 1").unwrap();
+        assert_eq!(t.sent(), [""; 0]);
+    }
+
+    #[test]
+    fn an_echo_reduces_the_window_once_in_a_round_trip_and_is_answered() {
+        let mut t = connected(&with_ecn());
+        t.write(20_000);
+        assert_eq!(t.sent().len(), 10);
+        let window = |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().window());
+        t.at(200).input("AE 1 ack 1001").unwrap();
+        assert_eq!(window(&mut t), 5000);
+        t.burst(&["AE 1 ack 2001", "AE 1 ack 3001", "AE 1 ack 6001"]);
+        assert_eq!(window(&mut t), 5000, "the same mark");
+        assert_eq!(t.sent()[0], "AW 10001+1000 ack 1");
+        t.input("A 1 ack 7001").unwrap();
+        assert_eq!(t.sent(), ["A 11001+1000 ack 1"], "said once");
+        t.at(300).input("A 1 ack 11001").unwrap();
+        t.input("AE 1 ack 12001").unwrap();
+        assert!(window(&mut t) < 5000, "the next round trip");
+        assert_eq!(t.count(Counter::TcpRetransSegs), 0);
+    }
+
+    #[test]
+    fn a_peer_that_never_agreed_says_nothing_by_it() {
+        let mut t = Harness::connected();
+        t.write(10_000);
+        t.input("AE 1 ack 1001").unwrap();
+        assert!(t.connection(|c| c.sender.as_ref().unwrap().window()) > 10_000);
+        t.sent();
+        t.input("PA 1+10 ack 1001 ce 1").unwrap();
+        t.at(100);
+        assert_eq!(t.sent(), ["A 10001 ack 11"]);
+    }
+
+    /// RFC 8257, section 3.2, figure 1.
+    #[test]
+    fn with_dctcp_each_ack_says_whether_what_it_acknowledges_was_marked() {
+        let mut t = connected(&TcpConfig { congestion: Algorithm::Dctcp, ..with_ecn() });
+        t.input("A 1+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), [""; 0]);
+        t.input("A 1001+1000 ack 1 ce 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 1001"], "what came unmarked");
+        t.input("A 2001+1000 ack 1 ce 1").unwrap();
+        assert_eq!(t.sent(), ["AE 1 ack 3001"]);
+        t.input("A 3001+1000 ack 1").unwrap();
+        t.input("A 4001+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 5001"], "without any CWR");
+    }
+}
