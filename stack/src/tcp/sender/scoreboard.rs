@@ -102,7 +102,7 @@ impl Scoreboard {
     /// `len` numbers were sent for the first time, right behind the last.
     pub(in crate::tcp) fn sent(&mut self, start: Seq, len: u32, stamp: Stamp) {
         debug_assert!(self.runs.back().is_none_or(|last| last.end() == start));
-        let full = self.runs.len() >= RUNS_MAX;
+        let full = self.runs.len() >= self.runs_max();
         let of_this_turn = |last: &Run| last.stamp == stamp && last.sent == Transmissions::One;
         match self.runs.back_mut() {
             Some(last) if last.fate == Fate::InFlight && (of_this_turn(last) || full) => {
@@ -164,7 +164,7 @@ impl Scoreboard {
     pub(in crate::tcp) fn arrive(&mut self, left: Seq, right: Seq, delivery: &mut Delivery) {
         let first = self.index_of(left);
         let known = |run: &Run| run.fate == Fate::Arrived && right.at_or_before(run.end());
-        if self.runs.get(first).is_none_or(known) || self.runs.len() >= RUNS_MAX {
+        if self.runs.get(first).is_none_or(known) || self.runs.len() >= self.runs_max() {
             return;
         }
         self.split_at(left);
@@ -330,16 +330,22 @@ impl Scoreboard {
     }
 
     fn note_sending(&mut self, start: Seq, len: u32, sent_at: Instant) {
+        let most = self.runs_max();
         match self.order.back_mut() {
             Some(last) if last.sent_at == sent_at && last.end == start => last.end += len,
             _ => {
-                if self.order.len() >= RUNS_MAX {
-                    // What is lost of it a timeout will find.
+                // What was sent again counts twice. What is lost of the oldest a timeout will find.
+                if self.order.len() >= 2 * most {
                     self.order.pop_front();
                 }
                 self.order.push_back(Sending { sent_at, start, end: start + len });
             }
         }
+    }
+
+    fn runs_max(&self) -> usize {
+        let bytes = self.in_flight + self.arrived + self.lost;
+        RUNS_MAX + (bytes / BYTES_PER_RUN) as usize
     }
 
     fn total(&mut self, fate: Fate) -> &mut u32 {
@@ -351,9 +357,10 @@ impl Scoreboard {
     }
 }
 
-/// Runs that SACK blocks may make: a peer that names every second byte costs us this much memory and not more. (What is lost and sent
-/// again a segment at a time may make more, but a segment is not a byte.)
-const RUNS_MAX: usize = 4096;
+/// Runs that there may be in any case, and one more for each so many bytes: more than segments of an ordinary size can make, and all that a peer can cost us
+/// that names every second byte. (What is lost and sent again a segment at a time may make more, but a segment is not a byte.)
+const RUNS_MAX: usize = 1024;
+const BYTES_PER_RUN: u32 = 512;
 
 #[cfg(test)]
 mod tests;
