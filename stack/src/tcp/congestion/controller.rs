@@ -88,6 +88,14 @@ pub(crate) struct Ack {
     pub(crate) rate: Option<RateSample>,
 }
 
+impl Ack {
+    /// Whether it may widen a window that goes by losses: a window that was not used is not proved right by it (RFC 7661, section 4.3), and an
+    /// ECN-Echo SHOULD NOT widen one (RFC 3168, section 6.1.2).
+    pub(super) fn may_widen(&self) -> bool {
+        self.window_limited && self.marked == 0 && !self.recovery
+    }
+}
+
 /// How fast the path delivered the data that an ACK is for (draft-cheng-iccrg-delivery-rate-estimation).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RateSample {

@@ -63,7 +63,7 @@ impl Cubic {
             // W_max is undefined: congestion avoidance begins at the plateau.
             self.window.settle();
             self.epoch = Epoch { prior: self.window.bytes(), ..Epoch::NONE };
-        } else if ack.window_limited {
+        } else if ack.may_widen() {
             let acked = ack.acked.min(SEGMENTS_PER_ACK * self.window.mss());
             let acked = if pace == Pace::Full { acked } else { acked / CSS_GROWTH_DIVISOR };
             self.window.start_slowly(acked, SEGMENTS_PER_ACK);
@@ -83,6 +83,9 @@ impl Cubic {
         }
         let elapsed = elapsed.saturating_add(nanos(since));
         self.epoch.elapsed = Some(elapsed);
+        if !ack.may_widen() {
+            return;
+        }
         let share = f64::from(ack.acked.min(window)) / f64::from(window);
         let reno = self.epoch.reno(share, mss);
         let t = seconds(elapsed);

@@ -56,9 +56,8 @@ impl Controller for NewReno {
         self.window.ssthresh()
     }
 
-    /// A window that was not used is not proved right by the ACK, and does not grow (RFC 7661, section 4.3).
     fn on_ack(&mut self, ack: &Ack) {
-        if ack.recovery || !ack.window_limited {
+        if !ack.may_widen() {
             return;
         }
         if self.window.is_slow_starting() {
@@ -253,6 +252,16 @@ mod tests {
         for mut reno in [reno(), avoiding(10)] {
             for _ in 0..20 {
                 reno.on_ack(&Ack { window_limited: false, ..ack(MSS, 9 * MSS) });
+            }
+            assert_eq!(reno.window(), 10 * MSS);
+        }
+    }
+
+    #[test]
+    fn an_ack_that_echoes_a_mark_widens_nothing() {
+        for mut reno in [reno(), avoiding(10)] {
+            for _ in 0..20 {
+                reno.on_ack(&Ack { marked: MSS, ..ack(MSS, 10 * MSS) });
             }
             assert_eq!(reno.window(), 10 * MSS);
         }

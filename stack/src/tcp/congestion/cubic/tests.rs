@@ -237,6 +237,30 @@ fn a_window_that_has_grown_beyond_keeps_its_curve() {
     assert_eq!((cubic.window(), cubic.epoch.elapsed), (window, curve));
 }
 
+/// RFC 3168, section 6.1.2. The curve is caught up with afterwards.
+#[test]
+fn an_ack_that_echoes_a_mark_widens_nothing() {
+    let mut cubic = Cubic::new(START);
+    cubic.on_ack(&Ack { marked: MSS, ..ack(MSS, 10 * MSS) });
+    assert_eq!(cubic.window(), 10 * MSS, "slow start");
+    let round_trip = Duration::from_millis(100);
+    let mut cubic = reduced_from(1000);
+    let mut now = run(&mut cubic, NOW, Duration::from_secs(1), round_trip);
+    let before = cubic.window();
+    for _ in 0..10 {
+        now = now + round_trip / 10;
+        cubic.on_ack(&Ack { now, marked: MSS, smoothed: Some(round_trip), ..ack(MSS, before) });
+    }
+    assert_eq!(cubic.window(), before);
+    run(&mut cubic, now, Duration::from_secs(1), round_trip);
+    let undisturbed = {
+        let mut cubic = reduced_from(1000);
+        run(&mut cubic, NOW, Duration::from_millis(2100), round_trip);
+        cubic.window()
+    };
+    assert_near(cubic.window().into(), undisturbed.into(), 0.005 * f64::from(undisturbed), "later");
+}
+
 #[test]
 fn nothing_grows_during_recovery() {
     let mut cubic = reduced_from(100);
