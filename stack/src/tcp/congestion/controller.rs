@@ -42,8 +42,8 @@ pub(crate) trait Controller: Send {
     /// for each round trip.
     fn on_congestion(&mut self, now: Instant, flight: u32, why: Congested);
 
-    /// Fast recovery ends: everything sent before it began is acknowledged.
-    fn on_recovered(&mut self, now: Instant, flight: u32);
+    /// A recovery ends, a fast one or that after a timeout: everything sent before it began is acknowledged.
+    fn on_recovered(&mut self, _now: Instant, _flight: u32) {}
 
     /// The retransmission timer has fired. This also ends a fast recovery. `flight` is from before everything was taken
     /// for lost.

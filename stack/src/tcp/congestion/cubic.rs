@@ -156,10 +156,6 @@ impl Controller for Cubic {
         self.window.reduce(self.reduced(flight), why);
     }
 
-    fn on_recovered(&mut self, _now: Instant, _flight: u32) {
-        self.window.recovered();
-    }
-
     /// Section 4.8: as Reno, but by beta_cubic; and the next congestion avoidance begins at the plateau.
     fn on_timeout(&mut self, _now: Instant, flight: u32, which: Timeout) {
         if which == Timeout::First {

@@ -48,7 +48,8 @@ impl Dctcp {
         (self.delivered, self.marked) = (0, 0);
     }
 
-    /// Section 3.3, step 9: cwnd * (1 - alpha / 2), once for each window of data.
+    /// Section 3.3, step 9: cwnd * (1 - alpha / 2), once for each window of data. But not below two segments: one alone would wait
+    /// for the peer's delayed ACK, which takes hundreds of such round trips.
     fn react(&mut self, flight: u32) {
         if !self.reacted.is_over() {
             return;
@@ -57,7 +58,7 @@ impl Dctcp {
         let window = f64::from(self.reno.window());
         #[expect(clippy::cast_possible_truncation, reason = "at most the window")]
         let reduced = (window * (1.0 - f64::from(self.alpha) / 2.0)) as u32;
-        self.reno.reduce(reduced, Congested::Marked);
+        self.reno.reduce(reduced.max(2 * self.reno.mss()), Congested::Marked);
     }
 }
 
@@ -93,10 +94,6 @@ impl Controller for Dctcp {
                 self.reno.on_congestion(now, flight, why);
             }
         }
-    }
-
-    fn on_recovered(&mut self, now: Instant, flight: u32) {
-        self.reno.on_recovered(now, flight);
     }
 
     fn on_timeout(&mut self, now: Instant, flight: u32, which: Timeout) {

@@ -22,6 +22,10 @@ impl NewReno {
         Self { window: Window::new(start), acked: 0 }
     }
 
+    pub(super) fn mss(&self) -> u32 {
+        self.window.mss()
+    }
+
     /// Half of what was in flight (RFC 5681, equation 4).
     fn half_of(&self, flight: u32) -> u32 {
         self.window.used(flight) / 2
@@ -69,10 +73,6 @@ impl Controller for NewReno {
 
     fn on_congestion(&mut self, _now: Instant, flight: u32, why: Congested) {
         self.reduce(self.half_of(flight), why);
-    }
-
-    fn on_recovered(&mut self, _now: Instant, _flight: u32) {
-        self.window.recovered();
     }
 
     fn on_timeout(&mut self, _now: Instant, flight: u32, which: Timeout) {
@@ -193,6 +193,18 @@ mod tests {
         assert_eq!(reno.window(), 10 * MSS);
         reno.undo(NOW);
         assert_eq!(reno.window(), 10 * MSS);
+    }
+
+    /// RFC 3168, section 6.1.2: bounded below by one segment. The threshold is not (RFC 5681, equation 4).
+    #[test]
+    fn marks_may_leave_one_segment_and_losses_two() {
+        for (why, want) in [(Congested::Marked, 1), (Congested::Loss, 2)] {
+            let mut reno = avoiding(2);
+            reno.on_congestion(NOW, 2 * MSS, why);
+            assert_eq!((reno.window(), reno.ssthresh()), (want * MSS, 2 * MSS), "{why:?}");
+            reno.on_congestion(NOW, MSS, why);
+            assert_eq!((reno.window(), reno.ssthresh()), (want * MSS, 2 * MSS), "{why:?}");
+        }
     }
 
     #[test]

@@ -88,16 +88,15 @@ impl Window {
     }
 
     /// Congestion: at most `ssthresh` may be in flight from here on. After a loss PRR leads the flight there, so the
-    /// window need not wait for its end.
+    /// window need not wait for its end. A mark may leave one segment, and a loss two (RFC 9438, section 4.6; RFC 3168, section 6.1.2).
     pub(super) fn reduce(&mut self, ssthresh: u32, why: Congested) {
         self.prior = (why == Congested::Loss).then_some(self.now());
         self.set_threshold(ssthresh);
-        self.recovered();
-    }
-
-    /// Fast recovery is over.
-    pub(super) fn recovered(&mut self) {
-        self.set(self.bytes.min(self.ssthresh));
+        let most = match why {
+            Congested::Loss => self.ssthresh,
+            Congested::Marked => ssthresh,
+        };
+        self.set(self.bytes.min(most));
     }
 
     /// RFC 5681, section 3.1: one segment, and slow start up to `ssthresh`. The retransmissions are one loss however

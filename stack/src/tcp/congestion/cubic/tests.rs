@@ -104,6 +104,10 @@ fn a_reduction_leaves_seven_tenths_of_what_was_in_flight() {
         assert_eq!((cubic.window(), cubic.ssthresh()), (want, want), "{name}");
         assert_eq!(cubic.epoch.prior, 100 * MSS, "{name}");
     }
+    let mut cubic = Cubic::new(START);
+    avoid_from(&mut cubic, 100 * MSS, (7, 10));
+    cubic.on_congestion(NOW, 1, Congested::Marked);
+    assert_eq!((cubic.window(), cubic.ssthresh()), (MSS, 2 * MSS), "a mark next to nothing");
 }
 
 /// Section 4.7: below the old W_max it is 1.7 / 2 of the window, else the window.
