@@ -86,6 +86,7 @@ impl Controller for NewReno {
 
     fn on_idle(&mut self, _now: Instant, idle: Duration, rto: Duration) {
         self.window.rest(idle, rto);
+        self.acked = 0;
     }
 
     fn on_mss(&mut self, mss: u32) {
@@ -299,6 +300,26 @@ mod tests {
         }
         reno.on_idle(NOW, fixture::RTO, fixture::RTO);
         assert_eq!((reno.window(), reno.ssthresh()), (40 * MSS, 60 * MSS), "three quarters");
+    }
+
+    #[test]
+    fn the_restart_window_is_one_of_segments_as_they_are_now() {
+        for (mss, want) in [(MSS, 10_000), (536, 5_360), (2_000, 14_600), (8_960, 17_920)] {
+            let mut reno = avoiding(80);
+            reno.on_mss(mss);
+            reno.on_idle(NOW, 100 * fixture::RTO, fixture::RTO);
+            assert_eq!(reno.window(), want, "segments of {mss}");
+        }
+    }
+
+    /// What was acknowledged before counts for a window that is no longer.
+    #[test]
+    fn growth_begins_anew_after_a_pause() {
+        let mut reno = avoiding(8);
+        reno.on_ack(&ack(7 * MSS, 8 * MSS));
+        reno.on_idle(NOW, 100 * fixture::RTO, fixture::RTO);
+        reno.on_ack(&ack(MSS, 8 * MSS));
+        assert_eq!(reno.window(), 8 * MSS);
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub(super) struct Window {
     mss: u32,
     bytes: u32,
     ssthresh: u32,
-    /// RFC 6928's IW, which is also the restart window.
-    initial: u32,
+    /// Full segments in RFC 6928's IW, which is also the restart window.
+    initial_segments: u8,
     /// As it was before the last loss or timeout, until that is undone.
     prior: Option<Prior>,
     slow_start: SlowStart,
@@ -36,13 +36,11 @@ enum SlowStart {
 impl Window {
     /// The window at the beginning of the data transfer.
     pub(super) fn new(start: Start) -> Self {
-        let mss = start.mss.clamp(1, MSS_MAX);
-        let initial = initial(mss, start.initial_segments);
         Self {
-            mss,
+            mss: start.mss.clamp(1, MSS_MAX),
             bytes: start.window(),
             ssthresh: LARGEST,
-            initial,
+            initial_segments: start.initial_segments,
             prior: None,
             slow_start: SlowStart::Ordinary,
         }
@@ -127,7 +125,7 @@ impl Window {
             return;
         }
         self.set_threshold(self.ssthresh.max(self.bytes - self.bytes / 4));
-        let restart = self.initial.min(self.bytes);
+        let restart = initial(self.mss, self.initial_segments).min(self.bytes);
         let halved = u32::try_from(halvings).ok().and_then(|n| self.bytes.checked_shr(n));
         self.set(halved.unwrap_or(0).max(restart));
     }
