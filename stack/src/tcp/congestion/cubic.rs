@@ -166,10 +166,14 @@ impl Controller for Cubic {
         self.window.collapse(self.reduced(flight), which);
     }
 
-    /// Section 4.9. A window that has meanwhile grown beyond keeps what it goes by.
+    /// Section 4.9. A window that has meanwhile grown beyond keeps what it goes by. The initial slow start, if this is it again, is
+    /// guarded again (RFC 9406, section 4.2).
     fn undo(&mut self, now: Instant) {
         let before = self.window.bytes();
         self.window.undo();
+        if self.window.ssthresh() == LARGEST {
+            self.hystart = HyStart::NEW;
+        }
         if self.window.bytes() > before {
             self.epoch = self.prior;
         }

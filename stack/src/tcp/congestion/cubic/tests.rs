@@ -166,6 +166,36 @@ fn slow_start_that_meets_a_queue_ends_without_a_loss() {
     assert_eq!((cubic.epoch.k, cubic.epoch.w_max, cubic.window()), (0.0, window, window));
 }
 
+/// RFC 9406, section 4.2: it is for the initial slow start, and after a loss that was none this is what goes on.
+#[test]
+fn an_initial_slow_start_that_goes_on_is_guarded_again() {
+    let slow_round = |cubic: &mut Cubic, millis| {
+        let window = cubic.window();
+        for n in 0..10 {
+            let round_trip = Some(Duration::from_millis(millis));
+            cubic.on_ack(&Ack { round_trip, round_start: n == 0, ..ack(MSS, window) });
+        }
+        cubic.window() - window
+    };
+    for (name, losses, undone, want) in [
+        ("undone", 1, true, 7 * MSS + 3 * MSS / 4),
+        ("a loss", 1, false, 10 * MSS),
+        ("undone after a loss", 2, true, 10 * MSS),
+    ] {
+        let mut cubic = Cubic::new(START);
+        (0..4).for_each(|_| _ = slow_round(&mut cubic, 50));
+        for _ in 0..losses {
+            cubic.on_congestion(NOW, cubic.window(), Congested::Loss);
+        }
+        if undone {
+            cubic.undo(NOW);
+        }
+        cubic.on_idle(NOW, 100 * RTO, RTO);
+        slow_round(&mut cubic, 50);
+        assert_eq!(slow_round(&mut cubic, 60), want, "{name}");
+    }
+}
+
 /// Section 5.8.
 #[test]
 fn time_without_use_of_the_window_does_not_count() {
