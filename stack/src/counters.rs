@@ -80,6 +80,8 @@ pub enum Counter {
     TcpSynCookiesAccepted,
     /// ACKs for a listener that bring no valid cookie, while cookies are about.
     TcpSynCookiesRejected,
+    /// Times that a connection's window was kept small because memory ran out.
+    TcpMemorySqueezed,
     /// Connections reset while they waited to be accepted.
     TcpAcceptSkipped,
     // Where threads meet.
@@ -159,6 +161,7 @@ impl Counter {
         Self::TcpSynCookiesSent,
         Self::TcpSynCookiesAccepted,
         Self::TcpSynCookiesRejected,
+        Self::TcpMemorySqueezed,
         Self::TcpAcceptSkipped,
         Self::ControlDeferrals,
         Self::AcceptDeferrals,
@@ -217,6 +220,7 @@ impl Counter {
             Self::TcpSynCookiesSent => "tcpSynCookiesSent",
             Self::TcpSynCookiesAccepted => "tcpSynCookiesAccepted",
             Self::TcpSynCookiesRejected => "tcpSynCookiesRejected",
+            Self::TcpMemorySqueezed => "tcpMemorySqueezed",
             Self::TcpAcceptSkipped => "tcpAcceptSkipped",
             Self::ControlDeferrals => "controlDeferrals",
             Self::AcceptDeferrals => "acceptDeferrals",

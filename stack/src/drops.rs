@@ -154,6 +154,10 @@ pub enum Drop {
     TcpListenerLimit,
     /// The core's connections hold as much that nobody has read as they may.
     TcpMemoryLimit,
+    /// Data out of order, while the memory of the core's connections runs out.
+    TcpMemoryOutOfOrder,
+    /// A connection that would begin, while the memory of the core's connections runs out.
+    TcpMemoryConnection,
     /// Too many half-open connections.
     TcpHalfOpenLimit,
     /// Too many half-open connections of one listener.
@@ -240,6 +244,8 @@ impl Drop {
         Self::TcpListenOverflow,
         Self::TcpListenerLimit,
         Self::TcpMemoryLimit,
+        Self::TcpMemoryOutOfOrder,
+        Self::TcpMemoryConnection,
         Self::TcpHalfOpenLimit,
         Self::TcpHalfOpenListener,
         Self::TcpHalfOpenSource,
@@ -321,6 +327,8 @@ impl Drop {
             Self::TcpListenOverflow => "tcp-listen-overflow",
             Self::TcpListenerLimit => "tcp-listener-limit",
             Self::TcpMemoryLimit => "tcp-memory-limit",
+            Self::TcpMemoryOutOfOrder => "tcp-memory-out-of-order",
+            Self::TcpMemoryConnection => "tcp-memory-connection",
             Self::TcpHalfOpenLimit => "tcp-half-open-limit",
             Self::TcpHalfOpenListener => "tcp-half-open-listener",
             Self::TcpHalfOpenSource => "tcp-half-open-source",

@@ -8,7 +8,7 @@ use crate::drops::Drop;
 use crate::metrics::Metrics;
 use crate::neighbor::{Neighbor, Standing};
 use crate::steer::{Steering, Verdict};
-use crate::tcp::ConnectionInfo;
+use crate::tcp::{ConnectionInfo, MemoryPressure};
 use crate::wire::ethernet::MacAddr;
 
 /// The state of a running stack, one core after the other.
@@ -37,6 +37,8 @@ pub struct CoreSnapshot {
     pub connection_count: usize,
     /// The bytes of memory that its TCP connections take for what nobody has read yet.
     pub buffered: usize,
+    /// What gives way because that is too much.
+    pub memory_pressure: MemoryPressure,
     /// Every counter, of this core alone. Each core polls queues of its own, so these show how the device spreads packets.
     pub counters: Vec<(Counter, u64)>,
     /// Its neighbours on the link.

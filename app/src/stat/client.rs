@@ -148,6 +148,10 @@ fn render_core(core: &Core) -> String {
         text.write_fmt(row).expect("memory takes every write");
         text.push('\n');
     };
+    if core.memory_pressure != "none" {
+        let (bytes, yields) = (core.buffered, &core.memory_pressure);
+        row(format_args!("  {bytes} bytes are not read: memory runs out, {yields} give way"));
+    }
     if !core.connections.is_empty() {
         row(format_args!(
             "  {:<22}{:<22}{:<13}{:>10}{:>10}{:>10}{:>10}{:>8}",
@@ -218,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_runs_out_is_told() {
+        let mut report = report(1);
+        report.cores[0].memory_pressure = "windows".into();
+        let text = render(&report, None);
+        assert!(
+            text.contains("\n  16384 bytes are not read: memory runs out, windows give way\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn reports_survive_json() {
         let report = report(1);
         let text = serde_json::to_string(&report).unwrap();
@@ -256,6 +271,8 @@ mod tests {
                 core: 0,
                 uptime_seconds: 12.3,
                 connection_count: 3,
+                buffered: 16_384,
+                memory_pressure: "none".into(),
                 counters: counts(&[("framesReceived", 301), ("framesSent", 299)]),
                 connections: vec![Connection {
                     local: "10.0.0.2:80".parse().unwrap(),

@@ -36,6 +36,10 @@ pub(crate) struct Core {
     pub(crate) uptime_seconds: f64,
     /// All TCP connections; the list below may leave some out.
     pub(crate) connection_count: usize,
+    /// Bytes of memory that received data takes which nobody has read yet.
+    pub(crate) buffered: usize,
+    /// What gives way because that is too much, or `none`.
+    pub(crate) memory_pressure: String,
     /// The core's share of the counters above: its receive queues are its own.
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) connections: Vec<Connection>,
@@ -96,6 +100,8 @@ impl Core {
             core: core.core,
             uptime_seconds: core.uptime.as_secs_f64(),
             connection_count: core.connection_count,
+            buffered: core.buffered,
+            memory_pressure: core.memory_pressure.name().to_owned(),
             counters: named(&core.counters),
             connections: core.connections.iter().map(Connection::new).collect(),
             neighbors: core.neighbors.iter().map(Neighbor::new).collect(),

@@ -368,6 +368,7 @@ impl Layers {
             connections: self.tcp.connections().take(CONNECTIONS_MAX).collect(),
             connection_count: self.tcp.connection_count(),
             buffered: self.tcp.buffered(),
+            memory_pressure: self.tcp.memory_pressure(),
             counters: self.net.metrics.counters(),
             neighbors: self.net.neighbors().map(NeighborInfo::from).collect(),
         }

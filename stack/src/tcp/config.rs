@@ -18,7 +18,8 @@ pub struct TcpConfig {
     /// Most bytes that a connection buffers for sending, those not yet acknowledged included.
     pub send_buffer: usize,
     /// Most bytes that a core's connections hold for applications to read, over all of them: ring memory in whole chunks of 16 KiB, and
-    /// what has arrived out of order. Beyond it segments are dropped, for the peer to send again later.
+    /// what has arrived out of order. Beyond it segments are dropped, for the peer to send again later; from half of it on other things give
+    /// way first, see [`MemoryPressure`](super::MemoryPressure).
     pub max_buffered: usize,
     /// Most connections on a core, those half open or in TIME-WAIT not counted.
     pub max_connections: usize,

@@ -136,6 +136,8 @@ pub(super) struct ReceiveSequence {
     pub(super) scaling: bool,
     /// The application was asked to say when it reads anything, because the window is as good as closed.
     pub(super) wants_hint: bool,
+    /// Memory runs out, and the window is kept small.
+    pub(super) squeezed: bool,
 }
 
 impl ReceiveSequence {
@@ -150,6 +152,7 @@ impl ReceiveSequence {
             wnd_shift: if config.window_scaling { config.window_shift() } else { 0 },
             scaling: config.window_scaling,
             wants_hint: false,
+            squeezed: false,
         }
     }
 }

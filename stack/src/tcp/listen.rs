@@ -58,6 +58,7 @@ impl Tcp {
         syn: &Segment,
         at_least: Option<Seq>,
     ) -> Result<(), Drop> {
+        self.memory.admit_connection()?;
         let iss = self.isn.first(flow, net.now);
         let options = &syn.options;
         let timestamps = options.timestamps.filter(|_| self.config.timestamps);
@@ -203,6 +204,7 @@ impl Tcp {
             reset_segment(net, flow, segment);
             return Err(Drop::TcpNoSocket);
         };
+        self.memory.admit_connection()?;
         let why = match listener.shared().reserve() {
             Ok(()) => return Ok(listener.shared().clone()),
             Err(NoPlace::BacklogFull) => Drop::TcpListenOverflow,

@@ -3,11 +3,13 @@
 //! The window bounds what one connection holds; many slow readers together could hold more than there is. What counts is
 //! memory: the chunks of receive rings, whole, and what has arrived out of order. Applications give the memory of a ring back without
 //! a word, so a connection's share is counted anew whenever something happens to it; and once a segment was refused, that of
-//! others as well.
+//! others as well. What is done before it comes to that is in [`pressure`](super::pressure).
 
 use super::Tcp;
-use super::connection::Connection;
+use super::connection::{Connection, Context};
+use super::pressure::MemoryPressure;
 use crate::drops::Drop;
+use crate::net::Net;
 
 /// The memory of one core's connections.
 pub(super) struct Memory {
@@ -26,8 +28,9 @@ enum Refused {
     Some,
 }
 
-/// Shares counted in a turn after a refusal.
-const COUNT_AT_ONCE: u32 = 256;
+/// Shares counted in a turn.
+const COUNT_AFTER_REFUSAL: u32 = 256;
+const COUNT_UNDER_PRESSURE: u32 = 16;
 
 impl Memory {
     pub(super) fn new(limit: usize) -> Self {
@@ -39,13 +42,23 @@ impl Memory {
         self.used
     }
 
+    /// How much of what there is is in use, as last counted.
+    pub(super) fn pressure(&self) -> MemoryPressure {
+        MemoryPressure::of(self.used, self.limit)
+    }
+
     /// Whether there are `bytes` more.
     pub(super) fn admit(&mut self, bytes: usize) -> Result<(), Drop> {
         if bytes > self.limit.saturating_sub(self.used) {
-            self.refused = Refused::Some;
-            return Err(Drop::TcpMemoryLimit);
+            return self.refuse(Drop::TcpMemoryLimit);
         }
         Ok(())
+    }
+
+    /// Something is turned away: what others hold is counted again at the end of the turn.
+    pub(super) fn refuse(&mut self, why: Drop) -> Result<(), Drop> {
+        self.refused = Refused::Some;
+        Err(why)
     }
 
     /// What was counted as `share` is `now`.
@@ -59,10 +72,11 @@ impl Memory {
 
 impl Connection {
     /// Counts what this connection holds.
-    pub(super) fn count_memory(&mut self, memory: &mut Memory) {
+    pub(super) fn count_memory(&mut self, cx: &mut Context<'_>) {
         let waiting = self.reassembly.as_ref().map_or(0, |queue| queue.bytes());
         let now = self.socket.receive.memory() + waiting;
-        memory.recount(&mut self.buffered, now);
+        cx.memory.recount(&mut self.buffered, now);
+        self.feel_pressure(cx);
     }
 
     /// The connection is gone, and the application has what is left.
@@ -77,18 +91,22 @@ impl Tcp {
         self.memory.used()
     }
 
-    /// After a refusal: some connections may hold less than was counted last.
-    pub(super) fn count_memory_again(&mut self) {
-        if std::mem::take(&mut self.memory.refused) == Refused::None {
-            return;
-        }
+    /// Under pressure, and after a refusal more so: some connections may hold less than was counted last, and some may have to give
+    /// up what waits for a gap.
+    pub(super) fn count_memory_again(&mut self, net: &mut Net) {
+        let count = match std::mem::take(&mut self.memory.refused) {
+            Refused::Some => COUNT_AFTER_REFUSAL,
+            Refused::None if self.memory.pressure() > MemoryPressure::None => COUNT_UNDER_PRESSURE,
+            Refused::None => return,
+        };
         let places = self.connections.places();
-        for _ in 0..COUNT_AT_ONCE.min(places) {
+        for _ in 0..count.min(places) {
             self.memory.next = (self.memory.next + 1) % places;
             if let Some(id) = self.connections.id_at(self.memory.next)
-                && let Some(connection) = self.connections.get_mut(id)
+                && let Some((connection, mut cx)) = self.borrow(net, id)
             {
-                connection.count_memory(&mut self.memory);
+                connection.drop_out_of_order(&mut cx);
+                connection.count_memory(&mut cx);
             }
         }
     }
@@ -134,7 +152,7 @@ mod tests {
         assert_eq!(t.input("A 32001+1000 ack 1"), Err(Drop::TcpMemoryLimit));
         assert_eq!(t.sent(), ["A 1 ack 32001"], "nothing is acknowledged that was not kept");
         assert_eq!(t.input("A 32001+700 ack 1"), Ok(()), "there is room in the last chunk");
-        assert_eq!(t.input("A 40001+1000 ack 1"), Err(Drop::TcpMemoryLimit));
+        assert_eq!(t.input("A 40001+1000 ack 1"), Err(Drop::TcpMemoryOutOfOrder));
         assert_eq!(read_all(&mut t), 32_700);
         assert_eq!(t.tcp.buffered(), 0);
         t.input("FA 32701+1000 ack 1").unwrap();
@@ -143,13 +161,11 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_gap_counts_too() {
-        let mut t = Harness::connected_with(&config(1));
+        let mut t = Harness::connected_with(&config(4));
         for part in 1..17 {
             t.input(&format!("A {}+1000 ack 1", 1 + part * 1000)).unwrap();
         }
         assert_eq!(t.tcp.buffered(), 16_000);
-        assert_eq!(t.input("A 17001+1000 ack 1"), Err(Drop::TcpMemoryLimit));
-        assert_eq!(t.input("A 1+1000 ack 1"), Err(Drop::TcpMemoryLimit));
         t.input("RA 1 ack 1").unwrap();
         assert_eq!(t.tcp.buffered(), 0);
     }
@@ -158,18 +174,19 @@ mod tests {
     #[test]
     fn memory_that_was_given_back_unnoticed_is_found() {
         let mut t = Harness::listening(&config(1), 2);
-        let connect = |t: &mut Harness, port| {
+        for port in [1, 2] {
             t.peer_port = port;
             t.input("S 0 mss 1000").unwrap();
             t.sent();
             t.input("A 1 ack 1").unwrap();
-        };
-        connect(&mut t, 1);
+        }
+        t.peer_port = 1;
         assert!(t.accept());
         t.input("A 1+10 ack 1").unwrap();
-        assert_eq!(t.read(100).unwrap(), 10);
+        let mut bytes = [0; 100];
+        assert_eq!(std::io::Read::read(t.stream(), &mut bytes).unwrap(), 10);
         assert_eq!(t.tcp.buffered(), CHUNK, "nobody was told");
-        connect(&mut t, 2);
+        t.peer_port = 2;
         assert_eq!(t.input("A 1+10 ack 1"), Err(Drop::TcpMemoryLimit));
         assert_eq!(t.tcp.buffered(), 0);
         assert_eq!(t.input("A 1+10 ack 1"), Ok(()));

@@ -27,6 +27,7 @@ mod listeners;
 mod memory;
 mod open;
 mod persist;
+mod pressure;
 mod reassembly;
 mod receive;
 mod recover;
@@ -85,6 +86,7 @@ pub use config::{CookiePolicy, Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::ConnectionInfo;
 pub(crate) use input::Stray;
+pub use pressure::MemoryPressure;
 pub use state::State as TcpState;
 
 /// TCP of one core: its connections, and how they are found.
@@ -205,6 +207,7 @@ impl Tcp {
 
     /// The end of a turn: every connection that something has happened to sends what it may, once.
     pub(crate) fn flush(&mut self, net: &mut Net) {
+        self.count_memory_again(net);
         if self.dirty.is_empty() {
             return;
         }
@@ -217,7 +220,6 @@ impl Tcp {
             connection.wheel.arm(cx.net, earliest, Timer::Connection(id));
         }
         self.dirty = dirty;
-        self.count_memory_again();
     }
 
     /// Resets everything: the stack stops.
@@ -254,7 +256,7 @@ impl Tcp {
         let (connection, mut cx) = self.borrow(net, id)?;
         let result = act(connection, &mut cx);
         connection.watch_fin_wait_2(&mut cx);
-        connection.count_memory(cx.memory);
+        connection.count_memory(&mut cx);
         match connection.state {
             State::Closed => drop(self.remove(net, id)),
             State::TimeWait => self.enter_time_wait(net, id),

@@ -26,7 +26,7 @@ pub(crate) enum ConnectError {
     RemoteInvalid,
     /// No route.
     Unreachable,
-    /// The core has as many connections as it may have.
+    /// The core has as many connections as it may have, or no memory for what another would receive.
     TooMany,
 }
 
@@ -50,6 +50,7 @@ impl Tcp {
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
     ) -> Result<TcpStream, ConnectError> {
+        self.memory.admit_connection().map_err(|_| ConnectError::TooMany)?;
         let flow = self.flow_to(net, local, remote)?;
         let numbers = (self.isn.first(&flow, net.now), self.isn.timestamp_offset(&flow));
         let (id, stream) = self.create(net, flow, (Birth::Application, State::SynSent), numbers)?;

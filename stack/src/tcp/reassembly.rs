@@ -128,6 +128,11 @@ impl Reassembly {
         self.bytes
     }
 
+    /// How many segments are held.
+    pub(super) fn segments(&self) -> usize {
+        self.held.len()
+    }
+
     /// The next bytes of the stream, if they are held: the payload begins exactly at `next`.
     pub(super) fn pop(&mut self, next: Seq) -> Option<Frame> {
         while self.held.front().is_some_and(|first| first.run.start.at_or_before(next)) {

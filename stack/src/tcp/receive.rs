@@ -174,7 +174,7 @@ impl Connection {
         queue.limits = limits;
         let twice = queue.overlap(seq, seq + len);
         let ends_elsewhere = fin && queue.note_fin(seq + len).is_err();
-        let memory = cx.memory.admit(payload.len());
+        let memory = cx.memory.admit_out_of_order(payload.len());
         let kept = match len {
             0 => None,
             _ if memory.is_err() => None,

@@ -97,7 +97,7 @@ impl Connection {
     fn furthest_edge(&mut self) -> Seq {
         let most = u32::from(u16::MAX) << self.rcv.wnd_shift;
         let free = u32::try_from(self.socket.receive.free()).unwrap_or(u32::MAX).min(most);
-        self.rcv.nxt + free.next_multiple_of(1 << self.rcv.wnd_shift)
+        self.rcv.nxt + self.squeeze(free).next_multiple_of(1 << self.rcv.wnd_shift)
     }
 
     fn least_window_step(&self) -> i32 {
