@@ -480,8 +480,7 @@ impl Sender {
             acked: delivery.acked,
             delivered: delivery.delivered,
             flight: pipe,
-            // A window that was marked has not proved to be right.
-            window_limited: self.usage.is_window_limited(window, ssthresh) && !news.marked,
+            window_limited: self.usage.is_window_limited(window, ssthresh),
             marked: if news.marked { delivery.delivered } else { 0 },
             round_trip: delivery.newest_certain.map(|(stamp, _)| news.now.since(stamp.sent_at)),
             min_round_trip: self.rack.shortest.round_trip(),
