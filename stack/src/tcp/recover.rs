@@ -22,6 +22,8 @@ struct Selective {
 impl Connection {
     /// An acceptable ACK has come. SND.UNA and the window are still what they were before it.
     pub(super) fn recover(&mut self, cx: &mut Context<'_>, segment: &Segment) {
+        let Some(sender) = &self.sender else { return };
+        let (phase, doubtful) = (sender.phase(), sender.has_sent_again());
         let Selective { blocks, twice } = self.selective(segment);
         let repeats = self.is_duplicate_ack(segment);
         let advances = segment.ack.follows(self.snd.una);
@@ -37,14 +39,13 @@ impl Connection {
             twice,
             repeats,
             marked,
-            echo_ms: self.echo_ms(cx.now(), segment),
+            echo_ms: if doubtful { self.echo_ms(cx.now(), segment) } else { None },
             path: self.path(),
         };
         let Some(sender) = &mut self.sender else { return };
-        let repairing = sender.phase() != Phase::Open;
         let outcome = sender.acknowledged(&news);
         if advances {
-            let echoed = news.echo_ms.filter(|_| repairing || self.retries > 0);
+            let echoed = news.echo_ms.filter(|_| phase != Phase::Open || self.retries > 0);
             self.learn_round_trip(cx, outcome.round_trip, echoed);
         }
         if marked {
@@ -122,7 +123,10 @@ impl Connection {
     /// section 5).
     fn selective(&self, segment: &Segment) -> Selective {
         let all = segment.options.sack_blocks;
-        let all = if self.sack { all.as_slice() } else { &[] };
+        let all = all.as_slice();
+        if all.is_empty() || !self.sack {
+            return Selective { blocks: ArrayVec::new(), twice: None };
+        }
         let twice = all.first().copied().filter(|first| {
             let within = |outer: &SackBlock| {
                 first.left.at_or_after(outer.left) && first.right.at_or_before(outer.right)

@@ -18,10 +18,11 @@ pub(in crate::tcp) struct Delivery {
     pub(super) acked: u32,
     /// Newly known to have arrived, either way.
     pub(super) delivered: u32,
-    /// The transmission that was the last to be made, of those that have arrived, and the end of its numbers.
-    pub(super) newest: Option<(Stamp, Seq)>,
-    /// The same, of those that cannot be mistaken for an earlier one of the same numbers (RFC 8985, section 6.2, step 2).
+    /// The transmission that was the last to be made, of those that have arrived and cannot be mistaken for an earlier one of the same
+    /// numbers (RFC 8985, section 6.2, step 2), and the end of its numbers.
     pub(super) newest_certain: Option<(Stamp, Seq)>,
+    /// The same, of the others.
+    newest_doubtful: Option<(Stamp, Seq)>,
     /// When the first of what was sent once, and is now acknowledged cumulatively, was sent.
     pub(super) sent_once: Option<Instant>,
     /// Something that is now acknowledged cumulatively was sent more than once.
@@ -40,8 +41,8 @@ impl Delivery {
             least_round_trip,
             acked: 0,
             delivered: 0,
-            newest: None,
             newest_certain: None,
+            newest_doubtful: None,
             sent_once: None,
             acked_again: false,
             lowest_once: None,
@@ -65,16 +66,29 @@ impl Delivery {
     /// A piece has arrived, which was not known.
     pub(super) fn arrived(&mut self, piece: &Run) {
         self.delivered += piece.len;
-        let sending = (piece.stamp, piece.end());
-        self.newest = later(self.newest, sending);
-        if piece.sent == Transmissions::One || self.is_certain(&piece.stamp) {
-            self.newest_certain = later(self.newest_certain, sending);
+        let end = piece.end();
+        match piece.sent {
+            Transmissions::One => {
+                note_later(&mut self.newest_certain, &piece.stamp, end);
+                self.lowest_once = Some(self.lowest_once.map_or(end, |lowest| lowest.earlier(end)));
+            }
+            Transmissions::More if self.is_certain(&piece.stamp) => {
+                note_later(&mut self.newest_certain, &piece.stamp, end);
+            }
+            Transmissions::More => note_later(&mut self.newest_doubtful, &piece.stamp, end),
         }
-        if piece.sent == Transmissions::One {
-            let end = piece.end();
-            self.lowest_once = Some(self.lowest_once.map_or(end, |lowest| lowest.earlier(end)));
+        self.highest = Some(self.highest.map_or(end, |highest| highest.later(end)));
+    }
+
+    /// When the transmission that was the last to be made, of those that have arrived, was sent.
+    pub(super) fn newest(&self) -> Option<&Stamp> {
+        match (&self.newest_certain, &self.newest_doubtful) {
+            (Some(certain), Some(doubtful)) if is_sent_after(&doubtful.0, doubtful.1, certain) => {
+                Some(&doubtful.0)
+            }
+            (Some((stamp, _)), _) | (None, Some((stamp, _))) => Some(stamp),
+            (None, None) => None,
         }
-        self.highest = Some(self.highest.map_or(piece.end(), |highest| highest.later(piece.end())));
     }
 
     /// Of something sent again it may be the earlier transmission that has arrived: if what is echoed is older than the last, or if the last has
@@ -85,12 +99,14 @@ impl Delivery {
     }
 }
 
-/// Whichever was sent later (RFC 8985, section 6.1: RACK_sent_after).
-fn later(best: Option<(Stamp, Seq)>, candidate: (Stamp, Seq)) -> Option<(Stamp, Seq)> {
-    let after = best.is_none_or(|best| is_sent_after(&candidate, &best));
-    if after { Some(candidate) } else { best }
+/// Keeps whichever was sent later.
+fn note_later(best: &mut Option<(Stamp, Seq)>, stamp: &Stamp, end: Seq) {
+    if best.as_ref().is_none_or(|best| is_sent_after(stamp, end, best)) {
+        *best = Some((*stamp, end));
+    }
 }
 
-fn is_sent_after((a, a_end): &(Stamp, Seq), (b, b_end): &(Stamp, Seq)) -> bool {
-    a.sent_at > b.sent_at || (a.sent_at == b.sent_at && a_end.follows(*b_end))
+/// RACK_sent_after (RFC 8985, section 6.1).
+fn is_sent_after(stamp: &Stamp, end: Seq, (other, other_end): &(Stamp, Seq)) -> bool {
+    stamp.sent_at > other.sent_at || (stamp.sent_at == other.sent_at && end.follows(*other_end))
 }

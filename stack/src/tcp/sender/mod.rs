@@ -57,6 +57,8 @@ pub(super) struct Sender {
     late_at: Option<Instant>,
     /// ACKs in a row that have told of arrivals behind a gap.
     duplicates: u32,
+    /// Something that is not acknowledged, or was not when anything was last, was sent more than once.
+    again: bool,
     /// Bytes that have left the network as far as duplicate ACKs tell, for a peer without SACK.
     departed: u32,
 }
@@ -128,8 +130,14 @@ impl Sender {
             last: una,
             late_at: None,
             duplicates: 0,
+            again: false,
             departed: 0,
         }
+    }
+
+    /// Whether an ACK may be for either of two transmissions.
+    pub(super) fn has_sent_again(&self) -> bool {
+        self.again
     }
 
     /// The shortest round trip of the last minutes.
@@ -206,6 +214,7 @@ impl Sender {
     pub(super) fn sent_again(&mut self, now: Instant, start: Seq, len: u32) {
         let stamp = self.rate.stamp(now, self.board.in_flight());
         self.board.sent_again(start, len, stamp);
+        self.again = true;
         self.prr.on_sent(len);
         self.repairs.sent(now, len);
     }
@@ -223,6 +232,7 @@ impl Sender {
     pub(super) fn acknowledged(&mut self, news: &News<'_>) -> Outcome {
         let (pipe, lost, phase) = (self.pipe(), self.board.lost(), self.phase);
         let delivery = self.take(news);
+        self.again &= self.phase != Phase::Open || !self.board.is_empty();
         self.rack.learn(news.now, &delivery);
         let undone = self.find_spurious(news, &delivery);
         self.end_recovery(news);

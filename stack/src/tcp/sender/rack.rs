@@ -116,6 +116,9 @@ impl Rack {
         smoothed: Option<Duration>,
     ) -> Option<Instant> {
         let (newest_at, newest_end) = self.newest?;
+        if board.is_all_sent_after(newest_at) {
+            return None;
+        }
         let allowed = self.round_trip + self.reordering_window(patience, smoothed);
         while let Some((sent_at, start, end)) = board.oldest() {
             // Of what was sent in the same turn only that counts as sent before which has the lower numbers.

@@ -63,7 +63,7 @@ impl DeliveryRate {
         }
         self.delivered += u64::from(delivery.delivered);
         self.delivered_at = now;
-        let (stamp, _) = delivery.newest?;
+        let stamp = delivery.newest()?;
         self.first_sent_at = stamp.sent_at;
         let sending = stamp.sent_at.since(stamp.first_sent_at);
         let acknowledging = now.since(stamp.delivered_at);
@@ -78,7 +78,7 @@ impl DeliveryRate {
 
     /// Whether with this ACK a new round trip begins.
     pub(super) fn begins_round(&mut self, delivery: &Delivery) -> bool {
-        let over = delivery.newest.is_some_and(|(stamp, _)| stamp.delivered >= self.round_ends_at);
+        let over = delivery.newest().is_some_and(|stamp| stamp.delivered >= self.round_ends_at);
         if over {
             self.round_ends_at = self.delivered;
         }

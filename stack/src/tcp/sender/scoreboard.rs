@@ -183,6 +183,11 @@ impl Scoreboard {
         self.join(first, at);
     }
 
+    /// Whether nothing whose loss is not decided was sent at this time or before.
+    pub(super) fn is_all_sent_after(&self, at: Instant) -> bool {
+        self.order.front().is_none_or(|oldest| oldest.sent_at > at)
+    }
+
     /// The oldest transmission whose loss is not decided: when it was sent, and its numbers.
     pub(super) fn oldest(&mut self) -> Option<(Instant, Seq, Seq)> {
         while let Some(&Sending { sent_at, start, end }) = self.order.front() {
