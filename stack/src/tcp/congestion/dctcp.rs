@@ -97,7 +97,7 @@ impl Controller for Dctcp {
     }
 
     fn on_timeout(&mut self, now: Instant, flight: u32, which: Timeout) {
-        self.reacted = RoundTrip::default();
+        self.reacted = RoundTrip::begin(flight);
         self.reno.on_timeout(now, flight, which);
     }
 
@@ -203,6 +203,19 @@ mod tests {
         assert_eq!(dctcp.window(), 50 * MSS);
         dctcp.undo(NOW);
         assert_eq!(dctcp.window(), 100 * MSS);
+    }
+
+    /// Those of data that a timeout has already reacted to.
+    #[test]
+    fn marks_after_a_timeout_leave_the_threshold_for_a_window_of_data() {
+        let mut dctcp = avoiding(100);
+        dctcp.on_timeout(NOW, 100 * MSS, Timeout::First);
+        for _ in 0..100 {
+            dctcp.on_ack(&Ack { marked: MSS, ..ack(MSS, MSS) });
+            assert_eq!((dctcp.window(), dctcp.ssthresh()), (MSS, 50 * MSS));
+        }
+        dctcp.on_ack(&Ack { marked: MSS, ..ack(MSS, MSS) });
+        assert_eq!(dctcp.ssthresh(), 2 * MSS);
     }
 
     #[test]
