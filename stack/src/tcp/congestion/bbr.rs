@@ -34,8 +34,8 @@ pub(crate) struct Bbr {
     restart: Restart,
     /// How many rounds have begun.
     rounds: u32,
-    /// Up to this round little is sent on purpose, and samples say nothing of the path.
-    slow_until: u32,
+    /// For so many rounds samples still are of what was sent slowly on purpose, and say nothing of the path.
+    slow_rounds: u8,
     mss: u32,
     window: u32,
     /// The window before recovery or ProbeRTT took it down.
@@ -100,7 +100,7 @@ impl Bbr {
             recovery: Recovery::No,
             restart: Restart::No,
             rounds: 0,
-            slow_until: 0,
+            slow_rounds: 0,
             mss,
             window: if start.handshake == Handshake::Smooth { initial } else { mss },
             prior: 0,
@@ -110,8 +110,11 @@ impl Bbr {
 
     /// Section 4.1: what the ACK says of the path.
     fn measure(&mut self, ack: &Ack) {
-        self.rounds = self.rounds.wrapping_add(u32::from(ack.round_start));
-        if let Some(sample) = &ack.rate {
+        if ack.round_start {
+            self.rounds = self.rounds.wrapping_add(1);
+            self.slow_rounds = self.slow_rounds.saturating_sub(1);
+        }
+        if let Some(sample) = ack.rate.as_ref().filter(|sample| !sample.interval.is_zero()) {
             self.measure_bandwidth(sample);
             if ack.round_start && !self.is_limited(sample) {
                 self.check_full_pipe();
@@ -135,9 +138,8 @@ impl Bbr {
     }
 
     fn is_limited(&self, sample: &RateSample) -> bool {
-        let on_purpose = matches!(self.phase, Phase::ProbeRoundTrip { .. })
-            || self.slow_until.wrapping_sub(self.rounds).cast_signed() > 0;
-        sample.app_limited || on_purpose
+        let probing = matches!(self.phase, Phase::ProbeRoundTrip { .. });
+        sample.app_limited || probing || self.slow_rounds > 0
     }
 
     /// Section 4.3.2.2: three rounds without a quarter more.
@@ -228,14 +230,19 @@ impl Bbr {
         drained.round_trip.pass(ack.delivered);
         self.phase = Phase::ProbeRoundTrip { drained: Some(drained) };
         if drained.round_trip.is_over() && ack.now > drained.until {
-            self.min_seen = ack.now;
-            self.window = self.window.max(self.prior);
-            // What is measured in the next round was still sent in this one.
-            self.slow_until = self.rounds.wrapping_add(2);
-            match self.pipe {
-                Pipe::Filled => self.probe_bandwidth(ack.now),
-                Pipe::Filling => self.phase = Phase::Startup,
-            }
+            self.end_probe(ack.now);
+        }
+    }
+
+    /// The path was seen.
+    fn end_probe(&mut self, now: Instant) {
+        self.min_seen = now;
+        self.window = self.window.max(self.prior);
+        // What is measured in the next round was still sent in this one.
+        self.slow_rounds = 2;
+        match self.pipe {
+            Pipe::Filled => self.probe_bandwidth(now),
+            Pipe::Filling => self.phase = Phase::Startup,
         }
     }
 
@@ -422,9 +429,14 @@ impl Controller for Bbr {
         self.window = self.window.max(self.prior);
     }
 
-    /// Section 4.3.4.4: the window stays, and the path is filled at just its bandwidth.
-    fn on_idle(&mut self, _now: Instant, _idle: Duration, _rto: Duration) {
+    /// Section 4.3.4.4: the window stays, and the path is filled at just its bandwidth. A look at the path is over if only time was missing.
+    fn on_idle(&mut self, now: Instant, _idle: Duration, _rto: Duration) {
         self.restart = Restart::FromIdle;
+        if let Phase::ProbeRoundTrip { drained: Some(drained) } = self.phase
+            && now > drained.until
+        {
+            self.end_probe(now);
+        }
         if matches!(self.phase, Phase::ProbeBandwidth { .. }) {
             self.set_pacing_rate(UNIT);
         }

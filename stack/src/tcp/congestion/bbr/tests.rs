@@ -247,6 +247,25 @@ fn a_path_of_a_millisecond_is_not_forgotten_while_it_is_watched() {
     assert_eq!(bbr.bandwidth.max(), BANDWIDTH);
 }
 
+/// As in Linux: nothing was in flight for longer than the look at the path had to last.
+#[test]
+fn a_pause_ends_a_look_at_the_path() {
+    for (millis, drained, over) in [(201, true, true), (200, true, false), (201, false, false)] {
+        let (mut bbr, mut now) = probing();
+        now = now + Duration::from_secs(11);
+        bbr.on_ack(&sampled(now, BANDWIDTH, ROUND_TRIP * 2));
+        if drained {
+            bbr.on_ack(&Ack { flight: 4 * MSS, ..sampled(now, BANDWIDTH, ROUND_TRIP) });
+        }
+        assert_eq!(bbr.window(), 4 * MSS);
+        now = now + Duration::from_millis(millis);
+        bbr.on_idle(now, Duration::from_millis(millis), RTO);
+        let probes_bandwidth = matches!(bbr.phase, Phase::ProbeBandwidth { .. });
+        assert_eq!((probes_bandwidth, bbr.window() > PRODUCT), (over, over), "{millis} ms");
+        assert!(!over || pacing_rate(&bbr) == BANDWIDTH / 100 * 99);
+    }
+}
+
 /// Section 4.3.4.4.
 #[test]
 fn after_a_pause_the_path_is_filled_at_its_bandwidth() {
