@@ -101,7 +101,7 @@ impl Ack {
 pub(crate) struct RateSample {
     /// Delivered over `interval`.
     pub(crate) delivered: u64,
-    /// The longer of the times over which this was sent and acknowledged; zero says nothing.
+    /// The longer of the times over which this was sent and acknowledged; zero if nothing is to be learnt from it.
     pub(crate) interval: Duration,
     /// The application did not offer enough to fill the path for all of it.
     pub(crate) app_limited: bool,

@@ -480,7 +480,8 @@ impl Sender {
         (pipe, lost): (u32, u32),
         recovery: bool,
     ) {
-        let rate = self.rate.sample(news.now, delivery, lost);
+        let shortest = self.rack.shortest.round_trip();
+        let rate = self.rate.sample(news.now, delivery, lost, shortest);
         if delivery.delivered == 0 && delivery.acked == 0 {
             return;
         }

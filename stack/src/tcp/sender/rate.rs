@@ -1,5 +1,7 @@
 //! How fast the path delivers (draft-cheng-iccrg-delivery-rate-estimation).
 
+use std::time::Duration;
+
 use super::delivery::Delivery;
 use super::scoreboard::Stamp;
 use crate::tcp::congestion::controller::RateSample;
@@ -50,12 +52,14 @@ impl DeliveryRate {
         self.app_limited_until = (self.delivered + u64::from(in_flight)).max(1);
     }
 
-    /// An ACK has delivered something; `lost` bytes were taken for lost since the last one (section 3.5).
+    /// An ACK has delivered something; `lost` bytes were taken for lost since the last one (section 3.5). What seems to have taken less than
+    /// the `shortest` round trip is no measure: the ACK may be for an earlier transmission of the same numbers.
     pub(super) fn sample(
         &mut self,
         now: Instant,
         delivery: &Delivery,
         lost: u32,
+        shortest: Option<Duration>,
     ) -> Option<RateSample> {
         self.lost += u64::from(lost);
         if delivery.delivered == 0 {
@@ -67,9 +71,10 @@ impl DeliveryRate {
         self.first_sent_at = stamp.sent_at;
         let sending = stamp.sent_at.since(stamp.first_sent_at);
         let acknowledging = now.since(stamp.delivered_at);
+        let interval = Some(sending.max(acknowledging)).filter(|took| Some(*took) >= shortest);
         Some(RateSample {
             delivered: self.delivered - stamp.delivered,
-            interval: sending.max(acknowledging),
+            interval: interval.unwrap_or_default(),
             app_limited: stamp.app_limited,
             lost: std::mem::take(&mut self.lost),
             total_delivered: self.delivered,
@@ -83,5 +88,32 @@ impl DeliveryRate {
             self.round_ends_at = self.delivered;
         }
         over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::seq::Seq;
+
+    #[test]
+    fn less_than_the_shortest_round_trip_is_no_measure() {
+        for (name, took, shortest, want) in [
+            ("as long", 100, Some(100), 100),
+            ("shorter", 99, Some(100), 0),
+            ("none is known", 99, None, 99),
+        ] {
+            let sent_at = Instant::from_millis(1000);
+            let mut rate = DeliveryRate::NEW;
+            let stamp = rate.stamp(sent_at, 0);
+            let now = sent_at + Duration::from_millis(took);
+            let mut delivery = Delivery::new(now, None, Duration::ZERO);
+            delivery.delivered = 1000;
+            delivery.newest = Some((stamp, Seq(1)));
+            let shortest = shortest.map(Duration::from_millis);
+            let sample = rate.sample(now, &delivery, 500, shortest).unwrap();
+            assert_eq!(sample.interval, Duration::from_millis(want), "{name}");
+            assert_eq!((sample.delivered, sample.lost), (1000, 500), "{name}");
+        }
     }
 }

@@ -82,6 +82,19 @@ fn startup_ends_when_the_bandwidth_grows_no_more() {
     assert_eq!(bbr.phase, Phase::Drain);
 }
 
+/// A round without a usable sample is not one in which the bandwidth did not grow.
+#[test]
+fn a_sample_over_no_time_says_nothing() {
+    let mut bbr = Bbr::new(START);
+    bbr.on_ack(&sampled(NOW, BANDWIDTH, ROUND_TRIP));
+    for _ in 0..20 {
+        let mut ack = sampled(NOW, BANDWIDTH, ROUND_TRIP);
+        ack.rate.as_mut().unwrap().interval = Duration::ZERO;
+        bbr.on_ack(&ack);
+        assert_eq!((bbr.phase, bbr.bandwidth.max()), (Phase::Startup, BANDWIDTH));
+    }
+}
+
 /// Section 4.3.3: slowly, until no more is in flight than the path holds.
 #[test]
 fn drain_lasts_until_the_queue_is_gone() {
