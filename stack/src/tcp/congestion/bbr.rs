@@ -409,8 +409,10 @@ impl Controller for Bbr {
     }
 
     fn on_recovered(&mut self, _now: Instant, _flight: u32) {
-        self.recovery = Recovery::No;
-        self.window = self.window.max(self.prior);
+        if self.recovery != Recovery::No {
+            self.recovery = Recovery::No;
+            self.window = self.window.max(self.prior);
+        }
     }
 
     /// One segment, and from there as fast as ACKs come. What Startup thought to know of a full pipe is forgotten.
@@ -418,7 +420,7 @@ impl Controller for Bbr {
         if which == Timeout::First {
             self.prior = self.window_to_restore();
         }
-        self.recovery = Recovery::No;
+        self.recovery = Recovery::Growing;
         self.full_bandwidth = 0;
         self.window = self.mss;
     }

@@ -405,9 +405,10 @@ impl Sender {
                 self.marked_until = self.marked_until.later(news.ack - 1);
                 return;
             }
-            Phase::Recovery => self.controller.on_recovered(news.now, self.pipe()),
+            Phase::Recovery => {}
             Phase::Loss => self.frto = Frto::Off,
         }
+        self.controller.on_recovered(news.now, self.pipe());
         self.rack.recovered();
         self.phase = Phase::Open;
     }

@@ -333,6 +333,25 @@ fn a_timeout_leaves_one_segment_and_undoing_it_gives_the_window_back() {
     assert_eq!(bbr.window(), window);
 }
 
+/// Section 4.2.3.4: on exit from either kind of recovery.
+#[test]
+fn after_what_a_timeout_lost_is_repaired_the_window_is_what_it_was() {
+    let (mut bbr, now) = probing();
+    let window = bbr.window();
+    bbr.on_recovered(now, 0);
+    assert_eq!(bbr.window(), window);
+    for _ in 0..2 {
+        bbr.on_timeout(now, PRODUCT, Timeout::First);
+        bbr.on_ack(&Ack { flight: MSS, ..sampled(now, BANDWIDTH, ROUND_TRIP) });
+        assert_eq!(bbr.window(), 4 * MSS, "one timeout after the other");
+    }
+    bbr.on_recovered(now, MSS);
+    assert_eq!(bbr.window(), window);
+    bbr.window = 10 * MSS;
+    bbr.on_recovered(now, MSS);
+    assert_eq!(bbr.window(), 10 * MSS, "nothing was recovered");
+}
+
 #[test]
 fn a_mark_changes_nothing() {
     let (mut bbr, now) = probing();
