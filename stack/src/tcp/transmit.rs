@@ -187,6 +187,7 @@ impl Connection {
             mss: self.snd.mss.into(),
             initial_segments: config.initial_window,
             handshake: self.handshake,
+            round_trip: self.rtt.srtt(),
         }
     }
 

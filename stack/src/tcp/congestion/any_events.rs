@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::Timeout;
 use super::algorithm::{Algorithm, new};
 use super::controller::{Ack, Congested, Controller, RateSample, Start};
+use super::fixture::START;
 use super::window::LARGEST;
-use super::{Handshake, Timeout};
 use crate::time::Instant;
 
 const ALGORITHMS: [Algorithm; 4] =
@@ -99,7 +100,7 @@ proptest! {
         events in prop::collection::vec((span(), event()), 1..300), mss in 1_u32..65_536,
     ) {
         for algorithm in ALGORITHMS {
-            let start = Start { mss, initial_segments: 10, handshake: Handshake::Smooth };
+            let start = Start { mss, ..START };
             let (mut controller, mut mss, mut now) = (new(algorithm, start), mss, Instant::ZERO);
             for (passed, event) in events.clone() {
                 now = now + passed;
@@ -123,8 +124,7 @@ proptest! {
         events in prop::collection::vec((span(), event()), 1..100), flight in bytes(), which in 0_usize..3,
     ) {
         for algorithm in [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Dctcp] {
-            let start = Start { mss: 1000, initial_segments: 10, handshake: Handshake::Smooth };
-            let (mut controller, mut now) = (new(algorithm, start), Instant::ZERO);
+            let (mut controller, mut now) = (new(algorithm, START), Instant::ZERO);
             for (passed, event) in events.clone() {
                 now = now + passed;
                 tell(&mut *controller, now, event);

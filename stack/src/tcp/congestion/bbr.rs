@@ -93,7 +93,10 @@ impl Bbr {
             bandwidth: MaxFilter::NEW,
             min_round_trip: None,
             min_seen: Instant::ZERO,
-            pacing_rate: times(HIGH_GAIN, rate(initial.into(), NO_ROUND_TRIP)),
+            pacing_rate: times(
+                HIGH_GAIN,
+                rate(initial.into(), start.round_trip.unwrap_or(NO_ROUND_TRIP)),
+            ),
             full_bandwidth: 0,
             full_rounds: 0,
             pipe: Pipe::Filling,

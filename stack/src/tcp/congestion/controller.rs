@@ -118,6 +118,8 @@ pub(crate) struct Start {
     /// Full segments in the initial window (RFC 6928: ten).
     pub(crate) initial_segments: u8,
     pub(crate) handshake: Handshake,
+    /// SRTT, from the handshake or from before a rest.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 impl Start {

@@ -8,7 +8,7 @@ use crate::time::Instant;
 
 pub(super) const MSS: u32 = 1000;
 pub(super) const START: Start =
-    Start { mss: MSS, initial_segments: 10, handshake: Handshake::Smooth };
+    Start { mss: MSS, initial_segments: 10, handshake: Handshake::Smooth, round_trip: None };
 pub(super) const NOW: Instant = Instant::from_millis(1000);
 pub(super) const RTO: Duration = Duration::from_millis(200);
 

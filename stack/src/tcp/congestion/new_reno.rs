@@ -126,7 +126,7 @@ mod tests {
             ("after a lossy handshake", 1460, 10, Handshake::Lossy, 1_460),
             ("no room for data", 0, 0, Handshake::Smooth, 1),
         ] {
-            let start = Start { mss, initial_segments, handshake };
+            let start = Start { mss, initial_segments, handshake, ..START };
             assert_eq!(NewReno::new(start).window(), want, "{name}");
         }
     }

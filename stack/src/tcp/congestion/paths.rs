@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Handshake;
 use super::algorithm::{Algorithm, new};
 use super::controller::Start;
+use super::fixture::START;
 use super::path::{Network, Path, SEGMENT};
 use crate::time::Instant;
 
@@ -16,7 +16,7 @@ fn hundred_megabits(queue_percent: u64) -> Path {
 
 /// Flows that begin a second apart.
 fn network(path: Path, algorithms: &[Algorithm]) -> Network {
-    let start = Start { mss: SEGMENT, initial_segments: 10, handshake: Handshake::Smooth };
+    let start = Start { mss: SEGMENT, ..START };
     let mut network = Network::new(path);
     for (n, algorithm) in (0..).zip(algorithms) {
         network.join(new(*algorithm, start), Instant::from_millis(n * 1000 + 1));

@@ -52,6 +52,8 @@ fn it_begins_with_the_initial_window_per_round_trip() {
     let mut bbr = Bbr::new(START);
     assert_eq!(bbr.window(), 10 * MSS);
     assert!((28_800_000..28_900_000).contains(&pacing_rate(&bbr)));
+    let after_handshake = Bbr::new(Start { round_trip: Some(ROUND_TRIP), ..START });
+    assert!((288_000..289_000).contains(&pacing_rate(&after_handshake)));
     bbr.on_ack(&Ack { rate: None, ..sampled(NOW, 0, ROUND_TRIP) });
     assert!((288_000..289_000).contains(&pacing_rate(&bbr)), "{}", pacing_rate(&bbr));
 }
