@@ -45,8 +45,7 @@ pub(crate) trait Controller: Send {
     /// A recovery ends, a fast one or that after a timeout: everything sent before it began is acknowledged.
     fn on_recovered(&mut self, _now: Instant, _flight: u32) {}
 
-    /// The retransmission timer has fired. This also ends a fast recovery. `flight` is from before everything was taken
-    /// for lost.
+    /// The retransmission timer has fired. This also ends a fast recovery. `flight` is RFC 5681's FlightSize.
     fn on_timeout(&mut self, now: Instant, flight: u32, which: Timeout);
 
     /// The last loss or timeout that was told was none: nothing was lost. The window goes back to what it was before,

@@ -277,7 +277,7 @@ impl Sender {
         path: Path,
         which: Timeout,
     ) {
-        self.controller.on_timeout(now, self.pipe(), which);
+        self.controller.on_timeout(now, nxt.offset_from(una), which);
         if self.board.is_first_arrived() {
             self.board.forget_arrived();
         }

@@ -63,6 +63,34 @@ fn a_second_timeout_is_the_same_loss() {
     assert_eq!(t.windows(), (1, 5));
 }
 
+/// RFC 5681, equation 4: of what is outstanding, also of what has arrived behind the gap.
+#[test]
+fn a_timeout_in_a_recovery_halves_the_window_again_and_no_more() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200).input("A 1 ack 1 sack 1001:10001").unwrap();
+    assert_eq!(t.windows(), (5, 5));
+    t.at(1000);
+    assert_eq!(t.count(Counter::TcpTimeouts), 1);
+    let ssthresh = t.connection(|c| c.sender.as_ref().unwrap().controller.ssthresh());
+    assert_eq!(ssthresh, 2500);
+}
+
+/// Its model of the path does not shrink by losses, and the window follows from it.
+#[test]
+fn bbr_has_its_window_back_when_a_timeout_is_repaired() {
+    let bbr = TcpConfig { sack: true, congestion: Algorithm::Bbr, ..Harness::plain() };
+    let mut t = connected(&bbr, "sackOK");
+    t.write(10_000);
+    t.at(199).sent();
+    t.at(210).input("A 1 ack 1 sack 1001:10001").unwrap();
+    t.at(2000);
+    assert!(t.count(Counter::TcpTimeouts) > 0);
+    assert_eq!(t.windows().0, 1);
+    t.at(2100).input("A 1 ack 10001").unwrap();
+    assert!(t.windows().0 >= 10, "{:?}", t.windows());
+}
+
 #[test]
 fn a_rest_forgets_the_path_and_no_byte() {
     let mut t = with_sack();
