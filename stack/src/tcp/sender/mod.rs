@@ -495,7 +495,7 @@ impl Sender {
             window_limited: self.usage.is_window_limited(window, ssthresh),
             marked: if news.marked { delivery.delivered } else { 0 },
             round_trip: delivery.newest_certain.map(|(stamp, _)| news.now.since(stamp.sent_at)),
-            min_round_trip: self.rack.shortest.round_trip(),
+            min_round_trip: shortest,
             smoothed: news.path.smoothed,
             round_start: self.rate.begins_round(delivery),
             recovery,
