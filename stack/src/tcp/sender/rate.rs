@@ -109,7 +109,7 @@ mod tests {
             let now = sent_at + Duration::from_millis(took);
             let mut delivery = Delivery::new(now, None, Duration::ZERO);
             delivery.delivered = 1000;
-            delivery.newest = Some((stamp, Seq(1)));
+            delivery.newest_certain = Some((stamp, Seq(1)));
             let shortest = shortest.map(Duration::from_millis);
             let sample = rate.sample(now, &delivery, 500, shortest).unwrap();
             assert_eq!(sample.interval, Duration::from_millis(want), "{name}");
