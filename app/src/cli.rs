@@ -11,6 +11,7 @@ use pmd::dpdk::DeviceSpec;
 
 use crate::placement::PlacementOption;
 use crate::settings::{CpuList, HugePages, Idle};
+use crate::wire::WireCommand;
 
 /// A TCP/IP stack in user space, and small programs on it.
 #[derive(Debug, Parser)]
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Get(GetCommand),
     Ping(PingCommand),
     Stat(StatOptions),
+    Wire(WireCommand),
     Doctor(DoctorCommand),
 }
 
@@ -273,12 +275,8 @@ pub(crate) struct StackOptions {
     /// Most bytes that a connection holds for sending [default: 1MiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) send_buffer: Option<ByteSize>,
-    /// Insist on huge pages; without this they are used if there are any.
-    #[arg(long, conflicts_with = "no_huge")]
-    pub(crate) huge: bool,
-    /// Use no huge pages.
-    #[arg(long)]
-    pub(crate) no_huge: bool,
+    #[command(flatten)]
+    pub(crate) huge_pages: HugePagesOption,
     /// Record all packets to this file, for wireshark; FILE.1, FILE.2 ... for further cores.
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
@@ -290,8 +288,18 @@ pub(crate) struct StackOptions {
     pub(crate) no_stat: bool,
 }
 
-impl StackOptions {
-    pub(crate) fn huge_pages(&self) -> Option<HugePages> {
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct HugePagesOption {
+    /// Insist on huge pages; without this they are used if there are any.
+    #[arg(long, conflicts_with = "no_huge")]
+    huge: bool,
+    /// Use no huge pages.
+    #[arg(long)]
+    no_huge: bool,
+}
+
+impl HugePagesOption {
+    pub(crate) fn chosen(self) -> Option<HugePages> {
         match (self.huge, self.no_huge) {
             (true, _) => Some(HugePages::Always),
             (_, true) => Some(HugePages::Never),

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use pmd::dpdk::{Device, DeviceConfig, Eal, Error, Memory};
+use pmd::dpdk::{Device, DeviceConfig, DeviceSpec, Eal, Error, Memory};
 use pmd::toeplitz::Key;
 use pmd::{QueuePair, pcap};
 
 use crate::console;
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::{HugePages, Settings};
 
 /// An open device, its queue pairs given away to the stack.
 pub(crate) struct OpenDevice {
@@ -27,7 +27,7 @@ impl OpenDevice {
         let cores = settings.cores();
         let wanted = settings.queues.map_or(cores, |queues| queues.get().into());
         let queues = u16::try_from(wanted).map_err(|_| Failure::usage("too many cores"))?;
-        let eal = start_eal(settings)?;
+        let eal = start_eal(settings.huge_pages, [&settings.device])?;
         let config = DeviceConfig {
             queues,
             mtu: settings.stack.mtu,
@@ -101,14 +101,17 @@ fn open_with_what_there_is(
     }
 }
 
-/// Starts EAL for the device, or gives it if it runs.
-pub(crate) fn start_eal(settings: &Settings) -> Result<Eal, Failure> {
-    let builder = Eal::builder().huge_pages(settings.huge_pages.into()).devices([&settings.device]);
+/// Starts EAL for the devices, or gives it if it runs.
+pub(crate) fn start_eal<const COUNT: usize>(
+    huge_pages: HugePages,
+    devices: [&DeviceSpec; COUNT],
+) -> Result<Eal, Failure> {
+    let builder = Eal::builder().huge_pages(huge_pages.into()).devices(devices);
     builder.start().map_err(|error| explain(&error))
 }
 
 /// The error with its remedy in this program's words, where its own are those of the library.
-fn explain(error: &Error) -> Failure {
+pub(crate) fn explain(error: &Error) -> Failure {
     match error {
         Error::NoHugePages { needed_mib, free_mib } => Failure::start(format_args!(
             "huge pages: {needed_mib} MiB are needed and {free_mib} MiB are free: reserve them with `./hugepages.sh \

@@ -1,9 +1,9 @@
-//! The darner program: `darner serve`, `echo`, `sink`, `get`, `ping`, `stat`, `doctor`.
+//! The darner program: `darner serve`, `echo`, `sink`, `get`, `ping`, `stat`, `wire`, `doctor`.
 //!
 //! [`cli`] says what can be asked for, [`config`] what a file may say of it, [`settings`] what comes of both.
 //! [`device`] opens the device, [`run`] starts a stack over it and stops it again. The programs themselves are
 //! applications: [`serve`], [`echo`], [`sink`], [`get`], [`ping`]. They run on the protocol threads, the servers also on
-//! threads of their own ([`placement`]).
+//! threads of their own ([`placement`]). [`wire`] has no stack: it joins two devices.
 
 #![forbid(unsafe_code)]
 
@@ -28,6 +28,7 @@ mod serve;
 mod service;
 mod sink;
 mod stat;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             Command::Ping(options) => Settings::load(&options.stack)
                 .and_then(|settings| ping::run(&settings, &options.ping)),
             Command::Stat(options) => stat::run(&options),
+            Command::Wire(options) => wire::run(&options),
             Command::Doctor(options) => doctor::run(&options),
         };
     match outcome {

@@ -89,7 +89,7 @@ impl Settings {
             flags.device.clone().or_else(|| text(&file.device)).unwrap_or_else(default_device);
         let stat_socket = flags.stat_socket.clone().or_else(|| file.stat_socket.clone());
         Self {
-            huge_pages: flags.huge_pages().or(file.huge_pages).unwrap_or_default(),
+            huge_pages: flags.huge_pages.chosen().or(file.huge_pages).unwrap_or_default(),
             queues: flags.queues.or(file.queues),
             pcap: flags.pcap.clone().or_else(|| file.pcap.clone()),
             stat_socket: (!flags.no_stat)

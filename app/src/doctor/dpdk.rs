@@ -9,7 +9,7 @@ use crate::settings::Settings;
 
 /// Starts EAL as the other commands do, or says what is in the way.
 pub(super) fn check(settings: &Settings) -> (Vec<Finding>, Option<Eal>) {
-    match device::start_eal(settings) {
+    match device::start_eal(settings.huge_pages, [&settings.device]) {
         Ok(eal) => {
             let started = Finding::good(format!("EAL starts: {eal}"));
             let rate = clock::calibration(eal.tsc_rate());

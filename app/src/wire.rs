@@ -1,0 +1,73 @@
+//! `darner wire`: two devices, and between them the wire of [`pmd::sim`] in real time.
+
+mod bridge;
+mod options;
+mod poller;
+mod report;
+mod values;
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, select};
+use pmd::QueuePair;
+use pmd::dpdk::{Device, DeviceConfig, DeviceSpec, Eal, leave_signals_to_pollers};
+
+use crate::failure::Failure;
+use crate::{console, device, signals};
+
+use bridge::Bridge;
+pub(crate) use options::WireCommand;
+use poller::Poller;
+use report::{LiveLine, summary};
+
+/// Runs the wire until Ctrl-C.
+pub(crate) fn run(command: &WireCommand) -> Result<(), Failure> {
+    leave_signals_to_pollers();
+    let asks = signals::watch(None).map_err(Failure::start)?;
+    let eal = device::start_eal(
+        command.huge_pages.chosen().unwrap_or_default(),
+        [&command.left, &command.right],
+    )?;
+    let (left, left_queue) = open(eal, &command.left)?;
+    let (right, right_queue) = open(eal, &command.right)?;
+    let mtu = left.mtu().min(right.mtu());
+    let wires = command.wire.wires(command.mtu.unwrap_or(mtu).min(mtu));
+    let seed = command.seed.unwrap_or_else(|| RandomState::new().hash_one(0));
+    let bridge = Bridge::new([left_queue, right_queue], wires, seed);
+    let poller = Poller::start(bridge).map_err(Failure::start)?;
+    console::tell(format_args!(
+        "a wire between {} and {}, seed {seed}; Ctrl-C ends it",
+        command.left, command.right
+    ));
+    let started = Instant::now();
+    watch(&poller, &asks);
+    let bridge = poller.stop().ok_or_else(|| Failure::failed("the wire's thread panicked"))?;
+    console::tell(summary(&bridge.statistics(), started.elapsed()).trim_end());
+    Ok(())
+}
+
+fn open(eal: Eal, spec: &DeviceSpec) -> Result<(Device, Box<dyn QueuePair>), Failure> {
+    let config =
+        DeviceConfig { promiscuous: true, checksum_offload: false, ..DeviceConfig::default() };
+    let (device, mut queues) =
+        Device::open(eal, spec, &config).map_err(|error| device::explain(&error))?;
+    let queue = queues.pop().expect("one queue was asked for");
+    Ok((device, queue))
+}
+
+/// Shows what happens until the user wants an end, or the wire has ended by itself.
+fn watch(poller: &Poller, asks: &Receiver<()>) {
+    let mut line = LiveLine::new();
+    let reports = poller.reports();
+    loop {
+        select! {
+            recv(asks) -> _ => break,
+            recv(reports) -> report => match report {
+                Ok(statistics) => line.show(&statistics),
+                Err(_) => break,
+            },
+        }
+    }
+    line.clear();
+}

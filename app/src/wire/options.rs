@@ -1,0 +1,125 @@
+//! The options of `darner wire`, and the wire that they come to.
+
+use std::time::Duration;
+
+use clap::Args;
+use pmd::dpdk::DeviceSpec;
+use pmd::sim::{Rate, Wire};
+
+use crate::cli::HugePagesOption;
+
+use super::bridge::Directions;
+use super::values::{BitRate, Both, Bursts, Late, QueueLimit, Share, Span};
+
+/// Join two devices by a wire that is slow, long or bad on purpose.
+///
+/// Every frame that arrives at one device leaves by the other, after what the options say. An option with one value is for
+/// both directions; THERE/BACK is for left to right and for right to left, such as --rate 100M/10M.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct WireCommand {
+    /// tap:NAME, memif:server, memif:client, af_packet:IF, af_xdp:IF, pci:ADDRESS or vdev:DEVARGS
+    #[arg(value_name = "LEFT")]
+    pub(crate) left: DeviceSpec,
+    /// Another device.
+    #[arg(value_name = "RIGHT")]
+    pub(crate) right: DeviceSpec,
+    #[command(flatten)]
+    pub(crate) wire: WireOptions,
+    /// The largest IP packet that passes [default: the smaller of the devices' own]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) mtu: Option<u16>,
+    /// Chance begins here: the same seed and the same frames give the same losses [default: another each time, which is told]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) huge_pages: HugePagesOption,
+}
+
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "What the wire does")]
+pub(crate) struct WireOptions {
+    /// Bits per second, such as 10M, or none [default: none]
+    #[arg(long, value_name = "RATE")]
+    rate: Option<Both<BitRate>>,
+    /// Room before the rate, in frames, such as 100, or bytes, such as 64KiB [default: 1000]
+    #[arg(long, value_name = "LIMIT", requires = "rate")]
+    queue: Option<Both<QueueLimit>>,
+    /// How long a frame is on the wire, such as 20ms: a round trip takes it twice.
+    #[arg(long, value_name = "TIME")]
+    delay: Option<Both<Span>>,
+    /// Up to so much more delay, by chance; frames stay in order.
+    #[arg(long, value_name = "TIME")]
+    jitter: Option<Both<Span>>,
+    /// Share of the frames that is lost, such as 0.1%
+    #[arg(long, value_name = "SHARE")]
+    loss: Option<Both<Share>>,
+    /// Losses in bursts: a frame begins one with this probability, it lasts so many frames in the mean, and loses all of them
+    /// or the share that is given, such as 0.1%,10 or 1%,5,50%
+    #[arg(long, value_name = "SHARE,FRAMES[,LOSS]")]
+    burst_loss: Option<Both<Bursts>>,
+    /// Frames that are late and may be overtaken: the share, and by how much, such as 1%,5ms
+    #[arg(long, value_name = "SHARE,TIME")]
+    reorder: Option<Both<Late>>,
+    /// Share of the frames that comes twice.
+    #[arg(long, value_name = "SHARE")]
+    duplicate: Option<Both<Share>>,
+    /// Share of the packets of which one bit is flipped.
+    #[arg(long, value_name = "SHARE")]
+    corrupt: Option<Both<Share>>,
+}
+
+impl WireOptions {
+    /// The wire in each direction, for packets of at most `mtu` bytes.
+    pub(crate) fn wires(&self, mtu: u16) -> Directions<Wire> {
+        [0, 1].map(|way| self.wire(way, mtu))
+    }
+
+    fn wire(&self, way: usize, mtu: u16) -> Wire {
+        let share = |option| pick(option, way).map_or(0.0, |Share(share)| share);
+        let span = |option| pick(option, way).map_or(Duration::ZERO, |Span(span)| span);
+        let late = pick(&self.reorder, way).unwrap_or_default();
+        Wire {
+            mtu,
+            rate: self.rate(way),
+            loss: share(&self.loss),
+            burst_loss: pick(&self.burst_loss, way).and_then(|Bursts(bursts)| bursts),
+            delay: span(&self.delay),
+            jitter: span(&self.jitter),
+            reorder: late.share.0,
+            reorder_by: late.by.0,
+            duplicate: share(&self.duplicate),
+            corrupt: share(&self.corrupt),
+        }
+    }
+
+    fn rate(&self, way: usize) -> Option<Rate> {
+        let rate = Rate::new(pick(&self.rate, way)?.0?);
+        Some(match pick(&self.queue, way) {
+            Some(QueueLimit::Frames(queue_frames)) => Rate { queue_frames, ..rate },
+            Some(QueueLimit::Bytes(queue_bytes)) => {
+                Rate { queue_bytes, queue_frames: usize::MAX, ..rate }
+            }
+            None => rate,
+        })
+    }
+}
+
+fn pick<T: Copy>(option: &Option<Both<T>>, way: usize) -> Option<T> {
+    option.as_ref().map(|both| both.0[way])
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  A line of 10 Mb/s with a round trip of 40 ms that loses each 1000th frame, between two taps:
+      darner wire tap:left tap:right --rate 10M --delay 20ms --loss 0.1% --queue 100
+  The kernel has an end in this network namespace and one in another:
+      ip netns add far && ip link set right netns far
+      ip address add 10.0.0.1/24 dev left && ip link set left up
+      ip -n far address add 10.0.0.2/24 dev right && ip -n far link set right up
+      ping 10.0.0.2
+  A slow way back, and a queue of bytes each:
+      darner wire tap:left tap:right --rate 100M/5M --delay 10ms --queue 256KiB/32KiB
+  darner on one side, the kernel on the other:
+      darner wire memif:lab,server tap:right --delay 5ms --burst-loss 0.1%,10
+      darner serve --device memif:lab,client --address 10.0.0.2/24";
