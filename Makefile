@@ -10,6 +10,8 @@ LOOM = RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -
 SEEDS = 1
 # How long `make fuzz` goes on, and each test of `make stress` and `make tsan`.
 SECONDS = 60
+# Words that the names of the cells have in which `make grid` is interested; all by default.
+CELLS =
 # How many steps `make schedules` goes.
 LENGTH = 7
 
@@ -26,7 +28,7 @@ help:
 	@echo 'make stress    many threads on one stack, longer than the tests have time for (SECONDS=60 each, a quarter of an hour)'
 	@echo 'make tsan    the same under ThreadSanitizer, which reports data races'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
-	@echo 'make grid    TCP over thousands of paths in virtual time, and a page that shows how it fares (minutes)'
+	@echo 'make grid    TCP over thousands of paths in virtual time, and a page that shows how it fares (minutes; CELLS="10G bbr": only those)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 	@echo 'make bench-rings    what a value from one thread to another costs'
@@ -91,7 +93,7 @@ fuzz: deps
 
 # `make test` runs a sample of it.
 grid: deps
-	DARNER_GRID_PAGE=$(CURDIR)/target/grid.html $(HIDDEN) $(CARGO) test --release -p darner --test netsim -- \
+	DARNER_GRID_CELLS='$(CELLS)' DARNER_GRID_PAGE=$(CURDIR)/target/grid.html $(HIDDEN) $(CARGO) test --release -p darner --test netsim -- \
 		--ignored --nocapture every_cell
 
 # Not part of `test`: it installs QEMU, and takes a minute.
