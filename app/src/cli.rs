@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
-use darner::Ipv4Prefix;
+use darner::{CongestionAlgorithm, Ipv4Prefix};
 use pmd::dpdk::DeviceSpec;
 
 use crate::placement::PlacementOption;
@@ -275,6 +275,9 @@ pub(crate) struct StackOptions {
     /// Most bytes that a connection holds for sending [default: 1MiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) send_buffer: Option<ByteSize>,
+    /// How much may be in flight is for this to say: cubic, reno, bbr or dctcp [default: cubic]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) congestion: Option<CongestionAlgorithm>,
     #[command(flatten)]
     pub(crate) huge_pages: HugePagesOption,
     /// Record all packets to this file, for wireshark; FILE.1, FILE.2 ... for further cores.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use bytesize::ByteSize;
-use darner::Ipv4Prefix;
+use darner::{CongestionAlgorithm, Ipv4Prefix};
 use pmd::dpdk::DeviceSpec;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -32,6 +32,7 @@ pub(crate) struct ConfigFile {
     pub(crate) mtu: Option<u16>,
     pub(crate) receive_buffer: Option<Text<ByteSize>>,
     pub(crate) send_buffer: Option<Text<ByteSize>>,
+    pub(crate) congestion: Option<Text<CongestionAlgorithm>>,
     pub(crate) pcap: Option<PathBuf>,
     pub(crate) stat_socket: Option<PathBuf>,
     #[serde(default)]

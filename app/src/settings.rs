@@ -112,6 +112,7 @@ fn stack_config(flags: &StackOptions, file: &ConfigFile) -> Config {
         let chosen = flag.or(file.map(|Text(size)| size));
         chosen.map_or(default, |size| usize::try_from(size.as_u64()).unwrap_or(usize::MAX))
     };
+    let congestion = flags.congestion.or(file.congestion.as_ref().map(|Text(name)| *name));
     let tcp = TcpConfig::default();
     Config {
         addresses,
@@ -122,6 +123,7 @@ fn stack_config(flags: &StackOptions, file: &ConfigFile) -> Config {
         tcp: TcpConfig {
             receive_buffer: size(flags.receive_buffer, file.receive_buffer, tcp.receive_buffer),
             send_buffer: size(flags.send_buffer, file.send_buffer, tcp.send_buffer),
+            congestion: congestion.unwrap_or(tcp.congestion),
             ..tcp
         },
         ..Config::default()
@@ -182,6 +184,8 @@ impl FromStr for CpuList {
 
 #[cfg(test)]
 mod tests {
+    use darner::CongestionAlgorithm;
+
     use super::*;
 
     #[test]
@@ -202,13 +206,15 @@ mod tests {
 
     #[test]
     fn flags_override_the_file_and_the_file_the_defaults() {
-        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\n";
+        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\ncongestion = \"bbr\"\n";
         let file = || toml::from_str::<ConfigFile>(file).unwrap();
         let from_file = Settings::merge(&StackOptions::default(), file());
         assert_eq!(from_file.device.to_string(), "memif:server");
         assert_eq!(from_file.stack.addresses[0].to_string(), "10.1.0.2/16");
         assert_eq!((from_file.stack.cores, from_file.stack.tcp.send_buffer), (vec![1], 65_536));
+        assert_eq!(from_file.stack.tcp.congestion, CongestionAlgorithm::Bbr);
         let flags = StackOptions {
+            congestion: Some(CongestionAlgorithm::Dctcp),
             device: Some("tap:x".parse().unwrap()),
             address: vec!["10.2.0.2/16".parse().unwrap()],
             no_stat: true,
@@ -218,5 +224,6 @@ mod tests {
         assert_eq!(from_flags.device.to_string(), "tap:x");
         assert_eq!(from_flags.stack.addresses[0].to_string(), "10.2.0.2/16");
         assert_eq!((from_flags.stack.cores, from_flags.stat_socket), (vec![1], None));
+        assert_eq!(from_flags.stack.tcp.congestion, CongestionAlgorithm::Dctcp);
     }
 }

@@ -223,7 +223,7 @@ impl Sender {
     pub(super) fn turn_ends(&mut self, una: Seq, nxt: Seq, held_back: HeldBack) {
         let in_flight = self.pipe();
         self.usage.note(una, nxt, in_flight, held_back == HeldBack::ByWindow);
-        if held_back == HeldBack::ByNothing {
+        if held_back == HeldBack::ByNothing && in_flight < self.window() {
             self.rate.application_limits(in_flight);
         }
     }
