@@ -81,6 +81,8 @@ impl Cubic {
         if !ack.window_limited {
             return;
         }
+        // Nor a pause that is too short for on_idle: a full window hears of itself within a round trip.
+        let since = ack.smoothed.map_or(since, |round_trip| since.min(round_trip));
         let elapsed = elapsed.saturating_add(nanos(since));
         self.epoch.elapsed = Some(elapsed);
         if !ack.may_widen() {

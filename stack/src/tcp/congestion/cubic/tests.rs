@@ -219,6 +219,24 @@ fn time_without_use_of_the_window_does_not_count() {
     assert_near(f64::from(cubic.window()), f64::from(busy), 0.01 * f64::from(busy), "window");
 }
 
+/// Section 4.2. A pause shorter than a timeout is told to nobody.
+#[test]
+fn a_short_pause_counts_as_a_round_trip_at_most() {
+    let round_trip = Duration::from_millis(10);
+    let after = |pause| {
+        let mut cubic = reduced_from(1000);
+        let mut now = run(&mut cubic, NOW, Duration::from_secs(2), round_trip);
+        for _ in 0..20 {
+            now = now + pause;
+            let smoothed = Some(round_trip);
+            cubic.on_ack(&Ack { now, smoothed, ..ack(cubic.window(), cubic.window()) });
+        }
+        cubic.window()
+    };
+    assert_eq!(after(RTO - Duration::from_millis(1)), after(round_trip));
+    assert!(after(round_trip / 2) < after(round_trip));
+}
+
 #[test]
 fn after_a_long_pause_the_way_back_is_measured_from_the_restart_window() {
     let mut cubic = reduced_from(100);
