@@ -113,6 +113,13 @@ impl Cubic {
         self.window.widen(whole);
     }
 
+    /// A window that was reduced without congestion finds its own way back to W_max.
+    fn decayed_from(&mut self, before: u32) {
+        if self.window.bytes() < before {
+            self.epoch.elapsed = None;
+        }
+    }
+
     /// Section 4.6: beta_cubic of what was in flight.
     fn reduced(&self, flight: u32) -> u32 {
         part(self.window.used(flight), 7, 10)
@@ -143,6 +150,9 @@ impl Controller for Cubic {
     fn on_ack(&mut self, ack: &Ack) {
         let since = ack.now.since(self.seen);
         self.seen = ack.now;
+        let before = self.window.bytes();
+        self.window.validate(ack);
+        self.decayed_from(before);
         if ack.recovery {
             return;
         }
@@ -182,13 +192,11 @@ impl Controller for Cubic {
         self.seen = now;
     }
 
-    /// The pause does not count. A window that it has reduced finds its own way back to W_max.
+    /// The pause does not count.
     fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration) {
         let before = self.window.bytes();
         self.window.rest(idle, rto);
-        if self.window.bytes() < before {
-            self.epoch.elapsed = None;
-        }
+        self.decayed_from(before);
         self.seen = now;
     }
 

@@ -118,7 +118,7 @@ impl Controller for Dctcp {
 /// g, the weight of the newest round (section 4.2).
 const G: f32 = 1.0 / 16.0;
 
-const _: () = assert!(size_of::<Dctcp>() <= 56);
+const _: () = assert!(size_of::<Dctcp>() <= 64);
 
 #[cfg(test)]
 mod tests {

@@ -61,6 +61,7 @@ impl Controller for NewReno {
     }
 
     fn on_ack(&mut self, ack: &Ack) {
+        self.window.validate(ack);
         if !ack.may_widen() {
             return;
         }
@@ -300,6 +301,29 @@ mod tests {
         }
         reno.on_idle(NOW, fixture::RTO, fixture::RTO);
         assert_eq!((reno.window(), reno.ssthresh()), (40 * MSS, 60 * MSS), "three quarters");
+    }
+
+    /// RFC 7661, section 4.4.3.
+    #[test]
+    fn five_minutes_without_use_of_half_the_window_halve_it() {
+        let mut reno = avoiding(80);
+        let used = |now, flight| Ack { now, window_limited: false, ..ack(MSS, flight) };
+        let mut now = NOW;
+        for (name, secs, flight, want) in [
+            ("half of it", 299, 40, 80),
+            ("less", 299, 39, 80),
+            ("for five minutes", 1, 39, 40),
+            ("once", 1, 19, 40),
+            ("half of that", 600, 20, 40),
+            ("less again, and a little later", 300, 19, 20),
+            ("not below the restart window", 300, 1, 10),
+            ("nor there", 300, 1, 10),
+        ] {
+            now = now + Duration::from_secs(secs);
+            reno.on_ack(&used(now, flight * MSS));
+            assert_eq!(reno.window(), want * MSS, "{name}");
+        }
+        assert_eq!(reno.ssthresh(), 80 * MSS);
     }
 
     #[test]

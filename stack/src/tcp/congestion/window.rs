@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Timeout;
-use super::controller::{Congested, Start};
+use super::controller::{Ack, Congested, Start};
+use crate::time::Instant;
 
 /// cwnd and ssthresh (RFC 5681, section 3.1), in bytes. How it grows beyond ssthresh is the algorithm's.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Window {
     /// As it was before the last loss or timeout, until that is undone.
     prior: Option<Prior>,
     slow_start: SlowStart,
+    /// When half of it at least was last used.
+    used_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,7 @@ impl Window {
             initial_segments: start.initial_segments,
             prior: None,
             slow_start: SlowStart::Ordinary,
+            used_at: Instant::ZERO,
         }
     }
 
@@ -117,17 +121,31 @@ impl Window {
         }
     }
 
-    /// Halves the window for every timeout's worth of silence, down to the restart window, and remembers three quarters
-    /// of it as the threshold (RFC 2861, section 3.2). RFC 5681 (section 4.1) would restart at once.
+    /// Halves the window for every timeout's worth of silence (RFC 2861, section 3.2). RFC 5681 (section 4.1) would restart at once.
     pub(super) fn rest(&mut self, idle: Duration, rto: Duration) {
         let halvings = idle.as_nanos() / rto.as_nanos().max(1);
+        self.decay(u32::try_from(halvings).unwrap_or(u32::MAX));
+    }
+
+    /// Halves a window of which less than half was used for five minutes: nobody knows any more what it would do to the path
+    /// (RFC 7661, section 4.4.3).
+    pub(super) fn validate(&mut self, ack: &Ack) {
+        if ack.window_limited || ack.flight >= self.bytes / 2 {
+            self.used_at = ack.now;
+        } else if ack.now.since(self.used_at) >= NON_VALIDATED_PERIOD {
+            self.used_at = ack.now;
+            self.decay(1);
+        }
+    }
+
+    /// Halves the window so often, down to the restart window, and remembers three quarters of it as the threshold.
+    fn decay(&mut self, halvings: u32) {
         if halvings == 0 {
             return;
         }
         self.set_threshold(self.ssthresh.max(self.bytes - self.bytes / 4));
         let restart = initial(self.mss, self.initial_segments).min(self.bytes);
-        let halved = u32::try_from(halvings).ok().and_then(|n| self.bytes.checked_shr(n));
-        self.set(halved.unwrap_or(0).max(restart));
+        self.set(self.bytes.checked_shr(halvings).unwrap_or(0).max(restart));
     }
 
     /// The window stays what it is in bytes: fewer or smaller segments do not make the path wider.
@@ -159,6 +177,9 @@ pub(super) fn initial(mss: u32, segments: u8) -> u32 {
 
 /// The largest window that RFC 7323 can express.
 pub(crate) const LARGEST: u32 = 1 << 30;
+
+/// RFC 7661, section 4.4 (NVP).
+const NON_VALIDATED_PERIOD: Duration = Duration::from_secs(300);
 
 /// No IP packet carries more.
 pub(super) const MSS_MAX: u32 = 65_535;

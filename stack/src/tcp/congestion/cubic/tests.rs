@@ -219,6 +219,19 @@ fn time_without_use_of_the_window_does_not_count() {
     assert_near(f64::from(cubic.window()), f64::from(busy), 0.01 * f64::from(busy), "window");
 }
 
+/// RFC 7661, section 4.4.3. The way back is through slow start to three quarters, and from there by a new curve.
+#[test]
+fn a_window_that_was_halved_for_want_of_use_finds_its_way_back() {
+    let mut cubic = reduced_from(100);
+    let now = run(&mut cubic, NOW, Duration::from_secs(1), Duration::from_millis(100));
+    let window = cubic.window();
+    let now = now + Duration::from_secs(301);
+    cubic.on_ack(&Ack { now, window_limited: false, ..ack(MSS, MSS) });
+    assert_eq!((cubic.window(), cubic.epoch.elapsed), (window / 2, None));
+    cubic.on_ack(&Ack { now, ..ack(MSS, cubic.window()) });
+    assert_eq!(cubic.window(), window / 2 + MSS);
+}
+
 /// Section 4.2. A pause shorter than a timeout is told to nobody.
 #[test]
 fn a_short_pause_counts_as_a_round_trip_at_most() {
