@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::Timeout;
 use super::algorithm::{Algorithm, new};
 use super::controller::{Ack, Congested, Controller, RateSample, Start};
-use super::fixture::START;
+use super::fixture::{START, ack as ack_of};
 use super::window::LARGEST;
+use super::{Handshake, Timeout};
 use crate::time::Instant;
 
 const ALGORITHMS: [Algorithm; 4] =
@@ -68,6 +68,18 @@ fn ack() -> impl Strategy<Value = Ack> {
     })
 }
 
+fn start() -> impl Strategy<Value = Start> {
+    let handshake = prop_oneof![Just(Handshake::Smooth), Just(Handshake::Lossy)];
+    (1_u32..65_536, any::<u8>(), handshake, prop::option::of(span())).prop_map(
+        |(mss, initial_segments, handshake, round_trip)| Start {
+            mss,
+            initial_segments,
+            handshake,
+            round_trip,
+        },
+    )
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let why = prop_oneof![Just(Congested::Loss), Just(Congested::Marked)];
     let which = prop_oneof![Just(Timeout::First), Just(Timeout::Again)];
@@ -94,13 +106,38 @@ fn tell(controller: &mut dyn Controller, now: Instant, event: Event) {
     }
 }
 
+/// RFC 7323, section 2.3.
+#[test]
+fn no_window_grows_beyond_one_gibibyte() {
+    for algorithm in ALGORITHMS {
+        let mut controller = new(algorithm, Start { mss: 65_535, ..START });
+        let mut now = Instant::ZERO;
+        let rate = RateSample {
+            delivered: u64::MAX,
+            interval: Duration::from_secs(1),
+            app_limited: false,
+            lost: 0,
+            total_delivered: 1,
+        };
+        for _ in 0..10_000 {
+            now = now + Duration::from_millis(100);
+            let flight = controller.window();
+            let round_trip = Some(Duration::from_millis(100));
+            let ack = Ack { now, round_trip, rate: Some(rate), ..ack_of(flight, flight) };
+            controller.on_ack(&ack);
+            assert!(controller.window() <= LARGEST, "{algorithm}");
+        }
+        assert_eq!(controller.window(), LARGEST, "{algorithm}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_window_is_from_one_segment_to_one_gibibyte(
-        events in prop::collection::vec((span(), event()), 1..300), mss in 1_u32..65_536,
+        events in prop::collection::vec((span(), event()), 1..300), start in start(),
     ) {
         for algorithm in ALGORITHMS {
-            let start = Start { mss, ..START };
+            let mss = start.mss;
             let (mut controller, mut mss, mut now) = (new(algorithm, start), mss, Instant::ZERO);
             for (passed, event) in events.clone() {
                 now = now + passed;
@@ -114,6 +151,32 @@ proptest! {
                 prop_assert!((2 * mss..=LARGEST).contains(&controller.ssthresh()), "{what}");
                 prop_assert!(controller.pacing_rate() != Some(0), "{what}");
                 prop_assert!(!undone || controller.window() >= before, "{what}");
+            }
+        }
+    }
+
+    /// One ACK adds a burst of eight segments or half of the window, and nothing if it shows nothing or comes during a recovery. BBR's
+    /// window follows its model.
+    #[test]
+    fn an_ack_widens_a_window_by_little(
+        events in prop::collection::vec((span(), event()), 1..300), last in ack(),
+    ) {
+        for algorithm in [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Dctcp] {
+            let (mut controller, mut mss, mut now) = (new(algorithm, START), START.mss, Instant::ZERO);
+            let last = (Duration::ZERO, Event::Ack(last.clone()));
+            for (passed, event) in events.iter().cloned().chain([last]) {
+                now = now + passed;
+                let before = controller.window();
+                tell(&mut *controller, now, event.clone());
+                match event {
+                    Event::Mss(new) => mss = new.clamp(1, 65_535),
+                    Event::Ack(ack) => {
+                        let most = if ack.may_widen() { (8 * mss).max(before / 2 + 1) } else { 0 };
+                        let after = controller.window();
+                        prop_assert!(after <= before + most, "{algorithm}: {before}, {after}: {ack:?}");
+                    }
+                    _ => {}
+                }
             }
         }
     }
