@@ -95,9 +95,26 @@ impl<'a> Core<'a> {
     /// toward `remote` is taken, [`InvalidInput`](io::ErrorKind::InvalidInput) for an address that nobody can connect
     /// to, `EAFNOSUPPORT` for IPv6.
     pub fn connect(&mut self, remote: SocketAddr, token: Token) -> io::Result<TcpStream> {
+        self.connect_from(None, remote, token)
+    }
+
+    /// The same from `local`: an address of ours or `0.0.0.0`, and a port or 0 for any.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); [`AddrInUse`](io::ErrorKind::AddrInUse) when there is a connection between these two
+    /// addresses, [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) for an address that is not ours.
+    pub fn connect_from(
+        &mut self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        token: Token,
+    ) -> io::Result<TcpStream> {
         let mut stream = match &mut self.place {
-            Place::Protocol(layers) => layers.connect(None, ipv4(remote)?)?,
-            Place::Thread(thread) => thread.stack().begin_connect(None, remote)?,
+            Place::Protocol(layers) => {
+                layers.connect(local.map(ipv4).transpose()?, ipv4(remote)?)?
+            }
+            Place::Thread(thread) => thread.stack().begin_connect(local, remote)?,
         };
         stream.set_nonblocking(true);
         self.register(&mut stream, token);

@@ -157,6 +157,13 @@ impl Protocol {
         Turn { work, finished: self.is_finished(now) }
     }
 
+    /// Does at `now`, between turns, what an application may do in one. What it leads to comes with the next turn.
+    pub fn with_core<T>(&mut self, now: Instant, act: impl FnOnce(&mut Core<'_>) -> T) -> T {
+        let _turn = InTurn::enter(self.layers.shared.index);
+        self.layers.net.now = now;
+        act(&mut Core::new(&mut self.layers))
+    }
+
     /// When a turn is due though nothing arrives.
     pub fn next_deadline(&self) -> Option<Instant> {
         let net = &self.layers.net;

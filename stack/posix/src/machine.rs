@@ -1,0 +1,107 @@
+//! One protocol thread, the device below it, and the time that both are told.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use darner::time::Instant;
+use darner::{Application, Core, Protocol, Readiness, Token};
+use pmd::Pool;
+use pmd::mem::{self, MemHandle};
+
+use crate::settings::Settings;
+
+/// A machine with one network interface, whose other end is [`inject`](Self::inject) and [`take`](Self::take).
+pub(crate) struct Machine {
+    now: Instant,
+    protocol: Protocol,
+    far: MemHandle,
+    sent: VecDeque<Sent>,
+}
+
+/// An IP packet that the stack has sent.
+pub(crate) struct Sent {
+    pub(crate) at: Instant,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Whether anything happened that a call may have waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Settled {
+    Quiet,
+    Stirred,
+}
+
+impl Machine {
+    pub(crate) fn start(settings: &Settings, now: Instant) -> io::Result<Self> {
+        let pool = Pool::heap(POOL_FRAMES, FRAME_ROOM);
+        let (queue, far) = mem::device(pool, settings.mtu);
+        let config = settings.config();
+        let mut protocol =
+            Protocol::new(&config, vec![Box::new(queue)], Box::new(Nobody), settings.seed)?;
+        // The stack's first turn would otherwise be at its epoch, long before.
+        protocol.turn(now);
+        Ok(Self { now, protocol, far, sent: VecDeque::new() })
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Lets `act` use the stack, as an application on its protocol thread.
+    pub(crate) fn with_core<T>(&mut self, act: impl FnOnce(&mut Core<'_>) -> T) -> T {
+        self.protocol.with_core(self.now, act)
+    }
+
+    /// Lets an IP packet arrive.
+    pub(crate) fn inject(&mut self, packet: &[u8]) -> Option<()> {
+        self.far.inject_bytes(packet)
+    }
+
+    /// The first packet that was sent and not yet taken.
+    pub(crate) fn take(&mut self) -> Option<Sent> {
+        self.sent.pop_front()
+    }
+
+    /// When something happens next by itself.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.protocol.next_deadline()
+    }
+
+    /// Goes on to `time`, or stays where it is if that is past.
+    pub(crate) fn go_to(&mut self, time: Instant) {
+        self.now = self.now.max(time);
+    }
+
+    /// Has the stack do all that is due now.
+    pub(crate) fn settle(&mut self) -> Settled {
+        let mut settled = Settled::Quiet;
+        while self.protocol.turn(self.now).is_busy() {
+            settled = Settled::Stirred;
+        }
+        while let Some(bytes) = self.far.take_bytes() {
+            self.sent.push_back(Sent { at: self.now, bytes });
+        }
+        settled
+    }
+}
+
+/// Enough for the windows of the scripts at 1,500 bytes.
+const POOL_FRAMES: usize = 16_384;
+
+/// The largest IP packet that a script may inject, with headroom.
+const FRAME_ROOM: usize = 2048;
+
+/// Calls come from outside of the turns: nobody waits to be told of anything in them.
+struct Nobody;
+
+impl Application for Nobody {
+    fn start(&mut self, _: &mut Core<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {}
+}
+
+/// One microsecond, the unit of packetdrill's clock.
+pub(crate) const MICROSECOND: Duration = Duration::from_micros(1);

@@ -1,0 +1,46 @@
+//! Reading and writing.
+
+use std::ffi::c_int;
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::RawFd;
+
+use rustix::io::Errno;
+
+use super::{Process, errno};
+
+impl Process {
+    pub(crate) fn read(
+        &mut self,
+        fd: RawFd,
+        outs: &mut [IoSliceMut<'_>],
+        flags: c_int,
+    ) -> Result<usize, Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        let stream = socket.stream()?;
+        machine
+            .with_core(|_| match outs.first_mut() {
+                Some(out) if flags & libc::MSG_PEEK != 0 => stream.peek(out),
+                _ => stream.read_vectored(outs),
+            })
+            .map_err(|error| errno(&error))
+    }
+
+    /// Writes what there is room for of `pieces`, of which `skip` bytes were written before.
+    pub(crate) fn write(
+        &mut self,
+        fd: RawFd,
+        pieces: &[IoSlice<'_>],
+        mut skip: usize,
+        _flags: c_int,
+    ) -> Result<usize, Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        let stream = socket.stream()?;
+        let mut rest = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let (_, behind) = piece.split_at(skip.min(piece.len()));
+            skip -= piece.len() - behind.len();
+            rest.push(IoSlice::new(behind));
+        }
+        machine.with_core(|_| stream.write_vectored(&rest)).map_err(|error| errno(&error))
+    }
+}

@@ -1,0 +1,158 @@
+//! Calls that make sockets, and end them.
+
+use std::ffi::c_int;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4};
+use std::os::fd::RawFd;
+
+use darner::{ListenOptions, TcpStream, Token};
+use rustix::io::Errno;
+
+use super::socket::{Family, Kind, Opening, Socket};
+use super::{Process, errno};
+use crate::host::Patience;
+
+impl Process {
+    pub(crate) fn open(
+        &mut self,
+        family: Family,
+        kind: c_int,
+        protocol: c_int,
+    ) -> Result<RawFd, Errno> {
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        match (kind & !flags, protocol) {
+            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => {}
+            (libc::SOCK_STREAM, _) => return Err(Errno::PROTONOSUPPORT),
+            _ => return Err(Errno::SOCKTNOSUPPORT),
+        }
+        let mut socket = Socket::new(family, Kind::Fresh)?;
+        socket.nonblocking = kind & libc::SOCK_NONBLOCK != 0;
+        Ok(self.insert(socket))
+    }
+
+    pub(crate) fn flags(&mut self, fd: RawFd) -> Result<c_int, Errno> {
+        let nonblocking = if self.socket(fd)?.nonblocking { libc::O_NONBLOCK } else { 0 };
+        Ok(libc::O_RDWR | nonblocking)
+    }
+
+    pub(crate) fn set_flags(&mut self, fd: RawFd, flags: c_int) -> Result<(), Errno> {
+        self.socket(fd)?.nonblocking = flags & libc::O_NONBLOCK != 0;
+        Ok(())
+    }
+
+    /// How long a call on the descriptor may wait.
+    pub(crate) fn patience(&self, fd: RawFd) -> Patience {
+        self.patience_with(fd, 0)
+    }
+
+    /// The same for one with flags of its own.
+    pub(crate) fn patience_with(&self, fd: RawFd, flags: c_int) -> Patience {
+        match self.sockets.get(&fd) {
+            Some(socket) if !socket.nonblocking && flags & libc::MSG_DONTWAIT == 0 => {
+                Patience::Forever
+            }
+            _ => Patience::None,
+        }
+    }
+
+    pub(crate) fn bind(&mut self, fd: RawFd, address: SocketAddrV4) -> Result<(), Errno> {
+        let socket = self.socket(fd)?;
+        match (&socket.kind, socket.local) {
+            (Kind::Fresh, None) => {
+                socket.local = Some(address);
+                Ok(())
+            }
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    pub(crate) fn listen(&mut self, fd: RawFd, backlog: i32) -> Result<(), Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        let Kind::Fresh = socket.kind else { return Err(Errno::INVAL) };
+        let local = socket.local.ok_or(Errno::DESTADDRREQ)?;
+        // One more than asked for, as Linux has it.
+        let options =
+            ListenOptions::with_backlog(u32::try_from(backlog).unwrap_or(0).saturating_add(1));
+        let listener = machine
+            .with_core(|core| core.listen_with(local.into(), options, UNHEARD))
+            .map_err(|error| errno(&error))?;
+        socket.kind = Kind::Listener { listener, found: Default::default() };
+        Ok(())
+    }
+
+    /// The next connection and its peer.
+    pub(crate) fn accept(&mut self, fd: RawFd) -> Result<(RawFd, SocketAddrV4, Family), Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        let family = socket.family;
+        let Kind::Listener { listener, found } = &mut socket.kind else {
+            return Err(Errno::INVAL);
+        };
+        let stream = match found.pop_front() {
+            Some(stream) => stream,
+            None => machine.with_core(|_| listener.accept()).map_err(|error| errno(&error))?.0,
+        };
+        let peer = v4(stream.peer_addr());
+        let kind = Kind::Stream { stream, opening: Opening::Told };
+        let fd = self.insert(Socket::new(family, kind)?);
+        Ok((fd, peer, family))
+    }
+
+    /// Begins to connect.
+    pub(crate) fn connect(&mut self, fd: RawFd, remote: SocketAddrV4) -> Result<(), Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        match &socket.kind {
+            Kind::Fresh => {}
+            Kind::Stream { stream, opening: Opening::UnderWay } if stream.is_connected() => {
+                return Ok(());
+            }
+            Kind::Stream { opening: Opening::UnderWay, .. } => return Err(Errno::ALREADY),
+            Kind::Stream { .. } | Kind::Listener { .. } => return Err(Errno::ISCONN),
+        }
+        let local = socket.local.map(SocketAddr::from);
+        let stream = machine
+            .with_core(|core| core.connect_from(local, remote.into(), UNHEARD))
+            .map_err(|error| errno(&error))?;
+        socket.kind = Kind::Stream { stream, opening: Opening::UnderWay };
+        Ok(())
+    }
+
+    /// How connecting has ended: `EAGAIN` while it has not.
+    pub(crate) fn connected(&mut self, fd: RawFd) -> Result<(), Errno> {
+        let (_, socket) = self.parts(fd)?;
+        let Kind::Stream { stream, opening } = &mut socket.kind else {
+            return Err(Errno::NOTCONN);
+        };
+        if !stream.is_connected() {
+            return Err(Errno::AGAIN);
+        }
+        *opening = Opening::Told;
+        why_failed(stream)
+    }
+
+    pub(crate) fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> Result<(), Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        let stream = socket.stream()?;
+        machine.with_core(|_| stream.control().shutdown(how));
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self, fd: RawFd) -> Result<(), Errno> {
+        let Socket { kind, .. } = self.sockets.remove(&fd).ok_or(Errno::BADF)?;
+        self.machine.with_core(|_| drop(kind));
+        Ok(())
+    }
+}
+
+fn why_failed(stream: &TcpStream) -> Result<(), Errno> {
+    stream.control().take_error().map_or(Ok(()), |error| Err(errno(&error)))
+}
+
+/// An address of the stack's, which knows no other family.
+fn v4(address: SocketAddr) -> SocketAddrV4 {
+    match address {
+        SocketAddr::V4(address) => address,
+        SocketAddr::V6(address) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port()),
+    }
+}
+
+/// Nobody hears what this token is told.
+const UNHEARD: Token = Token(0);

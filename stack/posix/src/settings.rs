@@ -1,0 +1,65 @@
+//! What `--so_flags` says of the machine that a script runs on.
+
+use std::net::Ipv4Addr;
+
+use darner::{Config, DuplicateDetection, Ipv4Prefix};
+use rustix::io::Errno;
+
+/// The machine's address, link and TCP. The defaults are those of packetdrill for IPv4.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) address: Ipv4Prefix,
+    pub(crate) gateway: Ipv4Addr,
+    pub(crate) mtu: u16,
+    pub(crate) seed: [u8; 32],
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            address: "192.168.0.1/16".parse().expect("a prefix"),
+            gateway: Ipv4Addr::new(192, 168, 0, 2),
+            mtu: 1500,
+            seed: [0; 32],
+        }
+    }
+}
+
+impl Settings {
+    /// Reads `name=value` pairs that commas part.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a name that is not known, or a value that it cannot have.
+    pub(crate) fn parse(flags: &str) -> Result<Self, Errno> {
+        let mut settings = Self::default();
+        for flag in flags.split(',').filter(|flag| !flag.is_empty()) {
+            let (name, value) = flag.split_once('=').ok_or(Errno::INVAL)?;
+            settings.set(name, value)?;
+        }
+        Ok(settings)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Errno> {
+        match name {
+            "address" => self.address = value.parse().map_err(|_| Errno::INVAL)?,
+            "gateway" => self.gateway = value.parse().map_err(|_| Errno::INVAL)?,
+            "mtu" => self.mtu = value.parse().map_err(|_| Errno::INVAL)?,
+            "seed" => {
+                let seed: u64 = value.parse().map_err(|_| Errno::INVAL)?;
+                self.seed[..8].copy_from_slice(&seed.to_le_bytes());
+            }
+            _ => return Err(Errno::INVAL),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            addresses: vec![self.address],
+            gateway: Some(self.gateway),
+            duplicate_detection: DuplicateDetection::Off,
+            ..Config::default()
+        }
+    }
+}
