@@ -28,6 +28,10 @@ impl Connection {
         if self.is_window_closed() {
             return gain >= step || (gain > 0 && self.gains_no_more());
         }
+        if self.rcv.nxt == self.rcv.irs + 1 {
+            // A SYN cannot say how wide a scaled window is. What the peer sends first fits, and is told by its ACK.
+            return false;
+        }
         let limit = i32::try_from(self.socket.receive.limit() / 2).unwrap_or(i32::MAX);
         gain >= (2 * step).min(limit.max(1))
     }
