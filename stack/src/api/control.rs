@@ -11,7 +11,7 @@ use crate::protocol::Order;
 use crate::socket::options::Change;
 use crate::socket::thread::is_protocol_thread;
 use crate::socket::words::{ControlSide, Words};
-use crate::socket::{Hints, OptionBits, SocketOptions};
+use crate::socket::{Hints, OptionBits, Phase, SocketOptions};
 
 /// A handle to end a TCP connection or set its options, from any thread and as many as there are.
 ///
@@ -134,6 +134,11 @@ impl Control {
         let words = self.words.words();
         let (receive, send) = (receive.map(within), send.map(within));
         words.core().order(Order::SetBuffers { target: words.target(), receive, send });
+    }
+
+    /// Whether the connection is over: both sides have closed it, or it has failed.
+    pub fn has_ended(&self) -> bool {
+        self.words.words().phase() == Phase::Dead
     }
 
     /// Why the connection failed; told once, here or by a read or a write.

@@ -15,14 +15,15 @@ use std::time::Duration;
 
 use pmd::{Burst, Frame, QueuePair};
 
-use crate::api::{Application, Core};
+use crate::api::{Application, Control, Core};
 use crate::config::Config;
 use crate::counters::Counter;
 use crate::metrics::Metrics;
 use crate::net::ClaimNews;
-use crate::socket::CoreShared;
 use crate::socket::thread::InTurn;
+use crate::socket::{CoreShared, Target};
 use crate::steer::Seat;
+use crate::tcp::ConnectionInfo;
 use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
@@ -162,6 +163,14 @@ impl Protocol {
         let _turn = InTurn::enter(self.layers.shared.index);
         self.layers.net.now = now;
         act(&mut Core::new(&mut self.layers))
+    }
+
+    /// How a connection of this thread stands; `None` once it is over.
+    pub fn connection(&mut self, control: &Control) -> Option<ConnectionInfo> {
+        match control.words().target() {
+            Target::Tcp(id) => self.layers.tcp.connection(id),
+            Target::Udp(_) => None,
+        }
     }
 
     /// When a turn is due though nothing arrives.

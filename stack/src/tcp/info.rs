@@ -1,4 +1,4 @@
-//! What `darner stat` shows of a connection.
+//! What `darner stat` and `TCP_INFO` show of a connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::config::TcpConfig;
 use super::congestion::LARGEST;
 use super::connection::Connection;
-use super::sender::Sender;
+use super::sender::{Phase, Sender};
 use super::state::State;
 
 /// A connection as it was when it was asked about.
@@ -44,6 +44,37 @@ pub struct ConnectionInfo {
     pub timeout: Duration,
     /// Segments that were sent again.
     pub retransmitted: u32,
+    /// Bytes that were sent again and not heard of since.
+    pub retransmitted_in_flight: u32,
+    /// Where loss recovery stands.
+    pub recovery: RecoveryPhase,
+    /// Timeouts in a row without an answer.
+    pub timeouts: u8,
+    /// Questions in a row after a closed window.
+    pub window_probes: u8,
+    /// Both sides send timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Both sides take selective acknowledgements (RFC 2018).
+    pub sack: bool,
+    /// Both sides take part in explicit congestion notification (RFC 3168).
+    pub ecn: bool,
+    /// By how much our and the peer's window fields are shifted, if they are (RFC 7323).
+    pub window_shifts: Option<(u8, u8)>,
+    /// Payload of the largest segment that has come.
+    pub received_segment_size: u16,
+}
+
+/// Where loss recovery stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RecoveryPhase {
+    /// Nothing is missing.
+    Open,
+    /// Something has arrived behind a gap, and nothing counts as lost.
+    Disorder,
+    /// Something was found lost without a timeout.
+    Recovery,
+    /// A timeout has expired.
+    Loss,
 }
 
 impl Connection {
@@ -70,6 +101,26 @@ impl Connection {
             shortest_round_trip: sender.and_then(Sender::shortest_round_trip),
             timeout: self.rtt.rto(),
             retransmitted: self.totals.retransmitted,
+            retransmitted_in_flight: sender.map_or(0, |sender| sender.board.in_flight_again()),
+            recovery: sender.map_or(RecoveryPhase::Open, Sender::recovery),
+            timeouts: self.retries,
+            window_probes: self.probe_backoff,
+            timestamps: self.timestamps.enabled,
+            sack: self.sack,
+            ecn: self.ecn.enabled,
+            window_shifts: self.rcv.scaling.then_some((self.rcv.wnd_shift, self.snd.wnd_shift)),
+            received_segment_size: self.rcv.full,
+        }
+    }
+}
+
+impl Sender {
+    fn recovery(&self) -> RecoveryPhase {
+        match self.phase() {
+            Phase::Open if self.board.arrived() > 0 => RecoveryPhase::Disorder,
+            Phase::Open => RecoveryPhase::Open,
+            Phase::Recovery => RecoveryPhase::Recovery,
+            Phase::Loss => RecoveryPhase::Loss,
         }
     }
 }

@@ -84,7 +84,7 @@ use time_wait::TimeWaitTable;
 
 pub use config::{CookiePolicy, Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
-pub use info::ConnectionInfo;
+pub use info::{ConnectionInfo, RecoveryPhase};
 pub(crate) use input::Stray;
 pub use pressure::MemoryPressure;
 pub use state::State as TcpState;
@@ -240,6 +240,10 @@ impl Tcp {
     /// Every connection that has a socket.
     pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionInfo> {
         self.connections.iter().map(|connection| connection.info(&self.config))
+    }
+
+    pub(crate) fn connection(&mut self, id: SocketId) -> Option<ConnectionInfo> {
+        self.connections.get_mut(id).map(|connection| connection.info(&self.config))
     }
 
     pub(crate) fn connection_count(&self) -> usize {

@@ -99,6 +99,12 @@ impl Scoreboard {
         self.lost
     }
 
+    /// Bytes on their way that were sent before.
+    pub(in crate::tcp) fn in_flight_again(&self) -> u32 {
+        let again = |run: &&Run| run.fate == Fate::InFlight && run.sent == Transmissions::More;
+        self.runs.iter().filter(again).map(|run| run.len).sum()
+    }
+
     /// `len` numbers were sent for the first time, right behind the last.
     pub(in crate::tcp) fn sent(&mut self, start: Seq, len: u32, stamp: Stamp) {
         debug_assert!(self.runs.back().is_none_or(|last| last.end() == start));
