@@ -48,6 +48,7 @@ struct Inner {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Patience {
     None,
+    Until(Instant),
     Forever,
 }
 
@@ -95,6 +96,7 @@ impl Host {
         }
         let until = match patience(inner.process()?) {
             Patience::None => return first,
+            Patience::Until(time) => Some(time),
             Patience::Forever => None,
         };
         self.sleep(inner, until, attempt)
@@ -173,6 +175,38 @@ impl Host {
             Err(error) if written == 0 => Err(error),
             _ => Ok(written),
         }
+    }
+
+    /// Waits until one of `fds` is ready for something, at most for `timeout`, and says how many are.
+    pub(crate) fn poll(
+        &self,
+        fds: &mut [libc::pollfd],
+        timeout: Option<Duration>,
+    ) -> Result<c_int, Errno> {
+        let ready = self.wait(
+            |process| {
+                let mut count = 0;
+                for polled in &mut *fds {
+                    polled.revents = process.readiness(polled.fd, polled.events);
+                    count += c_int::from(polled.revents != 0);
+                }
+                if count == 0 { Err(Errno::AGAIN) } else { Ok(count) }
+            },
+            |process| match timeout {
+                None => Patience::Forever,
+                Some(Duration::ZERO) => Patience::None,
+                Some(span) => Patience::Until(process.machine.now() + span),
+            },
+        );
+        match ready {
+            Err(Errno::AGAIN) => Ok(0),
+            ready => ready,
+        }
+    }
+
+    /// Whether the descriptor is one of ours.
+    pub(crate) fn has(&self, fd: RawFd) -> bool {
+        self.enter().process.as_ref().is_some_and(|process| process.is_open(fd))
     }
 
     /// Ends the process.

@@ -15,5 +15,6 @@ mod host;
 mod machine;
 mod process;
 mod settings;
+mod sysctl;
 
 pub use edge::{PacketdrillInterface, packetdrill_interface_init};

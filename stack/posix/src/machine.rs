@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use darner::time::Instant;
-use darner::{Application, Core, Protocol, Readiness, Token};
+use darner::{Application, ConnectionInfo, Control, Core, Protocol, Readiness, Token};
 use pmd::Pool;
 use pmd::mem::{self, MemHandle};
 
@@ -51,6 +51,11 @@ impl Machine {
     /// Lets `act` use the stack, as an application on its protocol thread.
     pub(crate) fn with_core<T>(&mut self, act: impl FnOnce(&mut Core<'_>) -> T) -> T {
         self.protocol.with_core(self.now, act)
+    }
+
+    /// How a connection stands; `None` once it is over.
+    pub(crate) fn connection(&mut self, control: &Control) -> Option<ConnectionInfo> {
+        self.protocol.connection(control)
     }
 
     /// Lets an IP packet arrive.

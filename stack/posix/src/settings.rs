@@ -1,9 +1,12 @@
 //! What `--so_flags` says of the machine that a script runs on.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
-use darner::{Config, DuplicateDetection, Ipv4Prefix};
+use darner::{Config, DuplicateDetection, Ipv4Prefix, TcpConfig};
 use rustix::io::Errno;
+
+use crate::sysctl;
 
 /// The machine's address, link and TCP. The defaults are those of packetdrill for IPv4.
 #[derive(Clone, Debug)]
@@ -12,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) gateway: Ipv4Addr,
     pub(crate) mtu: u16,
     pub(crate) seed: [u8; 32],
+    /// Where the system's settings are to be found that the machine takes over.
+    pub(crate) sysctl: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -21,6 +26,7 @@ impl Default for Settings {
             gateway: Ipv4Addr::new(192, 168, 0, 2),
             mtu: 1500,
             seed: [0; 32],
+            sysctl: None,
         }
     }
 }
@@ -49,16 +55,24 @@ impl Settings {
                 let seed: u64 = value.parse().map_err(|_| Errno::INVAL)?;
                 self.seed[..8].copy_from_slice(&seed.to_le_bytes());
             }
+            "sysctl" => self.sysctl = Some(value.into()),
             _ => return Err(Errno::INVAL),
         }
         Ok(())
     }
 
+    /// The stack's configuration, as the system's settings are now.
     pub(crate) fn config(&self) -> Config {
+        // Linux's default agrees to ECN and does not ask for it.
+        let mut tcp = TcpConfig { ecn: false, ..TcpConfig::default() };
+        if let Some(directory) = &self.sysctl {
+            sysctl::read(directory, &mut tcp);
+        }
         Config {
             addresses: vec![self.address],
             gateway: Some(self.gateway),
             duplicate_detection: DuplicateDetection::Off,
+            tcp,
             ..Config::default()
         }
     }

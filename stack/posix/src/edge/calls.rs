@@ -7,6 +7,7 @@
 use std::ffi::{c_int, c_longlong, c_uint, c_ulong, c_void};
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use libc::{
     epoll_event, iovec, loff_t, msghdr, nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t,
@@ -14,11 +15,14 @@ use libc::{
 };
 use rustix::io::Errno;
 
-use super::memory;
+use super::preload::Inside;
+use super::{memory, preload};
 use crate::host::Host;
 use crate::process::Family;
 
 pub(super) unsafe extern "C" fn free(userdata: *mut c_void) {
+    preload::forget(userdata.cast());
+    let _inside = Inside::enter();
     // SAFETY: it came out of a box in `packetdrill_interface_init`, and this is the last call.
     let host = unsafe { Box::from_raw(userdata.cast::<Host>()) };
     let _ended_or_panicked = catch_unwind(AssertUnwindSafe(|| host.end()));
@@ -306,36 +310,56 @@ pub(super) unsafe extern "C" fn shutdown(userdata: *mut c_void, fd: c_int, how: 
 
 pub(super) unsafe extern "C" fn getsockopt(
     userdata: *mut c_void,
-    _fd: c_int,
-    _level: c_int,
-    _name: c_int,
-    _value: *mut c_void,
-    _len: *mut socklen_t,
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    to: *mut c_void,
+    len: *mut socklen_t,
 ) -> c_int {
-    // SAFETY: the caller's `userdata`.
-    unsafe { enter(userdata, |_| Err(Errno::NOSYS)) }
+    // SAFETY: the caller's `userdata`, and room for `*len` bytes.
+    unsafe {
+        enter(userdata, |host| {
+            let len = len.as_mut().ok_or(Errno::FAULT)?;
+            let room = memory::room(to, *len as usize)?;
+            let value = host.call(|process| process.option(fd, level, name))?;
+            let told = value.len().min(room.len());
+            room[..told].copy_from_slice(&value[..told]);
+            *len = told.try_into().unwrap_or(*len);
+            Ok(0)
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn setsockopt(
     userdata: *mut c_void,
-    _fd: c_int,
-    _level: c_int,
-    _name: c_int,
-    _value: *const c_void,
-    _len: socklen_t,
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *const c_void,
+    len: socklen_t,
 ) -> c_int {
-    // SAFETY: the caller's `userdata`.
-    unsafe { enter(userdata, |_| Ok(0)) }
+    // SAFETY: the caller's `userdata` and bytes.
+    unsafe {
+        enter(userdata, |host| {
+            let value = memory::bytes(value, len as usize)?;
+            host.call(|process| process.set_option(fd, level, name, value)).map(done)
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn poll(
     userdata: *mut c_void,
-    _fds: *mut pollfd,
-    _count: nfds_t,
-    _timeout: c_int,
+    fds: *mut pollfd,
+    count: nfds_t,
+    timeout: c_int,
 ) -> c_int {
-    // SAFETY: the caller's `userdata`.
-    unsafe { enter(userdata, |_| Err(Errno::NOSYS)) }
+    // SAFETY: the caller's `userdata` and `count` of them.
+    unsafe {
+        enter(userdata, |host| {
+            let fds = memory::polled(fds, usize::try_from(count).map_err(|_| Errno::INVAL)?)?;
+            host.poll(fds, u64::try_from(timeout).ok().map(Duration::from_millis))
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn netdev_send(
@@ -451,6 +475,7 @@ unsafe fn enter<T: From<i8>>(
 ) -> T {
     // SAFETY: the caller says that it is a host, and those are only ever shared.
     let host = unsafe { &*userdata.cast::<Host>() };
+    let _inside = Inside::enter();
     let outcome =
         catch_unwind(AssertUnwindSafe(|| call(host))).unwrap_or(Err(Errno::NOTRECOVERABLE));
     outcome.unwrap_or_else(|error| {

@@ -7,7 +7,7 @@ use libc::{
     timeval, timezone,
 };
 
-use super::calls;
+use super::{calls, preload};
 use crate::host::Host;
 use crate::settings::Settings;
 
@@ -127,6 +127,7 @@ pub unsafe extern "C" fn packetdrill_interface_init(
         }
     };
     let host = Box::into_raw(Box::new(Host::new(settings)));
+    preload::announce(host);
     // SAFETY: the caller says that it may be written.
     unsafe { interface.write(interface_of(host)) };
 }

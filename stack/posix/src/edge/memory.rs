@@ -4,7 +4,9 @@ use std::ffi::{c_int, c_void};
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
-use libc::{in_addr, in6_addr, iovec, sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
+use libc::{
+    in_addr, in6_addr, iovec, pollfd, sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, socklen_t,
+};
 use rustix::io::Errno;
 
 use crate::process::Family;
@@ -138,6 +140,20 @@ pub(super) unsafe fn room<'a>(to: *mut c_void, len: usize) -> Result<&'a mut [u8
 
 /// The pieces that a call sends.
 ///
+/// What a call is to look at.
+///
+/// # Safety
+///
+/// `fds` is null or valid for reading and writing `count` of them while the slice lives, by nobody else.
+pub(super) unsafe fn polled<'a>(fds: *mut pollfd, count: usize) -> Result<&'a mut [pollfd], Errno> {
+    match (fds.is_null(), count) {
+        (_, 0) => Ok(&mut []),
+        (true, _) => Err(Errno::FAULT),
+        // SAFETY: as the caller says.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts_mut(fds, count) }),
+    }
+}
+
 /// # Safety
 ///
 /// `from` is null or valid for reading `count` of them, and each is as for [`bytes`].

@@ -6,5 +6,6 @@
 mod calls;
 mod interface;
 mod memory;
+mod preload;
 
 pub use interface::{PacketdrillInterface, packetdrill_interface_init};

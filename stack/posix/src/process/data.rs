@@ -16,6 +16,9 @@ impl Process {
         flags: c_int,
     ) -> Result<usize, Errno> {
         let (machine, socket) = self.parts(fd)?;
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
         let stream = socket.stream()?;
         machine
             .with_core(|_| match outs.first_mut() {
@@ -34,7 +37,11 @@ impl Process {
         _flags: c_int,
     ) -> Result<usize, Errno> {
         let (machine, socket) = self.parts(fd)?;
-        let stream = socket.stream()?;
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
+        // Linux says so of a socket that was never connected.
+        let stream = socket.stream().map_err(|_| Errno::PIPE)?;
         let mut rest = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let (_, behind) = piece.split_at(skip.min(piece.len()));

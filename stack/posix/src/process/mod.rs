@@ -2,7 +2,10 @@
 
 mod data;
 mod open;
+mod options;
+mod poll;
 mod socket;
+mod tcp_info;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4};
 use std::os::fd::RawFd;
 
-use darner::{ListenOptions, TcpStream, Token};
+use darner::{ListenOptions, Token};
 use rustix::io::Errno;
 
 use super::socket::{Family, Kind, Opening, Socket};
@@ -47,9 +47,10 @@ impl Process {
     /// The same for one with flags of its own.
     pub(crate) fn patience_with(&self, fd: RawFd, flags: c_int) -> Patience {
         match self.sockets.get(&fd) {
-            Some(socket) if !socket.nonblocking && flags & libc::MSG_DONTWAIT == 0 => {
-                Patience::Forever
-            }
+            Some(socket) if !socket.nonblocking && flags & libc::MSG_DONTWAIT == 0 => socket
+                .options
+                .timeout(libc::SO_RCVTIMEO)
+                .map_or(Patience::Forever, |span| Patience::Until(self.machine.now() + span)),
             _ => Patience::None,
         }
     }
@@ -70,8 +71,13 @@ impl Process {
         let Kind::Fresh = socket.kind else { return Err(Errno::INVAL) };
         let local = socket.local.ok_or(Errno::DESTADDRREQ)?;
         // One more than asked for, as Linux has it.
-        let options =
-            ListenOptions::with_backlog(u32::try_from(backlog).unwrap_or(0).saturating_add(1));
+        let backlog = u32::try_from(backlog).unwrap_or(0).saturating_add(1);
+        let buffers = socket.options.buffers();
+        let options = ListenOptions {
+            receive_buffer: buffers.0,
+            send_buffer: buffers.1,
+            ..ListenOptions::with_backlog(backlog)
+        };
         let listener = machine
             .with_core(|core| core.listen_with(local.into(), options, UNHEARD))
             .map_err(|error| errno(&error))?;
@@ -82,7 +88,7 @@ impl Process {
     /// The next connection and its peer.
     pub(crate) fn accept(&mut self, fd: RawFd) -> Result<(RawFd, SocketAddrV4, Family), Errno> {
         let (machine, socket) = self.parts(fd)?;
-        let family = socket.family;
+        let (family, options) = (socket.family, socket.options.clone());
         let Kind::Listener { listener, found } = &mut socket.kind else {
             return Err(Errno::INVAL);
         };
@@ -91,8 +97,9 @@ impl Process {
             None => machine.with_core(|_| listener.accept()).map_err(|error| errno(&error))?.0,
         };
         let peer = v4(stream.peer_addr());
+        machine.with_core(|_| options.apply(&stream));
         let kind = Kind::Stream { stream, opening: Opening::Told };
-        let fd = self.insert(Socket::new(family, kind)?);
+        let fd = self.insert(Socket { options, ..Socket::new(family, kind)? });
         Ok((fd, peer, family))
     }
 
@@ -111,13 +118,14 @@ impl Process {
         let stream = machine
             .with_core(|core| core.connect_from(local, remote.into(), UNHEARD))
             .map_err(|error| errno(&error))?;
+        machine.with_core(|_| socket.options.apply(&stream));
         socket.kind = Kind::Stream { stream, opening: Opening::UnderWay };
         Ok(())
     }
 
     /// How connecting has ended: `EAGAIN` while it has not.
     pub(crate) fn connected(&mut self, fd: RawFd) -> Result<(), Errno> {
-        let (_, socket) = self.parts(fd)?;
+        let (machine, socket) = self.parts(fd)?;
         let Kind::Stream { stream, opening } = &mut socket.kind else {
             return Err(Errno::NOTCONN);
         };
@@ -125,7 +133,11 @@ impl Process {
             return Err(Errno::AGAIN);
         }
         *opening = Opening::Told;
-        why_failed(stream)
+        if !stream.has_ended() {
+            return Ok(());
+        }
+        let failed = machine.with_core(|_| socket.take_error());
+        if failed == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(failed)) }
     }
 
     pub(crate) fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> Result<(), Errno> {
@@ -135,15 +147,15 @@ impl Process {
         Ok(())
     }
 
+    pub(crate) fn is_open(&self, fd: RawFd) -> bool {
+        self.sockets.contains_key(&fd)
+    }
+
     pub(crate) fn close(&mut self, fd: RawFd) -> Result<(), Errno> {
         let Socket { kind, .. } = self.sockets.remove(&fd).ok_or(Errno::BADF)?;
         self.machine.with_core(|_| drop(kind));
         Ok(())
     }
-}
-
-fn why_failed(stream: &TcpStream) -> Result<(), Errno> {
-    stream.control().take_error().map_or(Ok(()), |error| Err(errno(&error)))
 }
 
 /// An address of the stack's, which knows no other family.

@@ -8,6 +8,8 @@ use darner::{TcpListener, TcpStream};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
+use super::options::Options;
+
 /// A socket, and the descriptor of the kernel's that holds its place: nobody else is given the number.
 pub(crate) struct Socket {
     pub(crate) placeholder: OwnedFd,
@@ -15,7 +17,10 @@ pub(crate) struct Socket {
     pub(crate) family: Family,
     /// Where it was bound.
     pub(crate) local: Option<SocketAddrV4>,
+    pub(crate) options: Options,
     pub(crate) kind: Kind,
+    /// Why the connection failed, if that was found out and not told.
+    pub(crate) error: Option<Errno>,
 }
 
 /// What has become of a socket.
@@ -55,7 +60,9 @@ impl Socket {
             nonblocking: false,
             family,
             local: None,
+            options: Options::default(),
             kind,
+            error: None,
         })
     }
 

@@ -1,0 +1,190 @@
+//! Socket options: those that the stack knows, and those that are only kept.
+
+use std::collections::BTreeMap;
+use std::ffi::c_int;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use darner::TcpStream;
+use rustix::io::Errno;
+
+use super::socket::{Kind, Socket};
+use super::tcp_info::tcp_info;
+use super::{Process, errno};
+
+/// What was set, by level and name, as the bytes that were given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options(BTreeMap<(c_int, c_int), Vec<u8>>);
+
+impl Process {
+    pub(crate) fn set_option(
+        &mut self,
+        fd: RawFd,
+        level: c_int,
+        name: c_int,
+        value: &[u8],
+    ) -> Result<(), Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        let known = default_of(level, name).ok_or(Errno::NOPROTOOPT)?;
+        if value.len() < known.len() {
+            return Err(Errno::INVAL);
+        }
+        socket.options.0.insert((level, name), value.to_vec());
+        if let Kind::Stream { stream, .. } = &socket.kind {
+            machine.with_core(|_| socket.options.apply(stream));
+        }
+        Ok(())
+    }
+
+    /// The value of an option, as C has it.
+    pub(crate) fn option(
+        &mut self,
+        fd: RawFd,
+        level: c_int,
+        name: c_int,
+    ) -> Result<Vec<u8>, Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        let word = |word: c_int| Ok(word.to_ne_bytes().to_vec());
+        match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_ERROR) => word(socket.take_error()),
+            (libc::SOL_SOCKET, libc::SO_TYPE) => word(libc::SOCK_STREAM),
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL) => word(libc::IPPROTO_TCP),
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
+                word(matches!(socket.kind, Kind::Listener { .. }).into())
+            }
+            (libc::SOL_SOCKET, SO_MEMINFO) => Ok(vec![0; 9 * size_of::<u32>()]),
+            (libc::SOL_TCP, TCP_CC_INFO) => Ok(Vec::new()),
+            (libc::SOL_TCP, libc::TCP_INFO) => {
+                let info = match &socket.kind {
+                    Kind::Stream { stream, .. } => machine.connection(stream.control()),
+                    Kind::Fresh | Kind::Listener { .. } => None,
+                };
+                Ok(tcp_info(info.as_ref(), matches!(socket.kind, Kind::Listener { .. })))
+            }
+            (libc::SOL_TCP, libc::TCP_MAXSEG) => {
+                let info = match &socket.kind {
+                    Kind::Stream { stream, .. } => machine.connection(stream.control()),
+                    Kind::Fresh | Kind::Listener { .. } => None,
+                };
+                word(info.map_or(DEFAULT_SEGMENT, |info| info.segment_size.into()))
+            }
+            _ => {
+                let known = default_of(level, name).ok_or(Errno::NOPROTOOPT)?;
+                Ok(socket.options.0.get(&(level, name)).cloned().unwrap_or(known))
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// Why the connection failed, once.
+    pub(super) fn take_error(&mut self) -> c_int {
+        let failed = self.error.take().or_else(|| match &self.kind {
+            Kind::Stream { stream, .. } => stream.control().take_error().as_ref().map(errno),
+            Kind::Fresh | Kind::Listener { .. } => None,
+        });
+        failed.map_or(0, Errno::raw_os_error)
+    }
+}
+
+impl Options {
+    /// Has the connection be as was set.
+    pub(super) fn apply(&self, stream: &TcpStream) {
+        let control = stream.control();
+        for (&(level, name), value) in &self.0 {
+            let first = word(value, 0);
+            match (level, name) {
+                (libc::SOL_TCP, libc::TCP_NODELAY) => control.set_nodelay(first != 0),
+                (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => control.set_keepalive(first != 0),
+                (libc::SOL_SOCKET, libc::SO_OOBINLINE) => control.set_oob_inline(first != 0),
+                (libc::SOL_TCP, libc::TCP_USER_TIMEOUT) => {
+                    let millis = u64::try_from(first).unwrap_or(0);
+                    control.set_user_timeout((millis > 0).then(|| Duration::from_millis(millis)));
+                }
+                (libc::SOL_SOCKET, libc::SO_LINGER) => {
+                    let seconds = u64::try_from(word(value, 1)).unwrap_or(0);
+                    control.set_linger((first != 0).then(|| Duration::from_secs(seconds)));
+                }
+                (libc::SOL_SOCKET, libc::SO_RCVBUF) => {
+                    control.set_buffers(usize::try_from(first).ok(), None);
+                }
+                (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
+                    control.set_buffers(None, usize::try_from(first).ok());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Most bytes to be buffered for reading and for writing, where that was set.
+    pub(super) fn buffers(&self) -> (Option<usize>, Option<usize>) {
+        let set = |name| {
+            let value = self.0.get(&(libc::SOL_SOCKET, name))?;
+            usize::try_from(word(value, 0)).ok().filter(|bytes| *bytes > 0)
+        };
+        (set(libc::SO_RCVBUF), set(libc::SO_SNDBUF))
+    }
+
+    /// How long a call waits that reads or accepts (`SO_RCVTIMEO`), or writes or connects (`SO_SNDTIMEO`).
+    pub(super) fn timeout(&self, name: c_int) -> Option<Duration> {
+        let value = self.0.get(&(libc::SOL_SOCKET, name))?;
+        let part = |at: usize| {
+            let bytes = value.get(at..at + 8)?;
+            Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+        };
+        let (seconds, micros) = (part(0), part(8));
+        let timeout = Duration::from_secs(seconds?) + Duration::from_micros(micros?);
+        (!timeout.is_zero()).then_some(timeout)
+    }
+}
+
+/// What an option is before it is set; `None` for one that sockets do not have.
+fn default_of(level: c_int, name: c_int) -> Option<Vec<u8>> {
+    let words: &[c_int] = match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_LINGER) => &[0; 2],
+        // A `timeval`.
+        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => &[0; 4],
+        (
+            libc::SOL_SOCKET,
+            libc::SO_REUSEADDR
+            | libc::SO_REUSEPORT
+            | libc::SO_KEEPALIVE
+            | libc::SO_OOBINLINE
+            | libc::SO_PRIORITY
+            | libc::SO_MARK
+            | libc::SO_BROADCAST,
+        ) => &[0],
+        (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF) => &[1 << 20],
+        (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => &[1],
+        (
+            libc::SOL_TCP,
+            libc::TCP_NODELAY
+            | libc::TCP_CORK
+            | libc::TCP_DEFER_ACCEPT
+            | libc::TCP_USER_TIMEOUT
+            | libc::TCP_WINDOW_CLAMP
+            | libc::TCP_SYNCNT,
+        ) => &[0],
+        (libc::SOL_TCP, libc::TCP_QUICKACK) => &[1],
+        (libc::SOL_TCP, libc::TCP_KEEPIDLE) => &[7200],
+        (libc::SOL_TCP, libc::TCP_KEEPINTVL) => &[75],
+        (libc::SOL_TCP, libc::TCP_KEEPCNT) => &[9],
+        (libc::SOL_TCP, libc::TCP_LINGER2) => &[60],
+        (libc::SOL_TCP, libc::TCP_MAXSEG) => &[DEFAULT_SEGMENT],
+        (libc::SOL_IP, libc::IP_TOS | libc::IP_MTU_DISCOVER) => &[0],
+        (libc::SOL_IP, libc::IP_TTL) => &[64],
+        _ => return None,
+    };
+    Some(words.iter().flat_map(|word| word.to_ne_bytes()).collect())
+}
+
+fn word(value: &[u8], index: usize) -> c_int {
+    let bytes = value.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, c_int::from_ne_bytes)
+}
+
+/// What a socket without a connection has for its segments (RFC 9293, MUST-15).
+const DEFAULT_SEGMENT: c_int = 536;
+
+const TCP_CC_INFO: c_int = 26;
+const SO_MEMINFO: c_int = 55;

@@ -1,0 +1,64 @@
+//! What a descriptor is ready for.
+
+use std::ffi::c_short;
+use std::io::BufRead;
+use std::os::fd::RawFd;
+
+use super::socket::{Kind, Socket};
+use super::{Process, errno};
+
+impl Process {
+    /// What of `asked` is the case now, with what is told unasked: `POLLERR`, `POLLHUP` and `POLLNVAL`.
+    pub(crate) fn readiness(&mut self, fd: RawFd, asked: c_short) -> c_short {
+        let Ok((machine, socket)) = self.parts(fd) else { return libc::POLLNVAL };
+        let ready = machine.with_core(|_| socket.ready());
+        ready & (asked | libc::POLLERR | libc::POLLHUP)
+    }
+}
+
+impl Socket {
+    fn ready(&mut self) -> c_short {
+        match &mut self.kind {
+            Kind::Fresh => libc::POLLOUT | libc::POLLHUP,
+            Kind::Listener { listener, found } => {
+                if found.is_empty() {
+                    found.extend(listener.accept().map(|(stream, _)| stream));
+                }
+                if found.is_empty() { 0 } else { READABLE }
+            }
+            Kind::Stream { stream, .. } => {
+                let mut ready = 0;
+                let mut ended = false;
+                match stream.fill_buf() {
+                    Ok(bytes) => {
+                        ended = bytes.is_empty();
+                        ready |= READABLE;
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    // It is told once, and was told to us.
+                    Err(error) => {
+                        self.error = Some(errno(&error));
+                        ended = true;
+                    }
+                }
+                if ended {
+                    ready |= READABLE | libc::POLLRDHUP;
+                }
+                let dead = stream.is_connected() && stream.has_ended();
+                if stream.is_connected() && (stream.writable() > 0 || dead) {
+                    ready |= WRITABLE;
+                }
+                if dead {
+                    ready |= libc::POLLHUP;
+                }
+                if self.error.is_some() {
+                    ready |= libc::POLLERR;
+                }
+                ready
+            }
+        }
+    }
+}
+
+const READABLE: c_short = libc::POLLIN | libc::POLLRDNORM;
+const WRITABLE: c_short = libc::POLLOUT | libc::POLLWRNORM;

@@ -1,0 +1,124 @@
+//! `struct tcp_info` of Linux 6.18, as far as the stack knows what goes into it.
+
+use std::time::Duration;
+
+use darner::{ConnectionInfo, RecoveryPhase, TcpState};
+
+/// The struct's bytes. Without a connection: of a listener, or of a socket that is closed.
+pub(super) fn tcp_info(info: Option<&ConnectionInfo>, listens: bool) -> Vec<u8> {
+    let mut bytes = vec![0; LEN];
+    let Some(info) = info else {
+        bytes[0] = if listens { LISTEN } else { CLOSE };
+        return bytes;
+    };
+    bytes[STATE] = state(info.state);
+    bytes[CA_STATE] = phase(info.recovery);
+    bytes[RETRANSMITS] = info.timeouts;
+    bytes[PROBES] = info.window_probes;
+    bytes[BACKOFF] = info.timeouts.max(info.window_probes);
+    bytes[OPTIONS] = options(info);
+    let (ours, theirs) = info.window_shifts.unwrap_or_default();
+    bytes[WINDOW_SHIFTS] = theirs & 0xf | ours << 4;
+    let size = u32::from(info.segment_size).max(1);
+    let segments = |bytes: u32| bytes.div_ceil(size);
+    let words = [
+        (RTO, micros(info.timeout)),
+        (SEGMENT_SIZE, size),
+        (RECEIVED_SEGMENT_SIZE, info.received_segment_size.into()),
+        (UNACKNOWLEDGED, segments(info.in_flight)),
+        (SELECTIVELY_ACKNOWLEDGED, segments(info.selectively_acknowledged)),
+        // What was lost and sent again still counts as lost there.
+        (LOST, segments(info.lost + info.retransmitted_in_flight)),
+        (RETRANSMITTED, segments(info.retransmitted_in_flight)),
+        (RTT, info.round_trip.map_or(0, micros)),
+        (SLOW_START_THRESHOLD, info.slow_start_threshold.map_or(INFINITE, |bytes| bytes / size)),
+        (CONGESTION_WINDOW, info.congestion_window / size),
+        (REORDERING, DUPLICATES),
+        (ALL_RETRANSMITTED, info.retransmitted),
+        (SHORTEST_RTT, info.shortest_round_trip.map_or(u32::MAX, micros)),
+        (SEND_WINDOW, info.send_window),
+        (RECEIVE_WINDOW, info.receive_window),
+    ];
+    for (at, word) in words {
+        bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}
+
+fn options(info: &ConnectionInfo) -> u8 {
+    let bit = |on: bool, bit: u8| if on { bit } else { 0 };
+    bit(info.timestamps, TIMESTAMPS)
+        | bit(info.sack, SACK)
+        | bit(info.window_shifts.is_some(), WINDOW_SCALE)
+        | bit(info.ecn, ECN)
+}
+
+fn state(state: TcpState) -> u8 {
+    match state {
+        TcpState::Established => 1,
+        TcpState::SynSent => 2,
+        TcpState::SynReceived => 3,
+        TcpState::FinWait1 => 4,
+        TcpState::FinWait2 => 5,
+        TcpState::TimeWait => 6,
+        TcpState::Closed => CLOSE,
+        TcpState::CloseWait => 8,
+        TcpState::LastAck => 9,
+        TcpState::Listen => LISTEN,
+        TcpState::Closing => 11,
+    }
+}
+
+fn phase(phase: RecoveryPhase) -> u8 {
+    match phase {
+        RecoveryPhase::Open => 0,
+        RecoveryPhase::Disorder => 1,
+        RecoveryPhase::Recovery => 3,
+        RecoveryPhase::Loss => 4,
+    }
+}
+
+fn micros(span: Duration) -> u32 {
+    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// States of sockets without a connection.
+const CLOSE: u8 = 7;
+const LISTEN: u8 = 10;
+
+/// Bits of `tcpi_options`.
+const TIMESTAMPS: u8 = 1;
+const SACK: u8 = 2;
+const WINDOW_SCALE: u8 = 4;
+const ECN: u8 = 8;
+
+/// A slow start threshold that was never set.
+const INFINITE: u32 = 0x7fff_ffff;
+
+/// Segments that may come out of order before one counts as lost, in the beginning.
+const DUPLICATES: u32 = 3;
+
+/// Where the fields are.
+const STATE: usize = 0;
+const CA_STATE: usize = 1;
+const RETRANSMITS: usize = 2;
+const PROBES: usize = 3;
+const BACKOFF: usize = 4;
+const OPTIONS: usize = 5;
+const WINDOW_SHIFTS: usize = 6;
+const RTO: usize = 8;
+const SEGMENT_SIZE: usize = 16;
+const RECEIVED_SEGMENT_SIZE: usize = 20;
+const UNACKNOWLEDGED: usize = 24;
+const SELECTIVELY_ACKNOWLEDGED: usize = 28;
+const LOST: usize = 32;
+const RETRANSMITTED: usize = 36;
+const RTT: usize = 68;
+const SLOW_START_THRESHOLD: usize = 76;
+const CONGESTION_WINDOW: usize = 80;
+const REORDERING: usize = 88;
+const ALL_RETRANSMITTED: usize = 100;
+const SHORTEST_RTT: usize = 148;
+const SEND_WINDOW: usize = 228;
+const RECEIVE_WINDOW: usize = 232;
+const LEN: usize = 280;

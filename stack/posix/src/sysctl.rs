@@ -1,0 +1,43 @@
+//! Linux's `net.ipv4.tcp_*` as configuration: scripts set them, before they open a socket, with `sysctl`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use darner::TcpConfig;
+
+/// Sets what the files of `directory` say and the stack has. What is missing there, or makes no sense, stays as it is.
+pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
+    let words = |name: &str| {
+        let text = std::fs::read_to_string(directory.join(name)).ok()?;
+        Some(text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let number = |name: &str| words(name)?.first()?.parse::<u64>().ok();
+    let small = |name: &str| u8::try_from(number(name)?).ok();
+    let switch = |name: &str| number(name).map(|value| value != 0);
+    // Minimum, default and maximum.
+    let largest = |name: &str| words(name)?.get(2)?.parse::<usize>().ok();
+    let seconds = |name: &str| number(name).map(Duration::from_secs);
+
+    set(&mut tcp.timestamps, switch("tcp_timestamps"));
+    set(&mut tcp.sack, switch("tcp_sack"));
+    set(&mut tcp.window_scaling, switch("tcp_window_scaling"));
+    // 2, the default, agrees and does not ask.
+    set(&mut tcp.ecn, number("tcp_ecn").map(|value| value == 1));
+    set(&mut tcp.receive_buffer, largest("tcp_rmem"));
+    set(&mut tcp.send_buffer, largest("tcp_wmem"));
+    set(&mut tcp.syn_retries, small("tcp_syn_retries"));
+    set(&mut tcp.syn_ack_retries, small("tcp_synack_retries"));
+    set(&mut tcp.retries, small("tcp_retries2"));
+    set(&mut tcp.fin_wait_2, seconds("tcp_fin_timeout"));
+    set(&mut tcp.keepalive_idle, seconds("tcp_keepalive_time"));
+    set(&mut tcp.keepalive_interval, seconds("tcp_keepalive_intvl"));
+    set(&mut tcp.keepalive_probes, small("tcp_keepalive_probes"));
+    let congestion = words("tcp_congestion_control").and_then(|names| names.first()?.parse().ok());
+    set(&mut tcp.congestion, congestion);
+}
+
+fn set<T>(what: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *what = value;
+    }
+}

@@ -1,0 +1,237 @@
+//! The C interface, and a script's calls on it.
+
+use std::collections::BTreeMap;
+use std::ffi::{c_int, c_void};
+use std::mem::{MaybeUninit, zeroed};
+use std::ptr::{from_mut, from_ref, null, null_mut};
+
+use darner_posix::{PacketdrillInterface, packetdrill_interface_init};
+use libc::{sockaddr, sockaddr_in, socklen_t};
+
+use crate::numbers::PORT;
+use crate::script::{Call, Outcome};
+
+/// A machine, by its functions.
+#[derive(Clone, Copy)]
+pub(crate) struct Api(PacketdrillInterface);
+
+// SAFETY: the functions may be called on any thread, and `userdata` is theirs.
+unsafe impl Send for Api {}
+
+/// What a call comes to, ready to be made on any thread.
+pub(crate) type Act = Box<dyn FnOnce(&Api) -> Outcome + Send>;
+
+impl Api {
+    pub(crate) fn new() -> Self {
+        let mut interface = MaybeUninit::zeroed();
+        // SAFETY: there are no flags, and the place is valid for a write, which makes it initialized.
+        unsafe {
+            packetdrill_interface_init(null(), interface.as_mut_ptr());
+            Self(interface.assume_init())
+        }
+    }
+
+    pub(crate) fn time(&self) -> u64 {
+        // SAFETY: zero is a time, which is then written; `userdata` is what the function was given with.
+        unsafe {
+            let mut time = zeroed();
+            let asked =
+                self.0.gettimeofday.expect("filled")(self.0.userdata, &mut time, null_mut());
+            assert_eq!(asked, 0);
+            time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64
+        }
+    }
+
+    pub(crate) fn sleep(&self, micros: u64) {
+        let micros = micros.try_into().expect("less than an hour");
+        // SAFETY: `userdata` is what the function was given with.
+        unsafe { self.0.usleep.expect("filled")(self.0.userdata, micros) };
+    }
+
+    pub(crate) fn send(&self, packet: &[u8]) {
+        let send = self.0.netdev_send.expect("filled");
+        // SAFETY: the packet is valid for reading all of its bytes.
+        let sent = unsafe { send(self.0.userdata, packet.as_ptr().cast(), packet.len()) };
+        assert_eq!(sent, 0);
+    }
+
+    pub(crate) fn receive(&self) -> Option<(Vec<u8>, u64)> {
+        let mut packet = vec![0_u8; 65_536];
+        let (mut len, mut time) = (packet.len(), 0);
+        let receive = self.0.netdev_receive.expect("filled");
+        // SAFETY: the packet has so much room, and there are places for its length and time.
+        let received =
+            unsafe { receive(self.0.userdata, packet.as_mut_ptr().cast(), &mut len, &mut time) };
+        assert_eq!(received, 0);
+        packet.truncate(len);
+        (len > 0).then(|| (packet, time.cast_unsigned()))
+    }
+
+    pub(crate) fn free(&self) {
+        // SAFETY: nothing is called after it.
+        unsafe { self.0.free.expect("filled")(self.0.userdata) };
+    }
+}
+
+/// A script's descriptors, and those that they stand for.
+#[derive(Default)]
+pub(crate) struct Descriptors(BTreeMap<i64, c_int>);
+
+impl Descriptors {
+    /// The outcome of `call` as the script is to see it: it chooses the numbers of descriptors.
+    pub(crate) fn told(&mut self, call: &Call, outcome: &Outcome) -> Outcome {
+        match (call.name.as_str(), outcome, &call.outcome) {
+            ("socket" | "accept", Outcome::Value(live), Outcome::Value(script)) if *live >= 0 => {
+                self.0.insert(*script, c_int::try_from(*live).expect("a descriptor"));
+                call.outcome.clone()
+            }
+            _ => outcome.clone(),
+        }
+    }
+
+    pub(crate) fn prepare(&self, call: &Call) -> Act {
+        let arguments = call.arguments.clone();
+        let number = move |index: usize| value(&arguments[index]);
+        let first = call.arguments[0].parse().ok();
+        let fd = first.and_then(|fd: i64| self.0.get(&fd).copied()).unwrap_or(-1);
+        match call.name.as_str() {
+            // SAFETY: in each of these `userdata` is what the function was given with, and pointers are to values that live.
+            "socket" => Box::new(|api| unsafe {
+                let socket = api.0.socket.expect("filled");
+                outcome(socket(api.0.userdata, libc::AF_INET, libc::SOCK_STREAM, 0).into())
+            }),
+            "bind" => Box::new(move |api| unsafe {
+                let (address, len) = address([0, 0, 0, 0]);
+                let bind = api.0.bind.expect("filled");
+                outcome(bind(api.0.userdata, fd, from_ref(&address).cast(), len).into())
+            }),
+            "connect" => Box::new(move |api| unsafe {
+                let (address, len) = address([192, 0, 2, 1]);
+                let connect = api.0.connect.expect("filled");
+                outcome(connect(api.0.userdata, fd, from_ref(&address).cast(), len).into())
+            }),
+            "listen" => Box::new(move |api| unsafe {
+                outcome(api.0.listen.expect("filled")(api.0.userdata, fd, number(1)).into())
+            }),
+            "accept" => Box::new(move |api| unsafe {
+                let (mut address, mut len) = address([0, 0, 0, 0]);
+                let to: *mut sockaddr = from_mut(&mut address).cast();
+                outcome(api.0.accept.expect("filled")(api.0.userdata, fd, to, &mut len).into())
+            }),
+            "read" => Box::new(move |api| unsafe {
+                let mut bytes = vec![0; number(2) as usize];
+                let read = api.0.read.expect("filled");
+                outcome(read(api.0.userdata, fd, bytes.as_mut_ptr().cast(), bytes.len()) as i64)
+            }),
+            "write" => Box::new(move |api| unsafe {
+                let bytes = vec![0; number(2) as usize];
+                let write = api.0.write.expect("filled");
+                outcome(write(api.0.userdata, fd, bytes.as_ptr().cast(), bytes.len()) as i64)
+            }),
+            "shutdown" => Box::new(move |api| unsafe {
+                outcome(api.0.shutdown.expect("filled")(api.0.userdata, fd, number(1)).into())
+            }),
+            "close" => Box::new(move |api| unsafe {
+                outcome(api.0.close.expect("filled")(api.0.userdata, fd).into())
+            }),
+            "fcntl" => Box::new(move |api| unsafe {
+                let fcntl = api.0.fcntl.expect("filled");
+                outcome(fcntl(api.0.userdata, fd, number(1), number(2)).into())
+            }),
+            "setsockopt" => {
+                let value = words(&call.arguments[3]);
+                Box::new(move |api| unsafe {
+                    let set = api.0.setsockopt.expect("filled");
+                    let (at, len) = (value.as_ptr().cast::<c_void>(), size_of_val(&*value));
+                    let len = socklen_t::try_from(len).expect("a few words");
+                    outcome(set(api.0.userdata, fd, number(1), number(2), at, len).into())
+                })
+            }
+            "getsockopt" => {
+                let wanted = words(&call.arguments[3]);
+                Box::new(move |api| unsafe {
+                    let mut value = vec![0; wanted.len()];
+                    let mut len = socklen_t::try_from(size_of_val(&*value)).expect("a few words");
+                    let get = api.0.getsockopt.expect("filled");
+                    let to = value.as_mut_ptr().cast::<c_void>();
+                    let got = get(api.0.userdata, fd, number(1), number(2), to, &mut len);
+                    assert!(got < 0 || value == wanted, "the value is {value:?}");
+                    outcome(got.into())
+                })
+            }
+            name => panic!("scripts do not call {name}"),
+        }
+    }
+}
+
+fn outcome(result: i64) -> Outcome {
+    if result >= 0 {
+        return Outcome::Value(result);
+    }
+    let error = std::io::Error::last_os_error().raw_os_error().expect("of the system");
+    let name = ERRORS.iter().find(|(number, _)| *number == error).map(|(_, name)| *name);
+    Outcome::Errno(name.map_or_else(|| error.to_string(), str::to_owned))
+}
+
+fn address(ip: [u8; 4]) -> (sockaddr_in, socklen_t) {
+    let address = sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: PORT.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(ip) },
+        sin_zero: [0; 8],
+    };
+    (address, size_of_val(&address) as socklen_t)
+}
+
+/// The words of `[1]`, or of a struct such as `{onoff=1, linger=0}`.
+fn words(text: &str) -> Vec<c_int> {
+    text.trim_matches(['[', ']', '{', '}'])
+        .split(',')
+        .map(|word| value(word.rsplit('=').next().unwrap_or(word).trim()))
+        .collect()
+}
+
+/// Numbers, names, and names of bits.
+fn value(text: &str) -> c_int {
+    text.split('|').map(|name| named(name.trim())).fold(0, |bits, bit| bits | bit)
+}
+
+fn named(name: &str) -> c_int {
+    name.parse().ok().unwrap_or_else(|| {
+        let known = NAMES.iter().find(|(known, _)| *known == name);
+        known.unwrap_or_else(|| panic!("what is {name}?")).1
+    })
+}
+
+const NAMES: &[(&str, c_int)] = &[
+    ("F_GETFL", libc::F_GETFL),
+    ("F_SETFL", libc::F_SETFL),
+    ("O_NONBLOCK", libc::O_NONBLOCK),
+    ("O_RDWR", libc::O_RDWR),
+    ("SHUT_RD", libc::SHUT_RD),
+    ("SHUT_RDWR", libc::SHUT_RDWR),
+    ("SHUT_WR", libc::SHUT_WR),
+    ("IPPROTO_TCP", libc::IPPROTO_TCP),
+    ("SOL_SOCKET", libc::SOL_SOCKET),
+    ("SOL_TCP", libc::SOL_TCP),
+    ("SO_ERROR", libc::SO_ERROR),
+    ("SO_KEEPALIVE", libc::SO_KEEPALIVE),
+    ("SO_LINGER", libc::SO_LINGER),
+    ("SO_REUSEADDR", libc::SO_REUSEADDR),
+    ("TCP_NODELAY", libc::TCP_NODELAY),
+    ("TCP_USER_TIMEOUT", libc::TCP_USER_TIMEOUT),
+];
+
+const ERRORS: &[(c_int, &str)] = &[
+    (libc::EAGAIN, "EAGAIN"),
+    (libc::EALREADY, "EALREADY"),
+    (libc::EBADF, "EBADF"),
+    (libc::ECONNREFUSED, "ECONNREFUSED"),
+    (libc::ECONNRESET, "ECONNRESET"),
+    (libc::EINPROGRESS, "EINPROGRESS"),
+    (libc::EINVAL, "EINVAL"),
+    (libc::EISCONN, "EISCONN"),
+    (libc::ENOTCONN, "ENOTCONN"),
+    (libc::EPIPE, "EPIPE"),
+    (libc::ETIMEDOUT, "ETIMEDOUT"),
+];

@@ -1,0 +1,40 @@
+//! Plays our own scripts through packetdrill's C interface, as packetdrill does: see `tests/scripts`.
+
+mod calls;
+mod numbers;
+mod packet;
+mod player;
+mod script;
+
+use player::Player;
+
+/// Each script is a test of its name.
+macro_rules! scripts {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                play(include_str!(concat!("../scripts/", stringify!($name), ".pkt")));
+            }
+        )*
+
+        #[test]
+        fn every_script_is_played() {
+            let here = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
+            let mut found: Vec<String> = std::fs::read_dir(here)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            found.sort();
+            assert_eq!(found, [$(concat!(stringify!($name), ".pkt")),*]);
+        }
+    };
+}
+
+scripts! {
+    passive_open
+}
+
+fn play(text: &str) {
+    Player::new().play(&script::parse(text));
+}
