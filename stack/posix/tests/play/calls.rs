@@ -1,7 +1,7 @@
 //! The C interface, and a script's calls on it.
 
 use std::collections::BTreeMap;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::mem::{MaybeUninit, zeroed};
 use std::ptr::{from_mut, from_ref, null, null_mut};
 
@@ -90,78 +90,89 @@ impl Descriptors {
     }
 
     pub(crate) fn prepare(&self, call: &Call) -> Act {
-        let arguments = call.arguments.clone();
-        let number = move |index: usize| value(&arguments[index]);
-        let first = call.arguments[0].parse().ok();
-        let fd = first.and_then(|fd: i64| self.0.get(&fd).copied()).unwrap_or(-1);
-        match call.name.as_str() {
-            // SAFETY: in each of these `userdata` is what the function was given with, and pointers are to values that live.
-            "socket" => Box::new(|api| unsafe {
-                let socket = api.0.socket.expect("filled");
-                outcome(socket(api.0.userdata, libc::AF_INET, libc::SOCK_STREAM, 0).into())
-            }),
-            "bind" => Box::new(move |api| unsafe {
-                let (address, len) = address([0, 0, 0, 0]);
-                let bind = api.0.bind.expect("filled");
-                outcome(bind(api.0.userdata, fd, from_ref(&address).cast(), len).into())
-            }),
-            "connect" => Box::new(move |api| unsafe {
-                let (address, len) = address([192, 0, 2, 1]);
-                let connect = api.0.connect.expect("filled");
-                outcome(connect(api.0.userdata, fd, from_ref(&address).cast(), len).into())
-            }),
-            "listen" => Box::new(move |api| unsafe {
-                outcome(api.0.listen.expect("filled")(api.0.userdata, fd, number(1)).into())
-            }),
-            "accept" => Box::new(move |api| unsafe {
-                let (mut address, mut len) = address([0, 0, 0, 0]);
-                let to: *mut sockaddr = from_mut(&mut address).cast();
-                outcome(api.0.accept.expect("filled")(api.0.userdata, fd, to, &mut len).into())
-            }),
-            "read" => Box::new(move |api| unsafe {
-                let mut bytes = vec![0; number(2) as usize];
-                let read = api.0.read.expect("filled");
-                outcome(read(api.0.userdata, fd, bytes.as_mut_ptr().cast(), bytes.len()) as i64)
-            }),
-            "write" => Box::new(move |api| unsafe {
-                let bytes = vec![0; number(2) as usize];
-                let write = api.0.write.expect("filled");
-                outcome(write(api.0.userdata, fd, bytes.as_ptr().cast(), bytes.len()) as i64)
-            }),
-            "shutdown" => Box::new(move |api| unsafe {
-                outcome(api.0.shutdown.expect("filled")(api.0.userdata, fd, number(1)).into())
-            }),
-            "close" => Box::new(move |api| unsafe {
-                outcome(api.0.close.expect("filled")(api.0.userdata, fd).into())
-            }),
-            "fcntl" => Box::new(move |api| unsafe {
-                let fcntl = api.0.fcntl.expect("filled");
-                outcome(fcntl(api.0.userdata, fd, number(1), number(2)).into())
-            }),
-            "setsockopt" => {
-                let value = words(&call.arguments[3]);
-                Box::new(move |api| unsafe {
-                    let set = api.0.setsockopt.expect("filled");
-                    let (at, len) = (value.as_ptr().cast::<c_void>(), size_of_val(&*value));
-                    let len = socklen_t::try_from(len).expect("a few words");
-                    outcome(set(api.0.userdata, fd, number(1), number(2), at, len).into())
-                })
+        let fd = call.arguments[0].parse().ok().and_then(|fd: i64| self.0.get(&fd).copied());
+        let (call, fd) = (call.clone(), fd.unwrap_or(-1));
+        Box::new(move |api| outcome(api.make(&call, fd)))
+    }
+}
+
+impl Api {
+    fn make(&self, call: &Call, fd: c_int) -> i64 {
+        let number = |index: usize| call.arguments.get(index).map_or(0, |word| value(word));
+        let PacketdrillInterface { userdata, .. } = self.0;
+        // SAFETY: `userdata` is what the functions were given with, and pointers are to values that outlive the calls.
+        unsafe {
+            match call.name.as_str() {
+                "socket" => {
+                    let socket = self.0.socket.expect("filled");
+                    socket(userdata, libc::AF_INET, libc::SOCK_STREAM, 0).into()
+                }
+                "bind" => {
+                    let (address, len) = address([0, 0, 0, 0]);
+                    let at = from_ref(&address).cast();
+                    self.0.bind.expect("filled")(userdata, fd, at, len).into()
+                }
+                "connect" => {
+                    let (address, len) = address([192, 0, 2, 1]);
+                    let at = from_ref(&address).cast();
+                    self.0.connect.expect("filled")(userdata, fd, at, len).into()
+                }
+                "listen" => self.0.listen.expect("filled")(userdata, fd, number(1)).into(),
+                "accept" => {
+                    let (mut address, mut len) = address([0, 0, 0, 0]);
+                    let to: *mut sockaddr = from_mut(&mut address).cast();
+                    self.0.accept.expect("filled")(userdata, fd, to, &mut len).into()
+                }
+                "shutdown" => self.0.shutdown.expect("filled")(userdata, fd, number(1)).into(),
+                "close" => self.0.close.expect("filled")(userdata, fd).into(),
+                "fcntl" => self.0.fcntl.expect("filled")(userdata, fd, number(1), number(2)).into(),
+                _ => self.transfer(call, fd),
             }
-            "getsockopt" => {
-                let wanted = words(&call.arguments[3]);
-                Box::new(move |api| unsafe {
-                    let mut value = vec![0; wanted.len()];
-                    let mut len = socklen_t::try_from(size_of_val(&*value)).expect("a few words");
-                    let get = api.0.getsockopt.expect("filled");
-                    let to = value.as_mut_ptr().cast::<c_void>();
-                    let got = get(api.0.userdata, fd, number(1), number(2), to, &mut len);
-                    assert!(got < 0 || value == wanted, "the value is {value:?}");
-                    outcome(got.into())
-                })
-            }
-            name => panic!("scripts do not call {name}"),
         }
     }
+
+    /// The calls that take or give bytes.
+    fn transfer(&self, call: &Call, fd: c_int) -> i64 {
+        let number = |index: usize| value(&call.arguments[index]);
+        let PacketdrillInterface { userdata, .. } = self.0;
+        let room = || vec![0_u8; usize::try_from(number(2)).expect("a length")];
+        // SAFETY: `userdata` is what the functions were given with, and pointers are to values that outlive the calls.
+        unsafe {
+            match call.name.as_str() {
+                "read" => {
+                    let mut bytes = room();
+                    let to = bytes.as_mut_ptr().cast();
+                    self.0.read.expect("filled")(userdata, fd, to, bytes.len()) as i64
+                }
+                "write" => {
+                    let bytes = room();
+                    let from = bytes.as_ptr().cast();
+                    self.0.write.expect("filled")(userdata, fd, from, bytes.len()) as i64
+                }
+                "setsockopt" => {
+                    let value = words(&call.arguments[3]);
+                    let (at, len) = (value.as_ptr().cast(), len_of(&value));
+                    let set = self.0.setsockopt.expect("filled");
+                    set(userdata, fd, number(1), number(2), at, len).into()
+                }
+                "getsockopt" => {
+                    let wanted = words(&call.arguments[3]);
+                    let mut value = vec![0; wanted.len()];
+                    let mut len = len_of(&value);
+                    let get = self.0.getsockopt.expect("filled");
+                    let to = value.as_mut_ptr().cast();
+                    let got = get(userdata, fd, number(1), number(2), to, &mut len);
+                    assert!(got < 0 || value == wanted, "the value is {value:?}");
+                    got.into()
+                }
+                name => panic!("scripts do not call {name}"),
+            }
+        }
+    }
+}
+
+fn len_of(words: &[c_int]) -> socklen_t {
+    size_of_val(words).try_into().expect("a few words")
 }
 
 fn outcome(result: i64) -> Outcome {
@@ -175,12 +186,12 @@ fn outcome(result: i64) -> Outcome {
 
 fn address(ip: [u8; 4]) -> (sockaddr_in, socklen_t) {
     let address = sockaddr_in {
-        sin_family: libc::AF_INET as u16,
+        sin_family: libc::AF_INET.try_into().expect("a small number"),
         sin_port: PORT.to_be(),
         sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(ip) },
         sin_zero: [0; 8],
     };
-    (address, size_of_val(&address) as socklen_t)
+    (address, size_of_val(&address).try_into().expect("a few bytes"))
 }
 
 /// The words of `[1]`, or of a struct such as `{onoff=1, linger=0}`.

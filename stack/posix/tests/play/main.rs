@@ -32,7 +32,24 @@ macro_rules! scripts {
 }
 
 scripts! {
+    active_open
+    challenge_ack
+    close_first
+    connect_timeout
+    data_retransmission
+    fast_retransmit
+    fin_retransmission
+    half_close
+    linger_zero
+    nonblocking
     passive_open
+    refused
+    reset_by_peer
+    simultaneous_close
+    syn_ack_retransmission
+    syn_retransmission
+    unread_data
+    window_probe
 }
 
 fn play(text: &str) {

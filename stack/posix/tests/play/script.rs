@@ -57,7 +57,13 @@ fn event(number: usize, line: &str) -> Option<Event> {
     let (times, rest) = line.split_once(char::is_whitespace)?;
     let rest = rest.trim();
     let (at, until) = match times.split_once("...") {
-        Some((at, until)) => (time(at)?, Some(time(until)?)),
+        Some((at, until)) => match (time(at)?, time(until)?) {
+            // The end is told as the beginning is, whether it has a sign or not.
+            (at @ Time::After(_), Time::At(until) | Time::After(until)) => {
+                (at, Some(Time::After(until)))
+            }
+            (at, until) => (at, Some(until)),
+        },
         None => (time(times)?, None),
     };
     let action = if let Some(packet) = rest.strip_prefix('<') {
@@ -67,24 +73,24 @@ fn event(number: usize, line: &str) -> Option<Event> {
     } else {
         Action::Call(call(rest)?)
     };
-    // The end of a call is told as the beginning is: from the start of the script, or from the event before.
     Some(Event { line: number, at, until, action })
 }
 
 fn time(text: &str) -> Option<Time> {
-    let seconds: f64 = text.trim_start_matches('+').parse().ok()?;
-    let micros = (seconds * 1e6).round() as u64;
+    let (seconds, fraction) = text.trim_start_matches('+').split_once('.').unwrap_or((text, ""));
+    let whole: u64 = match seconds.trim_start_matches('+') {
+        "" => 0,
+        seconds => seconds.parse().ok()?,
+    };
+    let micros = whole * 1_000_000 + format!("{fraction:0<6}").parse::<u64>().ok()?;
     Some(if text.starts_with('+') { Time::After(micros) } else { Time::At(micros) })
 }
 
 fn call(text: &str) -> Option<Call> {
     let (name, rest) = text.split_once('(')?;
     let (arguments, outcome) = rest.rsplit_once(" = ")?;
+    let arguments = arguments.trim_end().strip_suffix(')')?;
     // A text in parentheses may follow an error, as strace has it.
-    let (arguments, outcome) = match (arguments.trim_end().strip_suffix(')'), outcome) {
-        (Some(arguments), outcome) => (arguments, outcome),
-        (None, _) => return None,
-    };
     let mut words = outcome.split_whitespace();
     let value: i64 = words.next()?.parse().ok()?;
     let outcome = match words.next() {
