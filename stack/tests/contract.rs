@@ -1,4 +1,4 @@
-//! The table of the socket contract is complete, and its links lead somewhere.
+//! The tables of the documentation are complete, and their links lead somewhere.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -12,26 +12,46 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
 }
 
-fn text() -> String {
-    std::fs::read_to_string(folder().join("socket-contract.md")).unwrap()
+fn text_of(document: &str) -> String {
+    std::fs::read_to_string(folder().join(document)).unwrap()
+}
+
+fn rows(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| line.starts_with("| "))
 }
 
 #[test]
 fn every_id_has_a_row() {
-    let text = text();
+    let text = text_of("socket-contract.md");
     let rows: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).collect();
+        rows(&text).filter_map(|row| row.strip_prefix("| ")?.split(" |").next()).collect();
     let wanted =
         IDS.into_iter().flat_map(|(kind, last)| (1..=last).map(move |n| format!("{kind}-{n}")));
     let missing: Vec<String> = wanted.filter(|id| !rows.contains(id.as_str())).collect();
     assert!(missing.is_empty(), "no row for {missing:?}");
 }
 
+/// 31 names of TCP, 7 of what is below it, and 5 that have to wait for IPv6.
+#[test]
+fn every_behaviour_of_packetimpact_has_a_test_of_its_name_or_says_why_not() {
+    let text = text_of("conformance.md");
+    let names = ["tcp_", "udp_", "icmpv4_", "icmpv6_", "ipv4_", "ipv6_", "fin_wait2_"];
+    let is_name = |row: &&str| names.iter().any(|name| row[2..].starts_with(name));
+    let all: Vec<&str> = rows(&text).filter(is_name).collect();
+    assert_eq!(all.len(), 43);
+    for row in all {
+        let name = row[2..].split([' ', '|']).next().unwrap();
+        let has_test = row.contains(&format!("[`{name}`]("));
+        let waits = row.contains("| not yet: ") || name == "tcp_rack";
+        assert!(has_test != waits, "{row}");
+    }
+}
+
 #[test]
 fn every_link_leads_to_a_file_and_every_test_is_in_it() {
-    let text = text();
+    let text = ["socket-contract.md", "conformance.md"].map(text_of).concat();
     let mut wrong = vec![];
-    for (label, target) in links(&text) {
+    for (label, target) in links(&text).filter(|(_, target)| !target.starts_with("https:")) {
         let Ok(file) = std::fs::read_to_string(folder().join(target)) else {
             wrong.push(format!("{target}: no such file"));
             continue;

@@ -98,7 +98,7 @@ pub enum Pacing {
 /// When a SYN is answered with a cookie: nothing is remembered of it, and the ACK that brings the cookie back makes the connection.
 ///
 /// A handshake with a cookie is not repeated from here when something of it is lost, segment sizes are rounded down, and a peer without
-/// timestamps gets neither window scaling nor selective acknowledgements. So cookies are for floods.
+/// timestamps gets no window scaling, no selective acknowledgements and no ECN. So cookies are for floods.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum CookiePolicy {
     /// Never: SYNs beyond the limits are dropped.

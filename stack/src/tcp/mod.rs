@@ -56,6 +56,8 @@ mod harness;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
+mod packetimpact;
+#[cfg(test)]
 mod pair;
 #[cfg(test)]
 mod schedules;

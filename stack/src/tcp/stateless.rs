@@ -109,7 +109,7 @@ mod tests {
         t.connection(|c| {
             let stamps = (c.timestamps.enabled, c.timestamps.recent, c.timestamps.offset);
             let received = (c.rcv.irs, c.rcv.nxt, c.rcv.acked, c.rcv.edge, c.rcv.scaling);
-            let scales = (c.rcv.wnd_shift, c.snd.wnd_shift, c.sack);
+            let scales = (c.rcv.wnd_shift, c.snd.wnd_shift, c.sack, c.ecn.enabled);
             let sent = c.snd.nxt.offset_from(c.snd.una);
             (state, stamps, received, scales, (sent, c.snd.mss, c.snd.wnd, c.snd.peer_mss))
         })
@@ -119,6 +119,8 @@ mod tests {
     fn a_connection_of_a_cookie_is_like_one_of_a_table_entry() {
         for syn in [
             "S 0 mss 1460 wscale 7 sackOK ts 1000:0",
+            "SEW 0 mss 1460 wscale 7 sackOK ts 1000:0",
+            "SEW 0 mss 1460 ts 1000:0",
             "S 0 mss 1440 wscale 0 ts 1000:0",
             "S 0 mss 536 sackOK ts 1000:0",
             "S 0 mss 1460 ts 1000:0",
@@ -141,9 +143,10 @@ mod tests {
     #[test]
     fn without_timestamps_nothing_is_offered_that_could_not_be_remembered() {
         let mut t = Harness::listening(&always(), 1);
-        t.input("S 0 mss 1400 wscale 7 sackOK").unwrap();
-        let options = t.last().options;
-        assert_eq!((options.window_scale, options.sack_permitted), (None, false));
+        t.input("SEW 0 mss 1400 wscale 7 sackOK").unwrap();
+        let answer = t.last();
+        assert_eq!(answer.text, "SA 0 ack 1", "no ECN");
+        assert_eq!((answer.options.window_scale, answer.options.sack_permitted), (None, false));
         t.input("A 1 ack 1").unwrap();
         assert!(t.accept());
         t.connection(|c| assert_eq!((c.snd.mss, c.rcv.scaling, c.sack), (1400, false, false)));

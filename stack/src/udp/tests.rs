@@ -18,6 +18,8 @@ use crate::wire::ipv4::{FragmentField, Ipv4Header, Ipv4View, protocol};
 const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
+mod packetimpact;
+
 /// One host without a loop: tests call its layers.
 struct Host {
     net: Net,
@@ -97,10 +99,19 @@ fn read(socket: &mut UdpSocket) -> io::Result<(Vec<u8>, SocketAddr)> {
 
 /// A datagram from B to A, as it comes from the link.
 fn packet(from_port: u16, to_port: u16, payload: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    packet_between((B, from_port), (A, to_port), payload, change)
+}
+
+fn packet_between(
+    (from, from_port): (Ipv4Addr, u16),
+    (to, to_port): (Ipv4Addr, u16),
+    payload: &[u8],
+    change: impl FnOnce(&mut [u8]),
+) -> Vec<u8> {
     let len = u16::try_from(8 + payload.len()).unwrap();
     let mut datagram = [from_port, to_port, len, 0].map(u16::to_be_bytes).concat();
     datagram.extend_from_slice(payload);
-    let mut sum = Sum::pseudo_header_v4(B, A, protocol::UDP, len);
+    let mut sum = Sum::pseudo_header_v4(from, to, protocol::UDP, len);
     sum.add_bytes(&datagram);
     datagram[6..8].copy_from_slice(&sum.finish_udp().to_be_bytes());
     change(&mut datagram);
@@ -111,8 +122,8 @@ fn packet(from_port: u16, to_port: u16, payload: &[u8], change: impl FnOnce(&mut
         fragment: FragmentField::WHOLE,
         ttl: 64,
         protocol: protocol::UDP,
-        source: B,
-        destination: A,
+        source: from,
+        destination: to,
     };
     let mut packet = vec![0; 20];
     header.emit(packet.first_chunk_mut().unwrap());
