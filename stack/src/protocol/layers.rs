@@ -361,7 +361,7 @@ impl Layers {
         }
     }
 
-    fn snapshot(&self) -> CoreSnapshot {
+    pub(super) fn snapshot(&self) -> CoreSnapshot {
         CoreSnapshot {
             core: self.shared.index,
             uptime: self.net.now.since(Instant::ZERO),

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::counters::Counter;
 use crate::metrics::Metrics;
 use crate::net::ClaimNews;
+use crate::snapshot::CoreSnapshot;
 use crate::socket::thread::InTurn;
 use crate::socket::{CoreShared, Target};
 use crate::steer::Seat;
@@ -185,6 +186,11 @@ impl Protocol {
     /// This core's counters.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.layers.net.metrics
+    }
+
+    /// The state of this core.
+    pub fn snapshot(&self) -> CoreSnapshot {
+        self.layers.snapshot()
     }
 
     /// The application, unless it has been stopped.

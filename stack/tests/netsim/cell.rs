@@ -7,6 +7,7 @@ use darner::CongestionAlgorithm;
 
 use crate::floor;
 use crate::path::{FRAME, Path};
+use crate::trace::Trace;
 use crate::two_ends::TwoEnds;
 
 /// A path, who decides about the windows, and how many share it.
@@ -42,7 +43,11 @@ impl Cell {
         let mut ends = TwoEnds::new(SEED, &self.path, self.congestion, self.flows);
         ends.connect(&self.path);
         let (before, began) = (ends.total(), ends.now());
-        ends.run(self.longest(packets), |ends| ends.segments().0 >= packets);
+        let mut trace = Trace::begin(self, &ends);
+        ends.run(self.longest(packets), |ends| {
+            trace.iter_mut().for_each(|trace| trace.look(ends));
+            ends.segments().0 >= packets
+        });
         let span = ends.now().since(began);
         let (sent, again) = ends.segments();
         let possible = self.path.capacity() * span.as_secs_f64();

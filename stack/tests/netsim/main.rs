@@ -21,4 +21,5 @@ mod path;
 mod recovery;
 mod sample;
 mod snapshot;
+mod trace;
 mod two_ends;

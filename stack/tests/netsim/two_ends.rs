@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use darner::counters::Counter;
 use darner::time::Instant;
-use darner::{Config, CongestionAlgorithm, Protocol, TcpConfig};
+use darner::{Config, CongestionAlgorithm, ConnectionInfo, Protocol, TcpConfig};
 use pmd::Pool;
 use pmd::sim::{End, EndId, Sim, Way};
 
@@ -80,6 +80,11 @@ impl TwoEnds {
 
     pub(crate) fn counter(&self, counter: Counter) -> u64 {
         self.source.metrics().counter(counter)
+    }
+
+    /// The source's connections.
+    pub(crate) fn connections(&self) -> Vec<ConnectionInfo> {
+        self.source.snapshot().connections
     }
 
     /// Runs until `done`, or `span` of virtual time has passed. Says whether `done`.
