@@ -53,10 +53,11 @@ fn line(info: &ConnectionInfo) -> String {
     let segments = |bytes: u32| bytes / SEGMENT;
     let millis = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64() * 1000.0;
     format!(
-        "{:>6} {:>6} {:>6} {:>6} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>6}",
+        "{:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8.2} {:>8.2} {:>8.2} {:>6}",
         segments(info.congestion_window),
         info.slow_start_threshold
             .map_or_else(|| "-".to_owned(), |bytes| segments(bytes).to_string()),
+        segments(info.send_window),
         segments(info.in_flight),
         segments(info.selectively_acknowledged),
         segments(info.lost),
@@ -71,4 +72,4 @@ fn wire(ends: &TwoEnds) -> Statistics {
     ends.sim.statistics(ends.source_end, Way::Out)
 }
 
-const HEAD: &str = "  seconds   segs   full  lost  marks   cwnd  thresh flight sacked   lost     srtt      min      rto  again";
+const HEAD: &str = "  seconds   segs   full  lost  marks   cwnd thresh  offer flight sacked   lost     srtt      min      rto  again";

@@ -38,7 +38,7 @@ impl TwoEnds {
         let (connected, delivered) = (source.connected.clone(), sink.delivered.clone());
         let config = |address: &str| Config {
             addresses: vec![address.parse().unwrap()],
-            tcp: tcp(path, congestion),
+            tcp: tcp(path, congestion, flows),
             ..Config::default()
         };
         let source =
@@ -123,12 +123,13 @@ impl TwoEnds {
     }
 }
 
-/// Buffers are no limit here.
-fn tcp(path: &Path, congestion: CongestionAlgorithm) -> TcpConfig {
-    let buffer = (3 * (path.product() + path.queue_bytes())).clamp(1 << 20, 1 << 29) as usize;
+/// Buffers are no limit here: each flow can have the whole path, and for all together there is more to send than any cell lasts.
+fn tcp(path: &Path, congestion: CongestionAlgorithm, flows: u64) -> TcpConfig {
+    let buffer = (8 * (path.product() + path.queue_bytes())).clamp(1 << 20, 1 << 29) as usize;
+    let offered = (1 << 27) / flows as usize;
     TcpConfig {
         receive_buffer: buffer,
-        send_buffer: buffer,
+        send_buffer: buffer.min(offered),
         max_buffered: 1 << 30,
         congestion,
         ..TcpConfig::default()
