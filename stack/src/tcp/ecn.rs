@@ -206,6 +206,26 @@ mod tests {
         assert_eq!(t.count(Counter::TcpRetransSegs), 0);
     }
 
+    /// Section 6.1.2: dropped or marked, it is one window of data.
+    #[test]
+    fn a_loss_in_the_same_window_reduces_nothing_more() {
+        let mut t = connected(&with_ecn());
+        t.write(30_000);
+        t.sent();
+        let window =
+            |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().controller.window());
+        t.at(200).input("AE 1 ack 1001").unwrap();
+        assert_eq!(window(&mut t), 5000);
+        t.input("A 1 ack 1001 sack 2001:10001").unwrap();
+        assert_eq!((t.count(Counter::TcpFastRetransmits), window(&mut t)), (1, 5000));
+        t.at(300).input("A 1 ack 10001").unwrap();
+        t.sent();
+        t.at(400).input("A 1 ack 11001").unwrap();
+        t.at(500).input("A 1 ack 11001 sack 12001:15001").unwrap();
+        assert_eq!(t.count(Counter::TcpFastRetransmits), 2);
+        assert!(window(&mut t) < 5000, "another window");
+    }
+
     #[test]
     fn a_peer_that_never_agreed_says_nothing_by_it() {
         let mut t = Harness::connected();

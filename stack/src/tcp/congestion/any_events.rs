@@ -81,7 +81,8 @@ fn start() -> impl Strategy<Value = Start> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let why = prop_oneof![Just(Congested::Loss), Just(Congested::Marked)];
+    let why =
+        prop_oneof![Just(Congested::Loss), Just(Congested::LossAfterMark), Just(Congested::Marked)];
     let which = prop_oneof![Just(Timeout::First), Just(Timeout::Again)];
     prop_oneof![
         12 => ack().prop_map(Event::Ack),

@@ -404,7 +404,7 @@ impl Controller for Bbr {
 
     /// Marks say nothing to version 1.
     fn on_congestion(&mut self, _now: Instant, flight: u32, why: Congested) {
-        if why == Congested::Loss {
+        if why != Congested::Marked {
             self.prior = self.window_to_restore();
             self.window = flight.saturating_add(self.mss).min(LARGEST);
             self.recovery = Recovery::Conserving(RoundTrip::begin(flight));

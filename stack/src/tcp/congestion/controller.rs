@@ -137,6 +137,9 @@ impl Start {
 pub(crate) enum Congested {
     /// Something sent has not arrived.
     Loss,
+    /// Nor has this, but a mark of the same window of data was told before, and what reduces by as much for it SHOULD do so once (RFC 3168,
+    /// section 6.1.2).
+    LossAfterMark,
     /// A router marked a packet instead of dropping it (ECN, RFC 3168 and 8311).
     Marked,
 }

@@ -164,8 +164,10 @@ impl Controller for Cubic {
     }
 
     fn on_congestion(&mut self, _now: Instant, flight: u32, why: Congested) {
-        self.interrupt();
-        self.window.reduce(self.reduced(flight), why);
+        if why != Congested::LossAfterMark {
+            self.interrupt();
+            self.window.reduce(self.reduced(flight), why);
+        }
     }
 
     /// Section 4.8: as Reno, but by beta_cubic; and the next congestion avoidance begins at the plateau.

@@ -85,13 +85,14 @@ impl Controller for Dctcp {
         self.reno.on_ack(ack);
     }
 
-    /// A loss is one as for any TCP (section 3.5), and the marks of the same round trip are part of it.
+    /// A loss is one as for any TCP (section 3.5), and the marks of the same round trip are part of it. It is no part of a mark, which may have
+    /// reduced the window by next to nothing.
     fn on_congestion(&mut self, now: Instant, flight: u32, why: Congested) {
         match why {
             Congested::Marked => self.react(flight),
-            Congested::Loss => {
+            Congested::Loss | Congested::LossAfterMark => {
                 self.reacted = RoundTrip::begin(flight);
-                self.reno.on_congestion(now, flight, why);
+                self.reno.on_congestion(now, flight, Congested::Loss);
             }
         }
     }
@@ -203,6 +204,8 @@ mod tests {
         assert_eq!(dctcp.window(), 50 * MSS);
         dctcp.undo(NOW);
         assert_eq!(dctcp.window(), 100 * MSS);
+        dctcp.on_congestion(NOW, 100 * MSS, Congested::LossAfterMark);
+        assert_eq!(dctcp.window(), 50 * MSS);
     }
 
     /// Those of data that a timeout has already reacted to.

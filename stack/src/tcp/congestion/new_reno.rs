@@ -73,7 +73,9 @@ impl Controller for NewReno {
     }
 
     fn on_congestion(&mut self, _now: Instant, flight: u32, why: Congested) {
-        self.reduce(self.half_of(flight), why);
+        if why != Congested::LossAfterMark {
+            self.reduce(self.half_of(flight), why);
+        }
     }
 
     fn on_timeout(&mut self, _now: Instant, flight: u32, which: Timeout) {
@@ -193,6 +195,17 @@ mod tests {
         let mut reno = avoiding(20);
         reno.on_congestion(NOW, 20 * MSS, Congested::Marked);
         assert_eq!(reno.window(), 10 * MSS);
+        reno.undo(NOW);
+        assert_eq!(reno.window(), 10 * MSS);
+    }
+
+    /// RFC 3168, section 6.1.2. The loss may be a mistake, but the mark was none.
+    #[test]
+    fn a_loss_after_a_mark_is_of_the_same_congestion() {
+        let mut reno = avoiding(20);
+        reno.on_congestion(NOW, 20 * MSS, Congested::Marked);
+        reno.on_congestion(NOW, 20 * MSS, Congested::LossAfterMark);
+        assert_eq!((reno.window(), reno.ssthresh()), (10 * MSS, 10 * MSS));
         reno.undo(NOW);
         assert_eq!(reno.window(), 10 * MSS);
     }

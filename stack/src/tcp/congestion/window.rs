@@ -94,10 +94,7 @@ impl Window {
     pub(super) fn reduce(&mut self, ssthresh: u32, why: Congested) {
         self.prior = (why == Congested::Loss).then_some(self.now());
         self.set_threshold(ssthresh);
-        let most = match why {
-            Congested::Loss => self.ssthresh,
-            Congested::Marked => ssthresh,
-        };
+        let most = if why == Congested::Marked { ssthresh } else { self.ssthresh };
         self.set(self.bytes.min(most));
     }
 

@@ -447,7 +447,9 @@ impl Sender {
         // FlightSize of RFC 5681: what has arrived behind the gap is part of it.
         let flight = nxt.offset_from(una);
         let told = if self.controller.owns_recovery() { self.pipe() } else { flight };
-        self.controller.on_congestion(now, told, Congested::Loss);
+        let marked = una.precedes(self.marked_until);
+        let why = if marked { Congested::LossAfterMark } else { Congested::Loss };
+        self.controller.on_congestion(now, told, why);
         self.prr = Prr::begin(flight, self.pipe(), mss);
         self.repairs = Repairs::begin(una, nxt);
         self.phase = Phase::Recovery;

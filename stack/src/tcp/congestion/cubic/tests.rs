@@ -110,6 +110,18 @@ fn a_reduction_leaves_seven_tenths_of_what_was_in_flight() {
     assert_eq!((cubic.window(), cubic.ssthresh()), (MSS, 2 * MSS), "a mark next to nothing");
 }
 
+/// RFC 3168, section 6.1.2.
+#[test]
+fn a_loss_after_a_mark_is_of_the_same_congestion() {
+    let mut cubic = reduced_from(100);
+    cubic.on_congestion(NOW, 70 * MSS, Congested::Marked);
+    let (window, w_max) = (cubic.window(), cubic.epoch.w_max);
+    cubic.on_congestion(NOW, 70 * MSS, Congested::LossAfterMark);
+    assert_eq!((cubic.window(), cubic.epoch.w_max), (window, w_max));
+    cubic.undo(NOW);
+    assert_eq!((cubic.window(), cubic.epoch.w_max), (window, w_max));
+}
+
 /// Section 4.7: below the old W_max it is 1.7 / 2 of the window, else the window.
 #[test]
 fn a_flow_that_did_not_come_back_to_its_window_makes_room() {
