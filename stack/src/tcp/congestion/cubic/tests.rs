@@ -60,6 +60,46 @@ fn the_window_follows_the_curve() {
     }
 }
 
+/// Section 4.2: a window of ACKs brings it to where the curve is a round trip later.
+#[test]
+fn the_window_aims_a_round_trip_ahead() {
+    let mut cubic = reduced_from(1000);
+    let now = run(&mut cubic, NOW, Duration::from_secs(2), Duration::from_millis(100));
+    let smoothed = Some(Duration::from_secs(1));
+    let now = now + Duration::from_millis(100);
+    cubic.on_ack(&Ack { now, smoothed, ..ack(cubic.window(), cubic.window()) });
+    assert_near(segments(&cubic), cubic.epoch.cubic(3.1, MSS) / f64::from(MSS), 0.1, "after 2.1 s");
+}
+
+/// However little each ACK is for: what is less than a byte is not lost.
+#[test]
+fn small_acks_add_up() {
+    let after = |pieces| {
+        let mut cubic = reduced_from(1000);
+        let now = run(&mut cubic, NOW, Duration::from_secs(2), Duration::from_millis(100));
+        let window = cubic.window();
+        for _ in 0..pieces {
+            let smoothed = Some(Duration::from_millis(100));
+            cubic.on_ack(&Ack { now, smoothed, ..ack(window / pieces, window) });
+        }
+        f64::from(cubic.window() - window)
+    };
+    assert!(after(1) > 1000.0);
+    assert_near(after(10_000), after(1), 0.5 * after(1), "growth");
+}
+
+/// C is in segments per second cubed.
+#[test]
+fn a_new_segment_size_begins_a_new_curve() {
+    let mut cubic = reduced_from(1000);
+    run(&mut cubic, NOW, Duration::from_secs(2), Duration::from_millis(100));
+    let window = cubic.window();
+    cubic.on_mss(MSS / 2);
+    cubic.on_ack(&ack(MSS, window));
+    assert_eq!((cubic.window(), cubic.epoch.w_max), (window, 1000 * MSS));
+    assert_near(cubic.epoch.cubic(0.0, MSS / 2), window.into(), 1.0, "W_cubic(0)");
+}
+
 /// Section 4.2: however far the curve is ahead, at most half as much again in a round trip.
 #[test]
 fn the_window_grows_by_half_in_a_round_trip_at_most() {
@@ -293,7 +333,10 @@ fn a_loss_that_was_none_gives_window_and_curve_back() {
         let window = cubic.window();
         match timeout {
             None => cubic.on_congestion(now, window, Congested::Loss),
-            Some(which) => cubic.on_timeout(now, window, which),
+            Some(which) => {
+                cubic.on_timeout(now, window, which);
+                cubic.on_timeout(now, MSS, Timeout::Again);
+            }
         }
         let now = now + Duration::from_secs(10);
         cubic.undo(now);
