@@ -124,7 +124,7 @@ const _: () = assert!(size_of::<Dctcp>() <= 64);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tcp::congestion::fixture::{MSS, NOW, START, ack, avoid_from};
+    use crate::tcp::congestion::fixture::{MSS, NOW, RTO, START, ack, avoid_from};
 
     /// In congestion avoidance with a window of so many segments.
     fn avoiding(segments: u32) -> Dctcp {
@@ -219,6 +219,16 @@ mod tests {
         }
         dctcp.on_ack(&Ack { marked: MSS, ..ack(MSS, MSS) });
         assert_eq!(dctcp.ssthresh(), 2 * MSS);
+    }
+
+    /// Whatever was in flight before the pause has arrived: a mark after it is news.
+    #[test]
+    fn a_mark_after_a_pause_is_reacted_to() {
+        let mut dctcp = avoiding(100);
+        dctcp.on_congestion(NOW, 100 * MSS, Congested::Marked);
+        dctcp.on_idle(NOW, RTO, 2 * RTO);
+        dctcp.on_congestion(NOW, 50 * MSS, Congested::Marked);
+        assert_eq!(dctcp.window(), 25 * MSS);
     }
 
     #[test]

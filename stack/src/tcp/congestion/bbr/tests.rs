@@ -295,6 +295,8 @@ fn after_a_pause_the_path_is_filled_at_its_bandwidth() {
     bbr.on_ack(&sampled(later + ROUND_TRIP, BANDWIDTH, ROUND_TRIP));
     assert!(matches!(bbr.phase, Phase::ProbeBandwidth { .. }), "the pause has drained the queue");
     assert!(bbr.window() >= window);
+    bbr.on_ack(&sampled(later + Duration::from_secs(11), BANDWIDTH, ROUND_TRIP * 2));
+    assert!(matches!(bbr.phase, Phase::ProbeRoundTrip { .. }), "and the pause is over");
 }
 
 /// Section 4.2.3.4: in the first round trip as much is sent as is delivered; in the end the window is what it was.
@@ -352,6 +354,37 @@ fn after_what_a_timeout_lost_is_repaired_the_window_is_what_it_was() {
     bbr.window = 10 * MSS;
     bbr.on_recovered(now, MSS);
     assert_eq!(bbr.window(), 10 * MSS, "nothing was recovered");
+}
+
+/// Section 4.2.3.4: what is in flight may stay, and a loss in a recovery is no reason to forget the window before it.
+#[test]
+fn recovery_begins_with_what_is_in_flight() {
+    let (mut bbr, now) = probing();
+    let window = bbr.window();
+    bbr.on_congestion(now, 900 * MSS, Congested::Loss);
+    bbr.on_ack(&Ack { recovery: true, ..sampled(now, BANDWIDTH, ROUND_TRIP) });
+    assert_eq!(bbr.window(), PRODUCT);
+    bbr.on_congestion(now, 10 * MSS, Congested::Loss);
+    bbr.on_recovered(now, MSS);
+    assert_eq!(bbr.window(), window);
+}
+
+/// As in Linux: after a timeout, or one that was none, it is not known any more that the pipe is full.
+#[test]
+fn a_timeout_lets_startup_go_on() {
+    for undone in [false, true] {
+        let mut bbr = Bbr::new(START);
+        (0..3).for_each(|_| bbr.on_ack(&sampled(NOW, BANDWIDTH, ROUND_TRIP)));
+        if undone {
+            bbr.undo(NOW);
+        } else {
+            bbr.on_timeout(NOW, PRODUCT, Timeout::First);
+        }
+        (0..3).for_each(|_| bbr.on_ack(&sampled(NOW, BANDWIDTH, ROUND_TRIP)));
+        assert_eq!(bbr.phase, Phase::Startup, "undone: {undone}");
+        bbr.on_ack(&sampled(NOW, BANDWIDTH, ROUND_TRIP));
+        assert_ne!(bbr.phase, Phase::Startup, "undone: {undone}");
+    }
 }
 
 #[test]
