@@ -1,7 +1,7 @@
 //! TCP (RFC 9293): one file per step of the RFC or per algorithm.
 //!
 //! A segment's way: [`input`] finds whom it is for, [`segment`] is what it says, [`arrive`] takes it through the steps of
-//! section 3.10.7: [`ack`], [`urgent`], [`receive`], and [`connect`] or [`listen`] while a connection is being made. What is to be sent
+//! section 3.10.7: [`ack`], [`urgent`], [`receive`], and [`connect`], [`listen`] or [`syn_received`] while a connection is being made. What is to be sent
 //! waits for the end of the turn, when [`transmit`] decides how much of it goes and [`emit`] makes frames of it.
 
 mod ack;
@@ -42,7 +42,9 @@ mod shares;
 mod source_port;
 mod state;
 mod stateless;
+mod syn_ack;
 mod syn_cookie;
+mod syn_received;
 mod time_wait;
 mod transmit;
 mod urgent;

@@ -1,0 +1,93 @@
+//! What is sent before there is a connection: SYN-ACKs, and ACKs of half-open connections.
+
+use super::Tcp;
+use super::ecn;
+use super::emit::{NO_PAYLOAD, max_segment_size, send_segment};
+use super::half_open::HalfOpen;
+use super::isn::timestamp;
+use super::seq::Seq;
+use crate::counters::Counter;
+use crate::demux::FlowKey4;
+use crate::ip::Ecn;
+use crate::net::Net;
+use crate::wire::tcp::{Flags, TcpHeader};
+use crate::wire::tcp_options::{TcpOptions, Timestamps};
+
+impl Tcp {
+    /// The window that our SYN-ACK offers: not scaled, and no more than the connection will buffer.
+    pub(super) fn first_window(&mut self, flow: &FlowKey4) -> u32 {
+        let listener = self.listeners.find(flow);
+        let wanted = listener.and_then(|listener| listener.shared().options().receive_buffer);
+        let buffer = wanted.unwrap_or(self.config.receive_buffer);
+        u32::try_from(buffer).unwrap_or(u32::MAX).min(u16::MAX.into())
+    }
+
+    pub(super) fn send_syn_ack(&mut self, net: &mut Net, flow: &FlowKey4, entry: &HalfOpen) {
+        let clock = self.clock_of(net, flow);
+        self.send_syn_ack_at(net, flow, entry, clock);
+    }
+
+    /// What our timestamps to this peer say now.
+    pub(super) fn clock_of(&self, net: &Net, flow: &FlowKey4) -> u32 {
+        timestamp(net.now, self.isn.timestamp_offset(flow))
+    }
+
+    pub(super) fn send_syn_ack_at(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        entry: &HalfOpen,
+        clock: u32,
+    ) {
+        let options = TcpOptions {
+            max_segment_size: Some(max_segment_size(net)),
+            window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),
+            sack_permitted: entry.offers.sack(),
+            ..TcpOptions::default()
+        };
+        let ecn = if entry.offers.ecn() { ecn::AGREES } else { Flags::NONE };
+        let segment = (entry.iss, Flags::SYN | Flags::ACK | ecn, options);
+        self.send_half_open(net, flow, entry, segment, clock);
+    }
+
+    /// Tells the peer where we are.
+    pub(super) fn acknowledge_half_open(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        entry: &HalfOpen,
+    ) {
+        if self.challenges.admit(net).is_none() {
+            return;
+        }
+        let segment = (entry.iss + 1, Flags::ACK, TcpOptions::default());
+        let clock = self.clock_of(net, flow);
+        self.send_half_open(net, flow, entry, segment, clock);
+    }
+
+    /// Without a frame to be had it is as good as lost on the way.
+    fn send_half_open(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        entry: &HalfOpen,
+        (seq, flags, options): (Seq, Flags, TcpOptions),
+        clock: u32,
+    ) {
+        let timestamps =
+            entry.offers.timestamps().then_some(Timestamps { value: clock, echo: entry.ts_recent });
+        let header = TcpHeader {
+            source_port: flow.local_port,
+            destination_port: flow.remote_port,
+            seq,
+            ack: entry.irs + 1,
+            flags,
+            window: u16::try_from(self.first_window(flow)).unwrap_or(u16::MAX),
+            urgent_pointer: 0,
+            options: TcpOptions { timestamps, ..options },
+        };
+        if send_segment(net, flow, &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
+            net.metrics.count(Counter::TcpOutSegs);
+        }
+    }
+}
