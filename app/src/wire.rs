@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, select};
 use pmd::QueuePair;
-use pmd::dpdk::{Device, DeviceConfig, DeviceSpec, Eal, leave_signals_to_pollers};
+use pmd::dpdk::{Device, DeviceConfig, Eal, leave_signals_to_pollers};
 
 use crate::failure::Failure;
 use crate::{console, device, signals};
@@ -23,19 +23,23 @@ use report::{LiveLine, summary};
 
 /// Runs the wire until Ctrl-C.
 pub(crate) fn run(command: &WireCommand) -> Result<(), Failure> {
+    if command.left == command.right {
+        let both = &command.left;
+        return Err(Failure::usage(format_args!(
+            "a wire has two ends, and both are {both}: name two devices"
+        )));
+    }
     leave_signals_to_pollers();
     let asks = signals::watch(None).map_err(Failure::start)?;
-    let eal = device::start_eal(
-        command.huge_pages.chosen().unwrap_or_default(),
-        [&command.left, &command.right],
-    )?;
-    let (left, left_queue) = open(eal, &command.left)?;
-    let (right, right_queue) = open(eal, &command.right)?;
-    let mtu = left.mtu().min(right.mtu());
-    let wires = command.wire.wires(command.mtu.unwrap_or(mtu).min(mtu));
-    let seed = command.seed.unwrap_or_else(|| RandomState::new().hash_one(0));
+    let huge_pages = command.run.huge_pages.chosen().unwrap_or_default();
+    let eal = device::start_eal(huge_pages, [&command.left, &command.right])?;
+    let (left, left_queue) = open(eal, command, 0)?;
+    let (right, right_queue) = open(eal, command, 1)?;
+    let wires = command.wire.wires(left.mtu().min(right.mtu()));
+    let seed = command.run.seed.unwrap_or_else(|| RandomState::new().hash_one(0));
     let bridge = Bridge::new([left_queue, right_queue], wires, seed);
-    let poller = Poller::start(bridge).map_err(Failure::start)?;
+    let poller =
+        Poller::start(bridge, command.run.core, command.run.idle).map_err(Failure::start)?;
     console::tell(format_args!(
         "a wire between {} and {}, seed {seed}; Ctrl-C ends it",
         command.left, command.right
@@ -43,13 +47,26 @@ pub(crate) fn run(command: &WireCommand) -> Result<(), Failure> {
     let started = Instant::now();
     watch(&poller, &asks);
     let bridge = poller.stop().ok_or_else(|| Failure::failed("the wire's thread panicked"))?;
-    console::tell(summary(&bridge.statistics(), started.elapsed()).trim_end());
+    let text = summary(&bridge.statistics(), &[&left, &right], started.elapsed());
+    console::tell(text.trim_end());
     Ok(())
 }
 
-fn open(eal: Eal, spec: &DeviceSpec) -> Result<(Device, Box<dyn QueuePair>), Failure> {
-    let config =
-        DeviceConfig { promiscuous: true, checksum_offload: false, ..DeviceConfig::default() };
+/// Opens the left device (0) or the right one (1).
+fn open(
+    eal: Eal,
+    command: &WireCommand,
+    side: usize,
+) -> Result<(Device, Box<dyn QueuePair>), Failure> {
+    let spec = [&command.left, &command.right][side];
+    let config = DeviceConfig {
+        promiscuous: true,
+        // Checksums pass as they are, right or wrong.
+        checksum_offload: false,
+        mtu: command.wire.mtu,
+        frames: command.wire.frames(side),
+        ..DeviceConfig::default()
+    };
     let (device, mut queues) =
         Device::open(eal, spec, &config).map_err(|error| device::explain(&error))?;
     let queue = queues.pop().expect("one queue was asked for");

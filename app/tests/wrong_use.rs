@@ -155,6 +155,34 @@ fn on_ring<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     all
 }
 
+#[test]
+fn what_a_wire_cannot_be_is_told_with_an_example() {
+    for (option, value, want) in [
+        ("--rate", "10MB", "10M, 1.5G or 64k"),
+        ("--rate", "0", "between 1000 bits"),
+        ("--rate", "1M/2M/3M", "THERE/BACK"),
+        ("--delay", "20", "with its unit, such as 20ms"),
+        ("--delay", "2s/90s", "longer than a minute"),
+        ("--loss", "0.1", "such as 0.1%"),
+        ("--loss", "101%", "0% to 100%"),
+        ("--burst-loss", "1%", "0.1%,10"),
+        ("--burst-loss", "1%,0", "1 frame or more"),
+        ("--reorder", "1%", "1%,5ms"),
+        ("--queue", "100", "--rate"),
+        ("--queue", "all", "64KiB"),
+    ] {
+        expect(&["wire", "tap:a", "tap:b", option, value], USAGE, &[option, want]);
+    }
+}
+
+#[test]
+fn a_wire_needs_two_devices_and_a_cpu_that_is_there() {
+    expect(&["wire", "tap:a"], USAGE, &["RIGHT"]);
+    expect(&["wire", "tap:a", "tap:a"], USAGE, &["both are tap:a", "two devices"]);
+    let rings = ["wire", "vdev:net_ring0", "vdev:net_ring1", "--no-huge", "--core", "8000"];
+    expect(&rings, START, &["CPU 8000", "taskset"]);
+}
+
 /// Runs darner, which must end with `code` and say all of `wants`.
 fn expect(arguments: &[&str], code: i32, wants: &[&str]) {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("darner"));

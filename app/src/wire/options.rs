@@ -7,6 +7,7 @@ use pmd::dpdk::DeviceSpec;
 use pmd::sim::{Rate, Wire};
 
 use crate::cli::HugePagesOption;
+use crate::settings::Idle;
 
 use super::bridge::Directions;
 use super::values::{BitRate, Both, Bursts, Late, QueueLimit, Share, Span};
@@ -26,14 +27,8 @@ pub(crate) struct WireCommand {
     pub(crate) right: DeviceSpec,
     #[command(flatten)]
     pub(crate) wire: WireOptions,
-    /// The largest IP packet that passes [default: the smaller of the devices' own]
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) mtu: Option<u16>,
-    /// Chance begins here: the same seed and the same frames give the same losses [default: another each time, which is told]
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) seed: Option<u64>,
     #[command(flatten)]
-    pub(crate) huge_pages: HugePagesOption,
+    pub(crate) run: RunOptions,
 }
 
 #[derive(Args, Debug, Default)]
@@ -54,8 +49,8 @@ pub(crate) struct WireOptions {
     /// Share of the frames that is lost, such as 0.1%
     #[arg(long, value_name = "SHARE")]
     loss: Option<Both<Share>>,
-    /// Losses in bursts: a frame begins one with this probability, it lasts so many frames in the mean, and loses all of them
-    /// or the share that is given, such as 0.1%,10 or 1%,5,50%
+    /// Losses in bursts: how likely a frame begins one, how many frames it lasts in the mean, and which share of them is lost if
+    /// not all, such as 0.1%,10 or 1%,5,50%
     #[arg(long, value_name = "SHARE,FRAMES[,LOSS]")]
     burst_loss: Option<Both<Bursts>>,
     /// Frames that are late and may be overtaken: the share, and by how much, such as 1%,5ms
@@ -67,12 +62,46 @@ pub(crate) struct WireOptions {
     /// Share of the packets of which one bit is flipped.
     #[arg(long, value_name = "SHARE")]
     corrupt: Option<Both<Share>>,
+    /// The largest IP packet, if not the devices' own; a larger one is dropped.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) mtu: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "How it runs")]
+pub(crate) struct RunOptions {
+    /// Chance begins here: the same seed and the same frames give the same losses [default: another each time, which is told]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// Run on this CPU, which should have no other poller that never rests [default: any CPU]
+    #[arg(long, value_name = "CPU")]
+    pub(crate) core: Option<usize>,
+    /// While nothing is due: spin for precision, yield, or sleep.
+    #[arg(long, value_name = "KIND", default_value = "sleep")]
+    pub(crate) idle: Idle,
+    #[command(flatten)]
+    pub(crate) huge_pages: HugePagesOption,
 }
 
 impl WireOptions {
     /// The wire in each direction, for packets of at most `mtu` bytes.
     pub(crate) fn wires(&self, mtu: u16) -> Directions<Wire> {
         [0, 1].map(|way| self.wire(way, mtu))
+    }
+
+    /// How many frames the memory behind a device should have for those on the way from it.
+    pub(crate) fn frames(&self, way: usize) -> u32 {
+        let wire = self.wire(way, 0);
+        let longest = (wire.delay + wire.jitter + wire.reorder_by).as_nanos();
+        let (per_second, queued) = match wire.rate {
+            Some(rate) => (
+                rate.bits_per_second / 8 / MEAN_FRAME as u64,
+                rate.queue_frames.min(rate.queue_bytes / MEAN_FRAME) as u128,
+            ),
+            None => (FASTEST, 0),
+        };
+        let frames = u128::from(per_second) * longest / 1_000_000_000 + queued;
+        u32::try_from(frames).unwrap_or(u32::MAX).clamp(FEWEST_FRAMES, MOST_FRAMES)
     }
 
     fn wire(&self, way: usize, mtu: u16) -> Wire {
@@ -104,6 +133,14 @@ impl WireOptions {
         })
     }
 }
+
+/// Bytes of a frame, as there are short and long ones.
+const MEAN_FRAME: usize = 256;
+/// Frames per second that come when nothing limits them.
+const FASTEST: u64 = 500_000;
+/// Each takes some 2 KiB.
+const FEWEST_FRAMES: u32 = 16 << 10;
+const MOST_FRAMES: u32 = 128 << 10;
 
 fn pick<T: Copy>(option: &Option<Both<T>>, way: usize) -> Option<T> {
     option.as_ref().map(|both| both.0[way])

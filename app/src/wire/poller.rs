@@ -1,6 +1,7 @@
 //! The thread that runs a bridge in real time.
 
 use std::io;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -9,6 +10,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use pmd::sim::Statistics;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
+
+use crate::settings::Idle;
 
 use super::bridge::{Bridge, Directions, Turn};
 
@@ -25,13 +29,24 @@ const NAP: Duration = Duration::from_micros(50);
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 
 impl Poller {
-    pub(crate) fn start(bridge: Bridge) -> io::Result<Self> {
+    /// Starts it on a CPU, or wherever the kernel puts it.
+    pub(crate) fn start(bridge: Bridge, cpu: Option<usize>, idle: Idle) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, reports) = bounded(1);
         let asked = stop.clone();
-        let thread =
-            Builder::new().name("wire".to_owned()).spawn(move || run(bridge, &asked, &tell))?;
-        Ok(Self { thread, stop, reports })
+        let (placed, place) = bounded(1);
+        let thread = Builder::new().name("wire".to_owned()).spawn(move || {
+            let _ = placed.send(prepare_thread(cpu));
+            run(bridge, idle, &asked, &tell)
+        })?;
+        let poller = Self { thread, stop, reports };
+        match place.recv() {
+            Ok(Err(error)) => {
+                poller.stop();
+                Err(error)
+            }
+            _ => Ok(poller),
+        }
     }
 
     /// Gets the counters a few times per second, as long as the bridge runs.
@@ -46,7 +61,31 @@ impl Poller {
     }
 }
 
-fn run(mut bridge: Bridge, stop: &AtomicBool, tell: &Sender<Directions<Statistics>>) -> Bridge {
+fn prepare_thread(cpu: Option<usize>) -> io::Result<()> {
+    // The kernel may by default wake up a sleeper 50 us late, to save power. Without the permission it still works.
+    let _ = set_current_timer_slack(NonZero::new(TIMER_SLACK));
+    let Some(cpu) = cpu else { return Ok(()) };
+    let mut cpus = CpuSet::new();
+    // A CPU beyond the kernel's set would be written behind it.
+    if cpu < CpuSet::MAX_CPU {
+        cpus.set(cpu);
+    }
+    sched_setaffinity(None, &cpus).map_err(|_| {
+        let message =
+            format!("cannot run on CPU {cpu}: this process may not use it (see `taskset -p $$`)");
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
+}
+
+/// In nanoseconds.
+const TIMER_SLACK: u64 = 1_000;
+
+fn run(
+    mut bridge: Bridge,
+    idle: Idle,
+    stop: &AtomicBool,
+    tell: &Sender<Directions<Statistics>>,
+) -> Bridge {
     let start = Instant::now();
     let mut next_report = REPORT_EVERY;
     while !stop.load(Ordering::Relaxed) {
@@ -59,6 +98,8 @@ fn run(mut bridge: Bridge, stop: &AtomicBool, tell: &Sender<Directions<Statistic
         }
         match turn {
             Turn::Moved => {}
+            _ if idle == Idle::Spin => std::hint::spin_loop(),
+            _ if idle == Idle::Yield => std::thread::yield_now(),
             Turn::Blocked => std::thread::sleep(NAP),
             Turn::Idle => sleep(&bridge, start),
         }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use pmd::dpdk::Device;
 use pmd::sim::Statistics;
 
 use super::bridge::Directions;
@@ -57,8 +58,12 @@ fn drops(counted: &Statistics) -> [(&'static str, u64); 5] {
     ]
 }
 
-/// All that happened, a line for each direction.
-pub(crate) fn summary(counted: &Directions<Statistics>, ran: Duration) -> String {
+/// All that happened: a line for each direction, and one for each device that lost frames itself.
+pub(crate) fn summary(
+    counted: &Directions<Statistics>,
+    devices: &[&Device; 2],
+    ran: Duration,
+) -> String {
     let mut text = format!("the wire was up for {:.1} s\n", ran.as_secs_f64());
     for (name, counted) in ["left to right", "right to left"].into_iter().zip(counted) {
         text.push_str(&format!(
@@ -71,12 +76,30 @@ pub(crate) fn summary(counted: &Directions<Statistics>, ran: Duration) -> String
             ("corrupted", counted.corrupted),
             ("not copied for want of memory", counted.uncopied),
         ];
-        for (what, count) in drops(counted).into_iter().chain(others) {
-            if count > 0 {
-                text.push_str(&format!(", {count} {what}"));
-            }
-        }
+        text.push_str(&named(drops(counted).into_iter().chain(others)));
         text.push('\n');
     }
+    for device in devices {
+        let lost = named(device_losses(&device.statistics()));
+        if !lost.is_empty() {
+            text.push_str(&format!("{}{}\n", device.name(), lost.replacen(',', ":", 1)));
+        }
+    }
     text
+}
+
+/// What the devices counted before or behind the wire.
+fn device_losses(counted: &pmd::dpdk::Statistics) -> [(&'static str, u64); 5] {
+    [
+        ("missed, the receive ring being full", counted.rx_missed),
+        ("missed for want of memory", counted.rx_no_frame),
+        ("came damaged", counted.rx_errors),
+        ("errors of the driver in sending", counted.tx_errors),
+        ("not sent, the link being down", counted.tx_discarded),
+    ]
+}
+
+fn named(counts: impl IntoIterator<Item = (&'static str, u64)>) -> String {
+    let counted = counts.into_iter().filter(|&(_, count)| count > 0);
+    counted.map(|(what, count)| format!(", {count} {what}")).collect()
 }

@@ -45,6 +45,9 @@ impl<T: Copy + FromStr<Err = String>> FromStr for Both<T> {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('/') {
+            Some((_, back)) if back.contains('/') => Err(format!(
+                "\"{text}\" has more than two values: write one for both directions, or THERE/BACK"
+            )),
             Some((there, back)) => Ok(Self([there.parse()?, back.parse()?])),
             None => text.parse().map(|value| Self([value, value])),
         }
@@ -173,7 +176,7 @@ impl FromStr for Late {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "0" {
+        if text.parse() == Ok(Share(0.0)) {
             return Ok(Self::default());
         }
         let (share, by) = text.split_once(',').ok_or_else(|| {
@@ -253,6 +256,7 @@ mod tests {
         }
         let late = Late { share: Share(0.01), by: Span(Duration::from_millis(5)) };
         assert_eq!("1%,5ms".parse(), Ok(late));
+        assert_eq!("0%".parse(), Ok(Late::default()));
         assert!("1%".parse::<Late>().is_err());
     }
 }
