@@ -6,5 +6,6 @@ mod cores;
 mod echo;
 mod get;
 mod serve;
+mod through_a_wire;
 mod wire;
 mod world;

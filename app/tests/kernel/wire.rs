@@ -32,7 +32,7 @@ fn a_resting_darner_costs_little_and_answers_within_a_millisecond() {
 }
 
 /// User and system time of a process so far.
-fn cpu_time(process: u32) -> Duration {
+pub(crate) fn cpu_time(process: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
     let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
     // Fields 14 and 15 of proc(5), in ticks of a hundredth of a second.
@@ -41,7 +41,7 @@ fn cpu_time(process: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-fn median_round_trip(printed: &str) -> Duration {
+pub(crate) fn median_round_trip(printed: &str) -> Duration {
     let mut times: Vec<f64> = printed
         .lines()
         .filter_map(|line| line.split_once("time=")?.1.split_whitespace().next()?.parse().ok())

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// The kernel's address in every test.
 pub(crate) const KERNEL: &str = "10.9.0.1";
@@ -125,9 +128,7 @@ impl World {
     }
 
     pub(crate) fn configure_kernel(&self) {
-        self.kernel(&format!("sysctl -qw net.ipv6.conf.{TAP}.disable_ipv6=1"));
-        self.kernel(&format!("ip address add {KERNEL}/24 dev {TAP}"));
-        self.kernel(&format!("ip link set {TAP} up"));
+        self.configure(TAP, KERNEL);
     }
 
     /// What `darner stat --json` says of the darner that runs here; waits for one that is still starting.
@@ -143,6 +144,32 @@ impl World {
             answer.is_some()
         });
         answer.unwrap_or_else(|| panic!("no answer: {errors}"))
+    }
+
+    /// Moves an interface from here into another namespace.
+    pub(crate) fn give(&self, interface: &str, other: &Self) {
+        self.kernel(&format!("ip link set {interface} netns {}", other.holder.id()));
+    }
+
+    /// Gives an interface an address, IPv4 only, and takes it up.
+    pub(crate) fn configure(&self, interface: &str, address: &str) {
+        self.kernel(&format!("sysctl -qw net.ipv6.conf.{interface}.disable_ipv6=1"));
+        self.kernel(&format!("ip address add {address}/24 dev {interface}"));
+        self.kernel(&format!("ip link set {interface} up"));
+    }
+
+    /// Runs `work` on a thread of its own that is in the namespace, as its sockets then are.
+    pub(crate) fn inside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> thread::JoinHandle<T> {
+        let namespace = fs::File::open(format!("/proc/{}/ns/net", self.holder.id()));
+        let namespace = namespace.expect("the holder lives");
+        thread::spawn(move || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("the privilege with which it was made");
+            work()
+        })
     }
 
     /// Takes the kernel's end of the tap up or down.
