@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::wire::{cpu_time, median_round_trip};
+use crate::wire::{cpu_time, round_trips};
 use crate::world::{DARNER, Darner, KERNEL, World, eventually};
 
 /// Where the left end of a wire is, and where the right one.
@@ -84,9 +84,10 @@ fn a_ping_takes_the_delay_there_and_back() {
     let line = Line::new("delay", "--delay 30ms/10ms");
     let printed = line.left.kernel(&format!("ping -c 20 -i 0.05 -W 2 {RIGHT}"));
     assert!(printed.contains("20 received, 0% packet loss"), "{printed}");
-    let median = median_round_trip(&printed);
-    let (least, most) = (Duration::from_millis(40), Duration::from_millis(44));
-    assert!((least..most).contains(&median), "{median:?}:\n{printed}");
+    let times = round_trips(&printed);
+    // None is faster. Where others want the CPU some are slower, by as much as those take of it.
+    assert!(times[0] >= Duration::from_millis(40), "{printed}");
+    assert!(times[times.len() / 4] < Duration::from_millis(45), "{printed}");
     line.end();
 }
 

@@ -41,13 +41,19 @@ pub(crate) fn cpu_time(process: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-pub(crate) fn median_round_trip(printed: &str) -> Duration {
+fn median_round_trip(printed: &str) -> Duration {
+    let times = round_trips(printed);
+    times[times.len() / 2]
+}
+
+/// What ping printed, the least first.
+pub(crate) fn round_trips(printed: &str) -> Vec<Duration> {
     let mut times: Vec<f64> = printed
         .lines()
         .filter_map(|line| line.split_once("time=")?.1.split_whitespace().next()?.parse().ok())
         .collect();
     times.sort_by(f64::total_cmp);
-    Duration::from_secs_f64(times[times.len() / 2] / 1000.0)
+    times.into_iter().map(|milliseconds| Duration::from_secs_f64(milliseconds / 1000.0)).collect()
 }
 
 #[test]
