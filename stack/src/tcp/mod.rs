@@ -28,6 +28,7 @@ mod memory;
 mod open;
 mod persist;
 mod pressure;
+mod push;
 mod reassembly;
 mod receive;
 mod recover;

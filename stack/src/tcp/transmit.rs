@@ -18,9 +18,9 @@ enum Next {
 }
 
 /// A segment of new data.
-struct Segment {
-    len: u32,
-    flags: Flags,
+pub(super) struct Segment {
+    pub(super) len: u32,
+    pub(super) flags: Flags,
 }
 
 /// What went out when a window was asked after.
@@ -64,7 +64,9 @@ impl Connection {
             }
             let sent = match step {
                 Next::Again(seq, len) => self.send_again(cx, seq, len),
-                Next::New(segment) => self.send_new(cx, &segment),
+                Next::New(segment) => {
+                    self.send_new(cx, &self.pushed_last_of_burst(before, segment))
+                }
             };
             match (sent, &mut self.sender) {
                 (Ok(len), Some(sender)) => {
@@ -384,11 +386,11 @@ mod tests {
         t.write(5000);
         assert_eq!(
             t.sent(),
-            ["A 1+1000 ack 1", "A 1001+1000 ack 1"],
+            ["A 1+1000 ack 1", "PA 1001+1000 ack 1"],
             "500 bytes are a silly segment"
         );
         t.input("A 1 ack 2001 win 2500").unwrap();
-        assert_eq!(t.sent(), ["A 2001+1000 ack 1", "A 3001+1000 ack 1"]);
+        assert_eq!(t.sent(), ["A 2001+1000 ack 1", "PA 3001+1000 ack 1"]);
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn without_sack_a_duplicate_stands_for_a_segment() {
     t.write(10_000);
     t.at(200);
     t.burst(&["A 1 ack 1"; 2]);
-    assert_eq!(t.sent(), ["A 10001+1000 ack 1", "A 11001+1000 ack 1"], "limited transmit");
+    assert_eq!(t.sent(), ["A 10001+1000 ack 1", "PA 11001+1000 ack 1"], "limited transmit");
     t.input("A 1 ack 1").unwrap();
     assert_eq!(t.sent(), ["A 1+1000 ack 1"]);
     assert_eq!(t.windows().1, 5);
