@@ -4,6 +4,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::connection::{Connection, Context, seconds};
 use super::segment::Segment;
+use super::seq::Seq;
 use super::state::State;
 use crate::drops::Drop;
 use crate::socket::Failure;
@@ -50,11 +51,13 @@ impl Connection {
 
     /// Section 3.10.7.4. The third step, security, has no subject here.
     fn arrive_otherwise(&mut self, cx: &mut Context<'_>, mut segment: Segment) -> Step {
+        let begins = segment.seq;
         self.check_timestamps(cx, &segment)?;
         self.check_sequence(cx, &mut segment)?;
         self.check_reset(cx, &segment)?;
         self.check_syn(cx, &segment)?;
         self.process_ack(cx, &segment)?;
+        self.remember_timestamp(cx, &segment, begins);
         self.process_urgent(cx, &segment);
         self.notice_mark(cx, &segment);
         self.process_text_and_fin(cx, segment)
@@ -91,7 +94,6 @@ impl Connection {
         self.accept_crossing_syn(segment);
         let occupied = segment.len();
         if self.is_acceptable(segment) {
-            self.remember_timestamp(cx, segment);
             // Resets and SYNs are judged by the number that they came with (RFC 5961), and nothing of them is kept.
             if segment.flags.intersects(Flags::RST | Flags::SYN) {
                 return Continue(());
@@ -109,7 +111,6 @@ impl Connection {
         }
         if segment.seq == nxt && occupied > 0 && !segment.has(Flags::SYN) {
             // The window is closed, and this tests whether it still is. What it acknowledges counts all the same.
-            self.remember_timestamp(cx, segment);
             segment.trim_from(edge);
             self.ack_now();
             cx.net.metrics.count_drop(Drop::TcpWindow);
@@ -154,11 +155,11 @@ impl Connection {
         }
     }
 
-    /// TS.Recent follows the peer's clock where the segment spans what was last acknowledged (RFC 7323, section 4.3).
-    fn remember_timestamp(&mut self, cx: &Context<'_>, segment: &Segment) {
+    /// TS.Recent follows the peer's clock where the segment, which began at `begins`, spans what was last acknowledged (RFC 7323,
+    /// section 4.3). Only once it has passed every check: a forged one would make all that follow old.
+    fn remember_timestamp(&mut self, cx: &Context<'_>, segment: &Segment, begins: Seq) {
         if let Some(timestamps) = segment.timestamps().filter(|_| self.timestamps.enabled)
-            && segment.seq.at_or_before(self.rcv.acked)
-            && !segment.has(Flags::RST)
+            && begins.at_or_before(self.rcv.acked)
         {
             self.timestamps.recent = timestamps.value;
             self.timestamps.recent_at = seconds(cx.now());
@@ -214,6 +215,21 @@ mod tests {
         t.sent();
         t.connection(|connection| connection.ack.quick = 0);
         t
+    }
+
+    #[test]
+    fn a_timestamp_counts_only_in_a_segment_that_is_acceptable_as_a_whole() {
+        let mut t = with_timestamps();
+        let forged = [
+            ("FA 1 ack 9999 ts 900000:0", Drop::TcpAckUnacceptable),
+            ("S 1 ts 900000:0", Drop::TcpSynInWindow),
+        ];
+        for (segment, want) in forged {
+            assert_eq!(t.input(segment), Err(want), "{segment}");
+        }
+        t.sent();
+        t.input("A 1+1000 ack 1 ts 1001:0").unwrap();
+        assert_eq!(t.connection(|connection| connection.timestamps.recent), 1001);
     }
 
     #[test]
