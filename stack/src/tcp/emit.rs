@@ -102,7 +102,7 @@ impl Connection {
         }
     }
 
-    fn options_for(&self, cx: &Context<'_>, flags: Flags, len: u32) -> TcpOptions {
+    pub(super) fn options_for(&self, cx: &Context<'_>, flags: Flags, len: u32) -> TcpOptions {
         let timestamps = self.timestamps.enabled.then(|| Timestamps {
             value: timestamp(cx.now(), self.timestamps.offset),
             echo: if flags.contains(Flags::ACK) { self.timestamps.recent } else { 0 },

@@ -7,12 +7,14 @@ use pmd::Frame;
 use super::arrive::{Step, done, dropped};
 use super::connection::{Connection, Context, Owed};
 use super::reassembly::{Insertion, Limits, Reassembly};
+use super::reset::reset_as_expected;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::{Event, State};
 use crate::api::Readiness;
 use crate::counters::Counter;
 use crate::drops::Drop;
+use crate::socket::Failure;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 use crate::wire::tcp_options::SackBlock;
@@ -20,7 +22,7 @@ use crate::wire::tcp_options::SackBlock;
 impl Connection {
     /// Seventh and eighth.
     pub(super) fn process_text_and_fin(&mut self, cx: &mut Context<'_>, segment: Segment) -> Step {
-        let Segment { seq, flags, payload, .. } = segment;
+        let Segment { seq, ack, flags, payload, .. } = segment;
         let fin = flags.contains(Flags::FIN);
         if payload.is_empty() && !fin {
             return Continue(());
@@ -30,7 +32,7 @@ impl Connection {
             return Continue(());
         }
         if !payload.is_empty() {
-            self.refuse_after_close(cx)?;
+            self.refuse_after_close(cx, ack)?;
         }
         if seq == self.rcv.nxt {
             self.take_in_order(cx, payload, fin)
@@ -40,12 +42,14 @@ impl Connection {
     }
 
     /// Data for an application that has closed can never be read: the peer must learn that (RFC 9293, section 3.10.4;
-    /// RFC 1122, section 4.2.2.13).
-    fn refuse_after_close(&mut self, cx: &mut Context<'_>) -> Step {
+    /// RFC 1122, section 4.2.2.13). The number that it acknowledges is the one that it expects, whatever of ours is on the way: it
+    /// believes this reset at once.
+    fn refuse_after_close(&mut self, cx: &mut Context<'_>, ack: Seq) -> Step {
         if !self.socket.is_closed() {
             return Continue(());
         }
-        self.abort(cx);
+        reset_as_expected(cx.net, &self.flow, ack);
+        self.fail(cx, Failure::Aborted);
         dropped(Drop::TcpAfterClose)
     }
 

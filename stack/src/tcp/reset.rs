@@ -24,11 +24,21 @@ pub(super) fn reset_segment(net: &mut Net, flow: &FlowKey4, segment: &Segment) {
     } else {
         (Seq(0), segment.end(), Flags::RST | Flags::ACK)
     };
-    send_reset(net, flow, seq, ack, flags);
+    send_reset(net, flow, (seq, ack, flags), TcpOptions::default());
+}
+
+/// Resets a peer that expects this number next.
+pub(super) fn reset_as_expected(net: &mut Net, flow: &FlowKey4, expected: Seq) {
+    send_reset(net, flow, (expected, Seq(0), Flags::RST), TcpOptions::default());
 }
 
 /// Sends an RST. Where no frame is to be had it is as good as lost on the way: what it would have answered comes again.
-pub(super) fn send_reset(net: &mut Net, flow: &FlowKey4, seq: Seq, ack: Seq, flags: Flags) {
+fn send_reset(
+    net: &mut Net,
+    flow: &FlowKey4,
+    (seq, ack, flags): (Seq, Seq, Flags),
+    options: TcpOptions,
+) {
     let header = TcpHeader {
         source_port: flow.local_port,
         destination_port: flow.remote_port,
@@ -37,7 +47,7 @@ pub(super) fn send_reset(net: &mut Net, flow: &FlowKey4, seq: Seq, ack: Seq, fla
         flags,
         window: 0,
         urgent_pointer: 0,
-        options: TcpOptions::default(),
+        options,
     };
     if send_segment(net, flow, &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
         net.metrics.count(Counter::TcpOutSegs);
@@ -90,7 +100,11 @@ impl Connection {
         };
         if knows {
             // The number that the peer expects, unless something is lost on the way: then its challenge leads us to it.
-            send_reset(cx.net, &self.flow, self.snd.nxt, self.rcv.nxt, Flags::RST | Flags::ACK);
+            let numbers = (self.snd.nxt, self.rcv.nxt, Flags::RST | Flags::ACK);
+            // Timestamps as in every segment (RFC 7323, section 3.2: SHOULD), and nothing else.
+            let timestamps = self.options_for(cx, numbers.2, 0).timestamps;
+            let options = TcpOptions { timestamps, ..TcpOptions::default() };
+            send_reset(cx.net, &self.flow, numbers, options);
         }
     }
 }
