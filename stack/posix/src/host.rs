@@ -192,14 +192,25 @@ impl Host {
                 }
                 if count == 0 { Err(Errno::AGAIN) } else { Ok(count) }
             },
-            |process| match timeout {
-                None => Patience::Forever,
-                Some(Duration::ZERO) => Patience::None,
-                Some(span) => Patience::Until(process.machine.now() + span),
-            },
+            |process| until(process, timeout),
         );
         match ready {
             Err(Errno::AGAIN) => Ok(0),
+            ready => ready,
+        }
+    }
+
+    /// The same for what an epoll descriptor tells of, as events and their data.
+    pub(crate) fn epoll_wait(
+        &self,
+        epoll: RawFd,
+        most: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Vec<(u32, u64)>, Errno> {
+        let ready =
+            self.wait(|process| process.epoll_look(epoll, most), |process| until(process, timeout));
+        match ready {
+            Err(Errno::AGAIN) => Ok(Vec::new()),
             ready => ready,
         }
     }
@@ -362,6 +373,14 @@ impl Inner {
     fn next_event(&self) -> Option<Instant> {
         let machine = self.process.as_ref().and_then(|process| process.machine.next_deadline());
         self.waiting.iter().filter_map(|(_, until)| *until).chain(machine).min()
+    }
+}
+
+fn until(process: &Process, timeout: Option<Duration>) -> Patience {
+    match timeout {
+        None => Patience::Forever,
+        Some(Duration::ZERO) => Patience::None,
+        Some(span) => Patience::Until(process.machine.now() + span),
     }
 }
 

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use super::preload::Inside;
 use super::{memory, preload};
 use crate::host::Host;
-use crate::process::Family;
+use crate::process::{Family, Process};
 
 pub(super) unsafe extern "C" fn free(userdata: *mut c_void) {
     preload::forget(userdata.cast());
@@ -280,12 +280,22 @@ pub(super) unsafe extern "C" fn fcntl(
 
 pub(super) unsafe extern "C" fn ioctl(
     userdata: *mut c_void,
-    _fd: c_int,
-    _request: c_ulong,
-    _argument: *mut c_int,
+    fd: c_int,
+    request: c_ulong,
+    to: *mut c_int,
 ) -> c_int {
-    // SAFETY: the caller's `userdata`.
-    unsafe { enter(userdata, |_| Err(Errno::NOSYS)) }
+    // SAFETY: the caller's `userdata` and place for a number.
+    unsafe {
+        enter(userdata, |host| {
+            let bytes = host.call(|process| match request {
+                libc::FIONREAD => process.readable(fd),
+                libc::TIOCOUTQ => process.unacknowledged(fd),
+                _ => Err(Errno::NOTTY),
+            })?;
+            *to.as_mut().ok_or(Errno::FAULT)? = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+            Ok(0)
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn close(userdata: *mut c_void, fd: c_int) -> c_int {
@@ -421,29 +431,45 @@ pub(super) unsafe extern "C" fn gettimeofday(
 
 pub(super) unsafe extern "C" fn epoll_create(userdata: *mut c_void, _size: c_int) -> c_int {
     // SAFETY: the caller's `userdata`.
-    unsafe { enter(userdata, |_| Err(Errno::NOSYS)) }
+    unsafe { enter(userdata, |host| host.call(Process::epoll_create)) }
 }
 
 pub(super) unsafe extern "C" fn epoll_ctl(
     userdata: *mut c_void,
-    _epoll: c_int,
-    _operation: c_int,
-    _fd: c_int,
-    _event: *mut epoll_event,
+    epoll: c_int,
+    operation: c_int,
+    fd: c_int,
+    event: *mut epoll_event,
 ) -> c_int {
-    // SAFETY: the caller's `userdata`.
-    unsafe { enter(userdata, |_| Err(Errno::NOSYS)) }
+    // SAFETY: the caller's `userdata` and event.
+    unsafe {
+        enter(userdata, |host| {
+            let event = (!event.is_null()).then(|| event.read_unaligned());
+            let event = event.map(|event| (event.events, event.u64));
+            host.call(|process| process.epoll_control(epoll, operation, fd, event)).map(done)
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn epoll_wait(
     userdata: *mut c_void,
-    _epoll: c_int,
-    _events: *mut epoll_event,
-    _count: c_int,
-    _timeout: c_int,
+    epoll: c_int,
+    events: *mut epoll_event,
+    count: c_int,
+    timeout: c_int,
 ) -> c_int {
-    // SAFETY: the caller's `userdata`.
-    unsafe { enter(userdata, |_| Err(Errno::NOSYS)) }
+    // SAFETY: the caller's `userdata` and room for `count` events.
+    unsafe {
+        enter(userdata, |host| {
+            let most = usize::try_from(count).ok().filter(|most| *most > 0).ok_or(Errno::INVAL)?;
+            let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+            let told = host.epoll_wait(epoll, most, timeout)?;
+            for (index, &(bits, data)) in told.iter().enumerate() {
+                events.add(index).write_unaligned(epoll_event { events: bits, u64: data });
+            }
+            Ok(c_int::try_from(told.len()).unwrap_or(c_int::MAX))
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn pipe(userdata: *mut c_void, _ends: *mut c_int) -> c_int {

@@ -51,3 +51,19 @@ impl Process {
         machine.with_core(|_| stream.write_vectored(&rest)).map_err(|error| errno(&error))
     }
 }
+
+impl Process {
+    /// Bytes that can be read without waiting (`SIOCINQ`).
+    pub(crate) fn readable(&mut self, fd: RawFd) -> Result<usize, Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        let stream = socket.stream().map_err(|_| Errno::INVAL)?;
+        Ok(machine.with_core(|_| stream.readable()))
+    }
+
+    /// Bytes that were written and not acknowledged (`SIOCOUTQ`).
+    pub(crate) fn unacknowledged(&mut self, fd: RawFd) -> Result<usize, Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        let stream = socket.stream().map_err(|_| Errno::INVAL)?;
+        Ok(machine.with_core(|_| stream.unacknowledged()))
+    }
+}

@@ -1,6 +1,7 @@
 //! A process on the machine: its descriptors, and what calls do to them.
 
 mod data;
+mod epoll;
 mod open;
 mod options;
 mod poll;
@@ -13,16 +14,18 @@ use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use rustix::io::Errno;
 
 use crate::machine::Machine;
+use epoll::Epoll;
 pub(crate) use socket::{Family, Socket};
 
 pub(crate) struct Process {
     sockets: BTreeMap<RawFd, Socket>,
+    epolls: BTreeMap<RawFd, Epoll>,
     pub(crate) machine: Machine,
 }
 
 impl Process {
     pub(crate) fn new(machine: Machine) -> Self {
-        Self { sockets: BTreeMap::new(), machine }
+        Self { sockets: BTreeMap::new(), epolls: BTreeMap::new(), machine }
     }
 
     pub(crate) fn socket(&mut self, fd: RawFd) -> Result<&mut Socket, Errno> {
@@ -42,11 +45,14 @@ impl Process {
 
     /// Ends all sockets. Their descriptors are left to the process that they are in: packetdrill has closed them by then.
     pub(crate) fn abandon(self) {
-        let Self { sockets, mut machine } = self;
+        let Self { sockets, mut epolls, mut machine } = self;
         for socket in sockets.into_values() {
             let Socket { placeholder, kind, .. } = socket;
             let _closed_already = placeholder.into_raw_fd();
             machine.with_core(|_| drop(kind));
+        }
+        while let Some((_, epoll)) = epolls.pop_first() {
+            epoll.abandon();
         }
     }
 }

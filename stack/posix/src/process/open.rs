@@ -148,10 +148,13 @@ impl Process {
     }
 
     pub(crate) fn is_open(&self, fd: RawFd) -> bool {
-        self.sockets.contains_key(&fd)
+        self.sockets.contains_key(&fd) || self.epolls.contains_key(&fd)
     }
 
     pub(crate) fn close(&mut self, fd: RawFd) -> Result<(), Errno> {
+        if self.close_epoll(fd).is_some() {
+            return Ok(());
+        }
         let Socket { kind, .. } = self.sockets.remove(&fd).ok_or(Errno::BADF)?;
         self.machine.with_core(|_| drop(kind));
         Ok(())

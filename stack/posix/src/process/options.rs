@@ -26,7 +26,9 @@ impl Process {
     ) -> Result<(), Errno> {
         let (machine, socket) = self.parts(fd)?;
         let known = default_of(level, name).ok_or(Errno::NOPROTOOPT)?;
-        if value.len() < known.len() {
+        // A byte is enough for some options of IP.
+        let least = if level == libc::SOL_IP { 1 } else { known.len() };
+        if value.len() < least {
             return Err(Errno::INVAL);
         }
         socket.options.0.insert((level, name), value.to_vec());
@@ -52,6 +54,11 @@ impl Process {
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
                 word(matches!(socket.kind, Kind::Listener { .. }).into())
             }
+            (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF) => {
+                // Linux doubles what is asked for, to have room for its own bookkeeping.
+                let set = socket.options.0.get(&(level, name));
+                word(set.map_or(DEFAULT_BUFFER, |value| word_of(value, 0).saturating_mul(2)))
+            }
             (libc::SOL_SOCKET, SO_MEMINFO) => Ok(vec![0; 9 * size_of::<u32>()]),
             (libc::SOL_TCP, TCP_CC_INFO) => Ok(Vec::new()),
             (libc::SOL_TCP, libc::TCP_INFO) => {
@@ -61,7 +68,10 @@ impl Process {
                 };
                 Ok(tcp_info(info.as_ref(), matches!(socket.kind, Kind::Listener { .. })))
             }
-            (libc::SOL_TCP, libc::TCP_MAXSEG) => {
+            (libc::SOL_TCP, libc::TCP_MAXSEG)
+                if matches!(socket.kind, Kind::Stream { .. })
+                    || !socket.options.0.contains_key(&(level, name)) =>
+            {
                 let info = match &socket.kind {
                     Kind::Stream { stream, .. } => machine.connection(stream.control()),
                     Kind::Fresh | Kind::Listener { .. } => None,
@@ -92,7 +102,7 @@ impl Options {
     pub(super) fn apply(&self, stream: &TcpStream) {
         let control = stream.control();
         for (&(level, name), value) in &self.0 {
-            let first = word(value, 0);
+            let first = word_of(value, 0);
             match (level, name) {
                 (libc::SOL_TCP, libc::TCP_NODELAY) => control.set_nodelay(first != 0),
                 (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => control.set_keepalive(first != 0),
@@ -102,14 +112,14 @@ impl Options {
                     control.set_user_timeout((millis > 0).then(|| Duration::from_millis(millis)));
                 }
                 (libc::SOL_SOCKET, libc::SO_LINGER) => {
-                    let seconds = u64::try_from(word(value, 1)).unwrap_or(0);
+                    let seconds = u64::try_from(word_of(value, 1)).unwrap_or(0);
                     control.set_linger((first != 0).then(|| Duration::from_secs(seconds)));
                 }
                 (libc::SOL_SOCKET, libc::SO_RCVBUF) => {
                     control.set_buffers(usize::try_from(first).ok(), None);
                 }
                 (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
-                    control.set_buffers(None, usize::try_from(first).ok());
+                    control.set_buffers(None, usize::try_from(first).ok().map(payload_of_buffer));
                 }
                 _ => {}
             }
@@ -120,9 +130,9 @@ impl Options {
     pub(super) fn buffers(&self) -> (Option<usize>, Option<usize>) {
         let set = |name| {
             let value = self.0.get(&(libc::SOL_SOCKET, name))?;
-            usize::try_from(word(value, 0)).ok().filter(|bytes| *bytes > 0)
+            usize::try_from(word_of(value, 0)).ok().filter(|bytes| *bytes > 0)
         };
-        (set(libc::SO_RCVBUF), set(libc::SO_SNDBUF))
+        (set(libc::SO_RCVBUF), set(libc::SO_SNDBUF).map(payload_of_buffer))
     }
 
     /// How long a call waits that reads or accepts (`SO_RCVTIMEO`), or writes or connects (`SO_SNDTIMEO`).
@@ -136,6 +146,12 @@ impl Options {
         let timeout = Duration::from_secs(seconds?) + Duration::from_micros(micros?);
         (!timeout.is_zero()).then_some(timeout)
     }
+}
+
+/// Bytes of payload that Linux takes into a send buffer of this size: it doubles the size, and counts about half as much again as its
+/// bookkeeping for each byte.
+fn payload_of_buffer(size: usize) -> usize {
+    size.saturating_mul(4) / 3
 }
 
 /// What an option is before it is set; `None` for one that sockets do not have.
@@ -152,9 +168,10 @@ fn default_of(level: c_int, name: c_int) -> Option<Vec<u8>> {
             | libc::SO_OOBINLINE
             | libc::SO_PRIORITY
             | libc::SO_MARK
+            | libc::SO_ZEROCOPY
             | libc::SO_BROADCAST,
         ) => &[0],
-        (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF) => &[1 << 20],
+        (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF) => &[DEFAULT_BUFFER],
         (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => &[1],
         (
             libc::SOL_TCP,
@@ -163,8 +180,13 @@ fn default_of(level: c_int, name: c_int) -> Option<Vec<u8>> {
             | libc::TCP_DEFER_ACCEPT
             | libc::TCP_USER_TIMEOUT
             | libc::TCP_WINDOW_CLAMP
-            | libc::TCP_SYNCNT,
+            | libc::TCP_SYNCNT
+            | libc::TCP_FASTOPEN
+            | libc::TCP_FASTOPEN_CONNECT
+            | libc::TCP_INQ
+            | libc::TCP_NOTSENT_LOWAT,
         ) => &[0],
+
         (libc::SOL_TCP, libc::TCP_QUICKACK) => &[1],
         (libc::SOL_TCP, libc::TCP_KEEPIDLE) => &[7200],
         (libc::SOL_TCP, libc::TCP_KEEPINTVL) => &[75],
@@ -178,10 +200,13 @@ fn default_of(level: c_int, name: c_int) -> Option<Vec<u8>> {
     Some(words.iter().flat_map(|word| word.to_ne_bytes()).collect())
 }
 
-fn word(value: &[u8], index: usize) -> c_int {
+fn word_of(value: &[u8], index: usize) -> c_int {
     let bytes = value.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(0, c_int::from_ne_bytes)
 }
+
+/// What a connection buffers in each direction, if nobody asks for less.
+const DEFAULT_BUFFER: c_int = 1 << 20;
 
 /// What a socket without a connection has for its segments (RFC 9293, MUST-15).
 const DEFAULT_SEGMENT: c_int = 536;
