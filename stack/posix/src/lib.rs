@@ -5,10 +5,10 @@
 //! clock is read: time goes on when packetdrill sleeps, asks for the time, or waits for a packet. So a script has
 //! one outcome, whatever else the machine does.
 //!
-//! - [`edge`]: the C interface, and all that is unsafe.
-//! - [`host`]: the mutex, calls that wait, and time.
-//! - [`process`]: descriptors and what calls do to them.
-//! - [`machine`]: the protocol thread, its device and its clock.
+//! - `edge`: the C interface, and all that is unsafe.
+//! - `host`: the mutex, calls that wait, and time.
+//! - `process`: descriptors and what calls do to them.
+//! - `machine`: the protocol thread, its device and its clock.
 
 mod edge;
 mod host;
