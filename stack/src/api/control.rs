@@ -127,6 +127,16 @@ impl Control {
         self.options().linger
     }
 
+    /// How long the peer may take to close after us, once nobody reads any more (FIN-WAIT-2). `None`: the stack's default.
+    pub fn set_fin_wait_2(&self, span: Option<Duration>) {
+        self.change(Change::FinWait2(span));
+    }
+
+    /// How long the peer may take to close after us, if that was set.
+    pub fn fin_wait_2(&self) -> Option<Duration> {
+        self.options().fin_wait_2
+    }
+
     /// Most bytes that are buffered for reading and for writing, from 1 byte to 1 GiB. Less than what is buffered loses
     /// nothing: no more is taken until it fits again.
     pub fn set_buffers(&self, receive: Option<usize>, send: Option<usize>) {

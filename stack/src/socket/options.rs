@@ -20,6 +20,7 @@ pub(crate) struct ControlState {
 pub(crate) struct Rare {
     pub(crate) user_timeout: Option<Duration>,
     pub(crate) linger: Option<Duration>,
+    pub(crate) fin_wait_2: Option<Duration>,
     pub(crate) oob: OobCell,
 }
 
@@ -43,6 +44,8 @@ pub(crate) struct SocketOptions {
     pub(crate) user_timeout: Option<Duration>,
     /// What closing waits for; zero: it resets.
     pub(crate) linger: Option<Duration>,
+    /// How long the peer may take to close after us.
+    pub(crate) fin_wait_2: Option<Duration>,
 }
 
 impl ControlState {
@@ -52,6 +55,7 @@ impl ControlState {
             bits: self.bits,
             user_timeout: rare.and_then(|rare| rare.user_timeout),
             linger: rare.and_then(|rare| rare.linger),
+            fin_wait_2: rare.and_then(|rare| rare.fin_wait_2),
         }
     }
 
@@ -82,6 +86,7 @@ pub(crate) enum Change {
     Bit(OptionBits, bool),
     UserTimeout(Option<Duration>),
     Linger(Option<Duration>),
+    FinWait2(Option<Duration>),
 }
 
 impl Change {
@@ -89,7 +94,7 @@ impl Change {
     pub(crate) fn memory(&self) -> Option<Box<Rare>> {
         match self {
             Self::Bit(..) => None,
-            Self::UserTimeout(_) | Self::Linger(_) => Some(Box::default()),
+            Self::UserTimeout(_) | Self::Linger(_) | Self::FinWait2(_) => Some(Box::default()),
         }
     }
 
@@ -98,6 +103,7 @@ impl Change {
             Self::Bit(bit, on) => state.set_bit(bit, on),
             Self::UserTimeout(timeout) => state.rare(spare).user_timeout = timeout,
             Self::Linger(linger) => state.rare(spare).linger = linger,
+            Self::FinWait2(span) => state.rare(spare).fin_wait_2 = span,
         }
     }
 }

@@ -118,7 +118,9 @@ impl Connection {
         let unread = self.socket.receive.is_shut() || self.socket.is_closed();
         let unarmed = self.deadlines.fin_wait_2 == Instant::FAR_FUTURE;
         if self.state == State::FinWait2 && unread && unarmed {
-            self.deadlines.fin_wait_2 = cx.now() + cx.config.fin_wait_2;
+            // Nobody is left who could set an option just now.
+            let own = self.socket.words.options().ok().and_then(|options| options.fin_wait_2);
+            self.deadlines.fin_wait_2 = cx.now() + own.unwrap_or(cx.config.fin_wait_2);
             self.socket.end(&mut cx.net.readies);
         }
     }
