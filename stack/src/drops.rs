@@ -164,6 +164,8 @@ pub enum Drop {
     TcpHalfOpenListener,
     /// Too many half-open connections of one network of peers.
     TcpHalfOpenSource,
+    /// The end of a handshake that is not told before the peer has sent something.
+    TcpAcceptDeferred,
     /// Too many connections on this core.
     TcpConnectionLimit,
     /// A challenge ACK was due, but too many were sent (RFC 5961, section 7).
@@ -249,11 +251,13 @@ impl Drop {
         Self::TcpHalfOpenLimit,
         Self::TcpHalfOpenListener,
         Self::TcpHalfOpenSource,
+        Self::TcpAcceptDeferred,
         Self::TcpConnectionLimit,
         Self::TcpChallengeLimited,
     ];
 
     /// The counter's name, as `darner stat` prints it.
+    #[expect(clippy::too_many_lines, reason = "a line for each")]
     pub fn name(self) -> &'static str {
         match self {
             Self::PoolEmpty => "pool-empty",
@@ -332,6 +336,7 @@ impl Drop {
             Self::TcpHalfOpenLimit => "tcp-half-open-limit",
             Self::TcpHalfOpenListener => "tcp-half-open-listener",
             Self::TcpHalfOpenSource => "tcp-half-open-source",
+            Self::TcpAcceptDeferred => "tcp-accept-deferred",
             Self::TcpConnectionLimit => "tcp-connection-limit",
             Self::TcpChallengeLimited => "tcp-challenge-limited",
         }

@@ -1,5 +1,7 @@
 //! How to listen.
 
+use std::time::Duration;
+
 /// How a listener treats those who connect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListenOptions {
@@ -11,6 +13,9 @@ pub struct ListenOptions {
     pub sharing: Sharing,
     /// Most connections of this listener at any time, those that wait included. `None`: as many as the stack has.
     pub max_connections: Option<u32>,
+    /// A connection waits to be accepted only once its peer has sent something, or this time has passed since its SYN. It counts in
+    /// SYN-ACKs that could have been sent again meanwhile. `None`: at once.
+    pub defer_accept: Option<Duration>,
     /// Most bytes that an accepted connection buffers for reading; the stack's default if `None`.
     pub receive_buffer: Option<usize>,
     /// Most bytes that an accepted connection buffers for sending; the stack's default if `None`.
@@ -46,6 +51,7 @@ impl Default for ListenOptions {
             overflow: Overflow::default(),
             sharing: Sharing::default(),
             max_connections: None,
+            defer_accept: None,
             receive_buffer: None,
             send_buffer: None,
         }

@@ -50,7 +50,7 @@ pub(super) struct HalfOpen {
 }
 
 /// The options that the SYN offered: window scale with its shift (bits 0 to 3), selective acknowledgements (bit 4), ECN (bit 5) and timestamps
-/// (bit 6): what has no timestamps needs none of the others in a [cookie](super::syn_cookie).
+/// (bit 6), and besides whether the handshake is complete but for the listener (bit 7): what has no timestamps needs none of the others in a [cookie](super::syn_cookie).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Offers(u8);
 
@@ -109,6 +109,24 @@ impl<K: FlowKey> HalfOpenTable<K> {
             () if self.shares.of(&flow.source()) >= source => Err(NoRoom::ForSource),
             () => Ok(()),
         }
+    }
+
+    /// The peer has acknowledged our SYN, and the listener wants to see more of it.
+    pub(super) fn defer(&mut self, flow: &K) {
+        if let Some(number) = self.entries.find(flow) {
+            let offers = &mut self.entries.get_mut(number).state.offers;
+            *offers = Offers(offers.0 | DEFERRED);
+        }
+    }
+
+    /// How often a SYN-ACK can be sent again within `span`: so many times a connection is deferred.
+    pub(super) fn rounds_within(&self, span: Duration) -> u8 {
+        let mut passed = Duration::ZERO;
+        let enough = self.rounds.iter().position(|round| {
+            passed += round.wait;
+            passed >= span
+        });
+        u8::try_from(enough.unwrap_or(self.rounds.len().saturating_sub(1)) + 1).unwrap_or(u8::MAX)
     }
 
     pub(super) fn get(&self, flow: &K) -> Option<&HalfOpen> {
@@ -209,6 +227,11 @@ impl Offers {
         self.0 & ECN != 0
     }
 
+    /// Whether the peer has acknowledged our SYN.
+    pub(super) fn deferred(self) -> bool {
+        self.0 & DEFERRED != 0
+    }
+
     /// As a hash sees them.
     pub(super) fn byte(self) -> u8 {
         self.0
@@ -239,6 +262,7 @@ const NO_SCALE: u8 = 15;
 const SACK: u8 = 1 << 4;
 const ECN: u8 = 1 << 5;
 const TIMESTAMPS: u8 = 1 << 6;
+const DEFERRED: u8 = 1 << 7;
 const LOW_BITS: u32 = (1 << Offers::BITS) - 1;
 
 const _: () = assert!(bytes_per_flow::<Waiting<FlowKey4>>() <= 64);

@@ -62,7 +62,24 @@ impl Tcp {
             reset_segment(net, &flow, &segment);
             return Err(Drop::TcpAckUnacceptable);
         }
+        if self.defers(&flow, entry, &segment) {
+            self.half_open.defer(&flow);
+            return Err(Drop::TcpAcceptDeferred);
+        }
         self.complete_half_open(net, flow, entry, segment)
+    }
+
+    /// Whether the listener waits for a segment that brings something. Once the time for that is over our SYN-ACK is sent again, and
+    /// any answer will do.
+    fn defers(&mut self, flow: &FlowKey4, entry: &HalfOpen, segment: &Segment) -> bool {
+        let brings = segment.payload_len() > 0 || segment.has(Flags::FIN);
+        !brings && entry.resent < self.deferred_rounds(flow)
+    }
+
+    fn deferred_rounds(&mut self, flow: &FlowKey4) -> u8 {
+        let listener = self.listeners.find(flow);
+        let span = listener.and_then(|listener| listener.shared().options().defer_accept);
+        span.map_or(0, |span| self.half_open.rounds_within(span))
     }
 
     /// The first step, with PAWS.
@@ -161,6 +178,8 @@ impl Tcp {
         self.half_open_timer = WheelEntry::NONE;
         while let Some(due) = self.half_open.pop_due(net.now) {
             match due {
+                Due::Resend(flow, entry)
+                    if entry.offers.deferred() && entry.resent < self.deferred_rounds(&flow) => {}
                 Due::Resend(flow, entry) if self.listeners.find(&flow).is_some() => {
                     net.metrics.count(Counter::TcpRetransSegs);
                     self.send_syn_ack(net, &flow, &entry);
