@@ -74,6 +74,7 @@ impl Process {
         let backlog = u32::try_from(backlog).unwrap_or(0).saturating_add(1);
         let buffers = socket.options.buffers();
         let options = ListenOptions {
+            defer_accept: socket.options.defer_accept(),
             receive_buffer: buffers.0,
             send_buffer: buffers.1,
             ..ListenOptions::with_backlog(backlog)

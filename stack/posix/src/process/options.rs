@@ -111,6 +111,9 @@ impl Options {
                     let millis = u64::try_from(first).unwrap_or(0);
                     control.set_user_timeout((millis > 0).then(|| Duration::from_millis(millis)));
                 }
+                (libc::SOL_TCP, libc::TCP_LINGER2) => {
+                    control.set_fin_wait_2(u64::try_from(first).ok().map(Duration::from_secs));
+                }
                 (libc::SOL_SOCKET, libc::SO_LINGER) => {
                     let seconds = u64::try_from(word_of(value, 1)).unwrap_or(0);
                     control.set_linger((first != 0).then(|| Duration::from_secs(seconds)));
@@ -133,6 +136,15 @@ impl Options {
             usize::try_from(word_of(value, 0)).ok().filter(|bytes| *bytes > 0)
         };
         (set(libc::SO_RCVBUF), set(libc::SO_SNDBUF).map(payload_of_buffer))
+    }
+
+    /// How long a connection may wait for its first bytes before it is accepted without.
+    pub(super) fn defer_accept(&self) -> Option<Duration> {
+        let value = self.0.get(&(libc::SOL_TCP, libc::TCP_DEFER_ACCEPT))?;
+        u64::try_from(word_of(value, 0))
+            .ok()
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs)
     }
 
     /// How long a call waits that reads or accepts (`SO_RCVTIMEO`), or writes or connects (`SO_SNDTIMEO`).

@@ -229,6 +229,8 @@ const NAMES: &[(&str, c_int)] = &[
     ("SO_KEEPALIVE", libc::SO_KEEPALIVE),
     ("SO_LINGER", libc::SO_LINGER),
     ("SO_REUSEADDR", libc::SO_REUSEADDR),
+    ("TCP_DEFER_ACCEPT", libc::TCP_DEFER_ACCEPT),
+    ("TCP_LINGER2", libc::TCP_LINGER2),
     ("TCP_NODELAY", libc::TCP_NODELAY),
     ("TCP_USER_TIMEOUT", libc::TCP_USER_TIMEOUT),
 ];

@@ -37,14 +37,18 @@ scripts! {
     close_first
     connect_timeout
     data_retransmission
+    defer_accept
+    defer_accept_data
     fast_retransmit
     fin_retransmission
+    fin_wait_2
     half_close
     linger_zero
     nonblocking
     passive_open
     refused
     reset_by_peer
+    reset_timestamp
     simultaneous_close
     syn_ack_retransmission
     syn_retransmission

@@ -55,7 +55,6 @@ impl Numbers {
         if packet.flags.contains('S') && self.seq.is_none() {
             self.seq = Some(packet.seq.wrapping_sub(script.seq));
         }
-        // A reset takes its number from the segment that it answers, as on the wire.
         packet.seq = packet.seq.wrapping_sub(self.seq.unwrap_or(0));
         let wanted = script.options.iter().flatten().find_map(|option| match option {
             TcpOption::Timestamps { value, .. } => Some(*value),

@@ -94,6 +94,13 @@ impl Player {
     }
 
     fn call(&mut self, line: usize, call: &Call) {
+        // The descriptor may be what a call gives that waits, and has just returned.
+        if let Some(pending) = self.pending.take() {
+            match pending.returned.recv_timeout(Duration::from_millis(50)) {
+                Ok(returned) => self.finish(&pending, returned),
+                Err(_) => self.pending = Some(pending),
+            }
+        }
         let outcome = self.descriptors.prepare(call)(&self.api);
         self.check(line, call, &outcome);
     }
