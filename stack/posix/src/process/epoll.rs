@@ -27,6 +27,8 @@ struct Interest {
     data: u64,
     /// What was ready when it was last looked at, for who wants to hear of changes.
     seen: u32,
+    /// Bytes that could be read then: more of them are news as well.
+    unread: usize,
 }
 
 impl Process {
@@ -56,7 +58,7 @@ impl Process {
             }
             (libc::EPOLL_CTL_ADD | libc::EPOLL_CTL_MOD, _) => {
                 let (events, data) = event.ok_or(Errno::FAULT)?;
-                interests.insert(fd, Interest { events, data, seen: 0 });
+                interests.insert(fd, Interest { events, data, seen: 0, unread: 0 });
             }
             _ => return Err(Errno::INVAL),
         }
@@ -73,9 +75,11 @@ impl Process {
         let mut told = Vec::new();
         for (&fd, interest) in &mut epoll.1.interests {
             let ready = self.ready_for(fd, interest.events);
-            let new = ready & !interest.seen;
+            let unread = self.readable(fd).unwrap_or(0);
+            let more = if unread > interest.unread { ready & READABLE } else { 0 };
+            let new = ready & !interest.seen | more;
             let edge = interest.events & EDGE != 0;
-            interest.seen = ready;
+            (interest.seen, interest.unread) = (ready, unread);
             if told.len() < most && (new != 0 || (!edge && ready != 0)) {
                 told.push((ready, interest.data));
                 if interest.events & ONCE != 0 {
@@ -101,5 +105,6 @@ impl Process {
     }
 }
 
+const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM).cast_unsigned();
 const EDGE: u32 = libc::EPOLLET.cast_unsigned();
 const ONCE: u32 = libc::EPOLLONESHOT.cast_unsigned();

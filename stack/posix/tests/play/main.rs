@@ -33,6 +33,7 @@ macro_rules! scripts {
 
 scripts! {
     active_open
+    blocking_write
     challenge_ack
     close_first
     connect_timeout
