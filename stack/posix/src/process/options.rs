@@ -160,10 +160,9 @@ impl Options {
     }
 }
 
-/// Bytes of payload that Linux takes into a send buffer of this size: it doubles the size, and counts about half as much again as its
-/// bookkeeping for each byte.
+/// Bytes of payload that go into a send buffer of this size: Linux doubles the size for its bookkeeping, which large writes need little of.
 fn payload_of_buffer(size: usize) -> usize {
-    size.saturating_mul(4) / 3
+    size.saturating_mul(2)
 }
 
 /// What an option is before it is set; `None` for one that sockets do not have.
