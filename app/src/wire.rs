@@ -19,7 +19,7 @@ use crate::{console, device, signals};
 use bridge::Bridge;
 pub(crate) use options::WireCommand;
 use poller::Poller;
-use report::{LiveLine, summary};
+use report::{LiveLine, device_line, summary};
 
 /// Runs the wire until Ctrl-C.
 pub(crate) fn run(command: &WireCommand) -> Result<(), Failure> {
@@ -47,7 +47,10 @@ pub(crate) fn run(command: &WireCommand) -> Result<(), Failure> {
     let started = Instant::now();
     watch(&poller, &asks);
     let bridge = poller.stop().ok_or_else(|| Failure::failed("the wire's thread panicked"))?;
-    let text = summary(&bridge.statistics(), &[&left, &right], started.elapsed());
+    let mut text = summary(&bridge.statistics(), started.elapsed());
+    for device in [&left, &right] {
+        text += &device_line(device.name(), &device.statistics());
+    }
     console::tell(text.trim_end());
     Ok(())
 }

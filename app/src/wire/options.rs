@@ -160,3 +160,68 @@ Examples:
   darner on one side, the kernel on the other:
       darner wire memif:lab,server tap:right --delay 5ms --burst-loss 0.1%,10
       darner serve --device memif:lab,client --address 10.0.0.2/24";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use pmd::sim::BurstLoss;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        wire: WireOptions,
+    }
+
+    fn options(line: &str) -> WireOptions {
+        Line::parse_from(std::iter::once("wire").chain(line.split_whitespace())).wire
+    }
+
+    #[test]
+    fn every_option_reaches_the_wire_of_its_direction() {
+        let options = options(
+            "--rate 8M/none --queue 64KiB/7 --delay 5ms/6ms --jitter 1ms --loss 1%/0 --burst-loss none/1%,10,50% \
+             --reorder 2%,3ms/0 --duplicate 0/4% --corrupt 5%",
+        );
+        let ms = Duration::from_millis;
+        let [there, back] = options.wires(1400);
+        let queue = Rate { queue_bytes: 65_536, queue_frames: usize::MAX, ..Rate::new(8_000_000) };
+        assert_eq!((there.rate, back.rate), (Some(queue), None));
+        assert_eq!([there.delay, back.delay, there.jitter, back.jitter], [5, 6, 1, 1].map(ms));
+        assert_eq!((there.loss, back.loss), (0.01, 0.0));
+        let bursts = BurstLoss { begin: 0.01, end: 0.1, loss: 0.5 };
+        assert_eq!((there.burst_loss, back.burst_loss), (None, Some(bursts)));
+        assert_eq!((there.reorder, there.reorder_by, back.reorder), (0.02, ms(3), 0.0));
+        assert_eq!(
+            [there.duplicate, back.duplicate, there.corrupt, back.corrupt],
+            [0.0, 0.04, 0.05, 0.05]
+        );
+        assert_eq!([there.mtu, back.mtu], [1400, 1400]);
+    }
+
+    #[test]
+    fn a_queue_is_a_thousand_frames_unless_it_is_said() {
+        let [there, back] = options("--rate 1M").wires(1500);
+        assert_eq!(
+            (there.rate, back.rate),
+            (Some(Rate::new(1_000_000)), Some(Rate::new(1_000_000)))
+        );
+        let [there, _] = options("--rate 1M --queue 7").wires(1500);
+        assert_eq!(there.rate, Some(Rate { queue_frames: 7, ..Rate::new(1_000_000) }));
+    }
+
+    #[test]
+    fn memory_is_for_what_a_direction_keeps_on_the_way() {
+        for (line, there, back) in [
+            ("", FEWEST_FRAMES, FEWEST_FRAMES),
+            // 2 Gb/s for 100 ms are 25 MB.
+            ("--rate 2G/1M --delay 100ms", 98_656, FEWEST_FRAMES),
+            ("--delay 50ms/60s", 25_000, MOST_FRAMES),
+            ("--rate 1M --queue 1GiB/30000", MOST_FRAMES, 30_000),
+        ] {
+            let options = options(line);
+            assert_eq!([0, 1].map(|way| options.frames(way)), [there, back], "{line}");
+        }
+    }
+}

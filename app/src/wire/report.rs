@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pmd::dpdk::Device;
 use pmd::sim::Statistics;
 
 use super::bridge::Directions;
@@ -58,12 +57,8 @@ fn drops(counted: &Statistics) -> [(&'static str, u64); 5] {
     ]
 }
 
-/// All that happened: a line for each direction, and one for each device that lost frames itself.
-pub(crate) fn summary(
-    counted: &Directions<Statistics>,
-    devices: &[&Device; 2],
-    ran: Duration,
-) -> String {
+/// All that happened: a line for each direction.
+pub(crate) fn summary(counted: &Directions<Statistics>, ran: Duration) -> String {
     let mut text = format!("the wire was up for {:.1} s\n", ran.as_secs_f64());
     for (name, counted) in ["left to right", "right to left"].into_iter().zip(counted) {
         text.push_str(&format!(
@@ -79,13 +74,13 @@ pub(crate) fn summary(
         text.push_str(&named(drops(counted).into_iter().chain(others)));
         text.push('\n');
     }
-    for device in devices {
-        let lost = named(device_losses(&device.statistics()));
-        if !lost.is_empty() {
-            text.push_str(&format!("{}{}\n", device.name(), lost.replacen(',', ":", 1)));
-        }
-    }
     text
+}
+
+/// What a device lost by itself; no line if that is nothing.
+pub(crate) fn device_line(name: &str, counted: &pmd::dpdk::Statistics) -> String {
+    let lost = named(device_losses(counted));
+    if lost.is_empty() { lost } else { format!("{name}{}\n", lost.replacen(',', ":", 1)) }
 }
 
 /// What the devices counted before or behind the wire.
@@ -102,4 +97,44 @@ fn device_losses(counted: &pmd::dpdk::Statistics) -> [(&'static str, u64); 5] {
 fn named(counts: impl IntoIterator<Item = (&'static str, u64)>) -> String {
     let counted = counts.into_iter().filter(|&(_, count)| count > 0);
     counted.map(|(what, count)| format!(", {count} {what}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_happened_is_named() {
+        let there = Statistics {
+            sent: 9,
+            sent_bytes: 900,
+            delivered: 6,
+            delivered_bytes: 600,
+            lost: 2,
+            overflowed: 1,
+            reordered: 3,
+            ..Statistics::default()
+        };
+        let text = summary(&[there, Statistics::default()], Duration::from_millis(1500));
+        assert_eq!(
+            text,
+            "the wire was up for 1.5 s\n\
+             left to right: 9 frames and 900 bytes in, 6 and 600 out, 2 lost, 1 queue full, 3 late\n\
+             right to left: 0 frames and 0 bytes in, 0 and 0 out\n"
+        );
+        let losses = pmd::dpdk::Statistics { rx_missed: 4, tx_discarded: 5, ..Default::default() };
+        assert_eq!(
+            device_line("tap:x", &losses),
+            "tap:x: 4 missed, the receive ring being full, 5 not sent, the link being down\n"
+        );
+        assert_eq!(device_line("tap:x", &pmd::dpdk::Statistics::default()), "");
+    }
+
+    #[test]
+    fn the_line_shows_how_much_came_since_the_last() {
+        let last = Statistics { delivered: 1, delivered_bytes: 1000, ..Statistics::default() };
+        let now = Statistics { delivered: 5, delivered_bytes: 251_000, lost: 2, ..last };
+        let shown = progress(&last, &now, Duration::from_millis(500));
+        assert_eq!(shown, "5 frames, 2 dropped, 4.00 Mb/s");
+    }
 }
