@@ -10,12 +10,14 @@ LOOM = RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -
 SEEDS = 1
 # How long `make fuzz` goes on, and each test of `make stress` and `make tsan`.
 SECONDS = 60
-# Words that the names of the cells have in which `make grid` is interested; all by default.
+# Words that the names of the cells have in which `make grid` and `make yardstick` are interested; all by default.
 CELLS =
+# How often `make yardstick` measures a cell.
+PAIRS = 5
 # How many steps `make schedules` goes.
 LENGTH = 7
 
-.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz grid nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz grid yardstick nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -29,6 +31,7 @@ help:
 	@echo 'make tsan    the same under ThreadSanitizer, which reports data races'
 	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
 	@echo 'make grid    TCP over thousands of paths in virtual time, and a page that shows how it fares (minutes; CELLS="10G bbr": only those)'
+	@echo 'make yardstick    darner and the kernel as senders through darner wire (ten minutes; PAIRS=5, CELLS="100 bursts": only those)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 	@echo 'make bench-rings    what a value from one thread to another costs'
@@ -95,6 +98,11 @@ fuzz: deps
 grid: deps
 	DARNER_GRID_CELLS='$(CELLS)' DARNER_GRID_PAGE=$(CURDIR)/target/grid.html $(HIDDEN) $(CARGO) test --release -p darner --test netsim -- \
 		--ignored --nocapture every_cell
+
+# On a machine that has nothing else to do.
+yardstick: deps
+	DARNER_YARDSTICK_CELLS='$(CELLS)' DARNER_YARDSTICK_PAIRS=$(PAIRS) $(NEXTEST) --release --profile stress -p darner-app \
+		--run-ignored only --no-capture -E 'test(yardstick)'
 
 # Not part of `test`: it installs QEMU, and takes a minute.
 nic:

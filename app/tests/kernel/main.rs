@@ -9,3 +9,4 @@ mod serve;
 mod through_a_wire;
 mod wire;
 mod world;
+mod yardstick;

@@ -1,25 +1,25 @@
 //! `darner wire`: the kernel of one namespace with the kernel of another, and darner with the kernel.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::wire::{cpu_time, round_trips};
 use crate::world::{DARNER, Darner, KERNEL, World, eventually};
 
 /// Where the left end of a wire is, and where the right one.
-const LEFT: &str = "10.9.1.1";
+pub(crate) const LEFT: &str = "10.9.1.1";
 const RIGHT: &str = "10.9.1.2";
 
 /// A wire whose left end is in one namespace and whose right end is in another.
-struct Line {
-    left: World,
-    right: World,
+pub(crate) struct Line {
+    pub(crate) left: World,
+    pub(crate) right: World,
     wire: Darner,
 }
 
 impl Line {
-    fn new(test: &str, options: &str) -> Self {
+    pub(crate) fn new(test: &str, options: &str) -> Self {
         let (left, right) = (World::new(test), World::new(&format!("{test}-far")));
         let wire = start(&left, &format!("tap:wl tap:wr {options}"));
         left.give("wr", &right);
@@ -55,10 +55,48 @@ impl Line {
     }
 
     /// Ends the wire, and returns what it said.
-    fn end(self) -> String {
+    pub(crate) fn end(self) -> String {
         let ended = self.wire.stop();
         assert!(ended.status.success(), "{}", ended.stderr);
         ended.stderr
+    }
+}
+
+/// A wire from darner's memif on the left to a tap of the kernel's on the right.
+pub(crate) struct MixedLine {
+    pub(crate) world: World,
+    wire: Darner,
+    darner: Darner,
+}
+
+impl MixedLine {
+    /// `command` is darner's, at [`DARNER`]; in it, `{folder}` is the world's.
+    pub(crate) fn new(test: &str, options: &str, command: &str) -> Self {
+        let world = World::new(test);
+        let memif = format!("{test}-{}", world.holder_id());
+        let wire = start(&world, &format!("memif:{memif},server tap:wr {options}"));
+        world.configure("wr", KERNEL);
+        let mut darner = world.command(env!("CARGO_BIN_EXE_darner"));
+        let folder = world.folder.display().to_string();
+        darner.args(command.replace("{folder}", &folder).split_whitespace());
+        darner.args(["--no-huge", "--no-stat", "--address", &format!("{DARNER}/24")]);
+        darner.args(["--device", &format!("memif:{memif},client")]);
+        let darner = Darner::start(darner);
+        darner.wait_for_line("Ctrl-C ends it");
+        let ping = format!("ping -c 1 -W 1 {DARNER}");
+        let answers =
+            eventually(Duration::from_secs(20), || world.try_kernel(&ping).status.success());
+        assert!(answers, "{}{}", wire.stderr_so_far(), darner.stderr_so_far());
+        Self { world, wire, darner }
+    }
+
+    /// Ends both, and returns what darner and the wire said.
+    pub(crate) fn end(self) -> [String; 2] {
+        [self.darner, self.wire].map(|darner| {
+            let ended = darner.stop();
+            assert!(ended.status.success(), "{}", ended.stderr);
+            ended.stderr
+        })
     }
 }
 
@@ -154,55 +192,28 @@ fn flood(from: &World, to: &'static str) {
 
 #[test]
 fn the_kernel_fetches_from_darner_through_a_bad_line() {
-    let world = World::new("bad-line");
+    let line =
+        MixedLine::new("bad-line", "--rate 20M --delay 5ms --loss 1% --seed 3", "serve {folder}");
     let content: Vec<u8> = (0..2_000_000_u32).map(|at| ((at * 31) >> 3).to_le_bytes()[0]).collect();
-    std::fs::write(world.folder.join("big"), &content).expect("disk space");
-    let memif = format!("darner-wire-{}", std::process::id());
-    let wire = start(
-        &world,
-        &format!("memif:{memif},server tap:wr --rate 20M --delay 5ms --loss 1% --seed 3"),
-    );
-    world.configure("wr", KERNEL);
-    let folder = world.folder.display();
-    let mut serve = world.command(env!("CARGO_BIN_EXE_darner"));
-    serve.arg("serve").arg(folder.to_string()).args(["--no-huge", "--no-stat"]);
-    serve.args([
-        "--device",
-        &format!("memif:{memif},client"),
-        "--address",
-        &format!("{DARNER}/24"),
-    ]);
-    let serve = Darner::start(serve);
-    serve.wait_for_line("Ctrl-C ends it");
-    let fetch =
-        format!("curl --silent --fail --max-time 30 --output {folder}/got http://{DARNER}/big");
-    let fetched = eventually(Duration::from_secs(20), || world.try_kernel(&fetch).status.success());
-    assert!(fetched, "{}", serve.stderr_so_far());
-    assert!(std::fs::read(world.folder.join("got")).expect("curl wrote it") == content);
-    assert!(serve.stop().status.success());
-    let ended = wire.stop();
-    assert!(ended.status.success(), "{}", ended.stderr);
-    assert!(counted(&ended.stderr, "left to right", "lost") > 0, "{}", ended.stderr);
+    let (there, here) = (line.world.folder.join("big"), line.world.folder.join("got"));
+    std::fs::write(&there, &content).expect("disk space");
+    let output = here.display();
+    line.world.kernel(&format!(
+        "curl --silent --fail --max-time 30 --output {output} http://{DARNER}/big"
+    ));
+    assert!(std::fs::read(&here).expect("curl wrote it") == content);
+    let [_, wire] = line.end();
+    assert!(counted(&wire, "left to right", "lost") > 0, "{wire}");
 }
 
 #[test]
 fn the_kernel_sends_to_darner_through_a_slow_line() {
-    let world = World::new("slow-line");
-    let memif = format!("darner-slow-{}", std::process::id());
-    let wire = start(&world, &format!("tap:wl memif:{memif},server --rate 20M --delay 5ms"));
-    world.configure("wl", KERNEL);
-    let mut sink = world.command(env!("CARGO_BIN_EXE_darner"));
-    sink.args(["sink", "--no-huge", "--no-stat"]);
-    sink.args(["--device", &format!("memif:{memif},client"), "--address", &format!("{DARNER}/24")]);
-    let sink = Darner::start(sink);
-    sink.wait_for_line("Ctrl-C ends it");
-    let ping = format!("ping -c 1 -W 1 {DARNER}");
-    assert!(eventually(Duration::from_secs(10), || world.try_kernel(&ping).status.success()));
-    let client = world.inside(|| {
+    let line = MixedLine::new("slow-line", "--rate none/20M --delay 5ms", "sink");
+    let client = line.world.inside(|| {
         let begin = Instant::now();
         let mut stream = TcpStream::connect((DARNER, 9)).expect("the wire leads there");
         stream.write_all(&vec![7; 4_000_000]).expect("all of it");
-        stream.shutdown(std::net::Shutdown::Write).expect("connected");
+        stream.shutdown(Shutdown::Write).expect("connected");
         // The sink closes behind the end.
         let _ = stream.read(&mut [0]);
         begin.elapsed()
@@ -210,9 +221,8 @@ fn the_kernel_sends_to_darner_through_a_slow_line() {
     let took = client.join().expect("it has sent");
     // 4 MB at 20 Mb/s take 1.6 s, headers aside.
     assert!((Duration::from_millis(1600)..Duration::from_millis(2400)).contains(&took), "{took:?}");
-    let said = sink.stop().stderr;
-    assert!(said.contains("4000000 bytes in"), "{said}");
-    assert!(wire.stop().status.success());
+    let [sink, _] = line.end();
+    assert!(sink.contains("4000000 bytes in"), "{sink}");
 }
 
 #[test]

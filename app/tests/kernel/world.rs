@@ -146,6 +146,11 @@ impl World {
         answer.unwrap_or_else(|| panic!("no answer: {errors}"))
     }
 
+    /// The process that keeps the namespace alive; no other world has the same.
+    pub(crate) fn holder_id(&self) -> u32 {
+        self.holder.id()
+    }
+
     /// Moves an interface from here into another namespace.
     pub(crate) fn give(&self, interface: &str, other: &Self) {
         self.kernel(&format!("ip link set {interface} netns {}", other.holder.id()));
