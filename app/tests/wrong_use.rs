@@ -170,6 +170,7 @@ fn what_a_wire_cannot_be_is_told_with_an_example() {
         ("--reorder", "1%", "1%,5ms"),
         ("--queue", "100", "--rate"),
         ("--queue", "all", "64KiB"),
+        ("--mark", "30KiB", "--rate"),
     ] {
         expect(&["wire", "tap:a", "tap:b", option, value], USAGE, &[option, want]);
     }

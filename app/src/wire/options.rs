@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::Args;
 use pmd::dpdk::DeviceSpec;
 use pmd::sim::{Rate, Wire};
@@ -40,6 +41,9 @@ pub(crate) struct WireOptions {
     /// Room before the rate, in frames, such as 100, or bytes, such as 64KiB [default: 1000]
     #[arg(long, value_name = "LIMIT", requires = "rate")]
     queue: Option<Both<QueueLimit>>,
+    /// With so many bytes in the queue, packets that allow it are marked (ECN), such as 30KiB
+    #[arg(long, value_name = "BYTES", requires = "rate")]
+    mark: Option<Both<ByteSize>>,
     /// How long a frame is on the wire, such as 20ms: a round trip takes it twice.
     #[arg(long, value_name = "TIME")]
     delay: Option<Both<Span>>,
@@ -123,14 +127,18 @@ impl WireOptions {
     }
 
     fn rate(&self, way: usize) -> Option<Rate> {
-        let rate = Rate::new(pick(&self.rate, way)?.0?);
-        Some(match pick(&self.queue, way) {
-            Some(QueueLimit::Frames(queue_frames)) => Rate { queue_frames, ..rate },
-            Some(QueueLimit::Bytes(queue_bytes)) => {
-                Rate { queue_bytes, queue_frames: usize::MAX, ..rate }
+        let mut rate = Rate::new(pick(&self.rate, way)?.0?);
+        match pick(&self.queue, way) {
+            Some(QueueLimit::Frames(frames)) => rate.queue_frames = frames,
+            Some(QueueLimit::Bytes(bytes)) => {
+                (rate.queue_bytes, rate.queue_frames) = (bytes, usize::MAX);
             }
-            None => rate,
-        })
+            None => {}
+        }
+        if let Some(ByteSize(bytes)) = pick(&self.mark, way) {
+            rate.mark_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
+        Some(rate)
     }
 }
 
@@ -181,12 +189,17 @@ mod tests {
     #[test]
     fn every_option_reaches_the_wire_of_its_direction() {
         let options = options(
-            "--rate 8M/none --queue 64KiB/7 --delay 5ms/6ms --jitter 1ms --loss 1%/0 --burst-loss none/1%,10,50% \
+            "--rate 8M/none --queue 64KiB/7 --mark 30KB --delay 5ms/6ms --jitter 1ms --loss 1%/0 --burst-loss none/1%,10,50% \
              --reorder 2%,3ms/0 --duplicate 0/4% --corrupt 5%",
         );
         let ms = Duration::from_millis;
         let [there, back] = options.wires(1400);
-        let queue = Rate { queue_bytes: 65_536, queue_frames: usize::MAX, ..Rate::new(8_000_000) };
+        let queue = Rate {
+            bits_per_second: 8_000_000,
+            queue_bytes: 65_536,
+            queue_frames: usize::MAX,
+            mark_bytes: 30_000,
+        };
         assert_eq!((there.rate, back.rate), (Some(queue), None));
         assert_eq!([there.delay, back.delay, there.jitter, back.jitter], [5, 6, 1, 1].map(ms));
         assert_eq!((there.loss, back.loss), (0.01, 0.0));

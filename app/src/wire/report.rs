@@ -66,6 +66,7 @@ pub(crate) fn summary(counted: &Directions<Statistics>, ran: Duration) -> String
             counted.sent, counted.sent_bytes, counted.delivered, counted.delivered_bytes
         ));
         let others = [
+            ("marked", counted.marked),
             ("late", counted.reordered),
             ("doubled", counted.duplicated),
             ("corrupted", counted.corrupted),
