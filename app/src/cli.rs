@@ -269,12 +269,18 @@ pub(crate) struct StackOptions {
     /// The largest IP packet, if not the device's own.
     #[arg(long, value_name = "BYTES")]
     pub(crate) mtu: Option<u16>,
-    /// Most bytes that a connection holds for its application to read, such as 256KiB [default: 1MiB]
+    /// Most bytes that a connection holds at first for its application to read, such as 64KiB [default: 256KiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) receive_buffer: Option<ByteSize>,
-    /// Most bytes that a connection holds for sending [default: 1MiB]
+    /// What that grows to, if the application reads as fast as the path brings; 0: it does not grow [default: 8MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) receive_buffer_max: Option<ByteSize>,
+    /// Most bytes that a connection holds at first for sending [default: 256KiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) send_buffer: Option<ByteSize>,
+    /// What that grows to with what the path carries; 0: it does not grow [default: 8MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) send_buffer_max: Option<ByteSize>,
     /// How much may be in flight is for this to say: cubic, reno, bbr or dctcp [default: cubic]
     #[arg(long, value_name = "NAME")]
     pub(crate) congestion: Option<CongestionAlgorithm>,

@@ -122,7 +122,13 @@ fn stack_config(flags: &StackOptions, file: &ConfigFile) -> Config {
         mtu: flags.mtu.or(file.mtu),
         tcp: TcpConfig {
             receive_buffer: size(flags.receive_buffer, file.receive_buffer, tcp.receive_buffer),
+            receive_buffer_max: size(
+                flags.receive_buffer_max,
+                file.receive_buffer_max,
+                tcp.receive_buffer_max,
+            ),
             send_buffer: size(flags.send_buffer, file.send_buffer, tcp.send_buffer),
+            send_buffer_max: size(flags.send_buffer_max, file.send_buffer_max, tcp.send_buffer_max),
             congestion: congestion.unwrap_or(tcp.congestion),
             ..tcp
         },
@@ -206,13 +212,15 @@ mod tests {
 
     #[test]
     fn flags_override_the_file_and_the_file_the_defaults() {
-        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\ncongestion = \"bbr\"\n";
+        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\nsend-buffer-max = \"1MiB\"\ncongestion = \"bbr\"\n";
         let file = || toml::from_str::<ConfigFile>(file).unwrap();
         let from_file = Settings::merge(&StackOptions::default(), file());
         assert_eq!(from_file.device.to_string(), "memif:server");
         assert_eq!(from_file.stack.addresses[0].to_string(), "10.1.0.2/16");
-        assert_eq!((from_file.stack.cores, from_file.stack.tcp.send_buffer), (vec![1], 65_536));
-        assert_eq!(from_file.stack.tcp.congestion, CongestionAlgorithm::Bbr);
+        assert_eq!(from_file.stack.cores, [1]);
+        let tcp = from_file.stack.tcp;
+        assert_eq!((tcp.send_buffer, tcp.send_buffer_max), (64 << 10, 1 << 20));
+        assert_eq!(tcp.congestion, CongestionAlgorithm::Bbr);
         let flags = StackOptions {
             congestion: Some(CongestionAlgorithm::Dctcp),
             device: Some("tap:x".parse().unwrap()),

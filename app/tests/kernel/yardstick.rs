@@ -110,8 +110,7 @@ impl Cell {
     fn pair(self, seed: usize) -> Pair {
         let options = self.options(seed);
         let kernel = Line::new(&format!("yard-k{seed}"), &options);
-        let serve = format!("serve {{folder}} --send-buffer {}B", kernels_send_buffer());
-        let darner = MixedLine::new(&format!("yard-d{seed}"), &options, &serve);
+        let darner = MixedLine::new(&format!("yard-d{seed}"), &options, "serve {folder}");
         for world in [&kernel.left, &kernel.right, &darner.world] {
             // Or a lost connection's threshold would be the next one's.
             world.kernel("sysctl -qw net.ipv4.tcp_no_metrics_save=1");
@@ -126,13 +125,6 @@ impl Cell {
         darner.end();
         Pair { kernel: from_kernel, darner: from_darner }
     }
-}
-
-/// How much a sender of the kernel's may hold: as much for darner.
-fn kernels_send_buffer() -> usize {
-    let limits = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").expect("/proc is mounted");
-    let most = limits.split_whitespace().next_back().expect("least, first and most");
-    most.parse().expect("a number")
 }
 
 /// More than any wire here carries while it is measured.

@@ -63,6 +63,7 @@ impl Connection {
     /// Something new is acknowledged.
     fn new_ack(&mut self, cx: &mut Context<'_>, segment: &Segment) {
         let ack = segment.ack;
+        self.tune_send_buffer(cx);
         self.release_up_to(cx, ack);
         self.snd.una = ack;
         self.snd.small = self.snd.small.later(ack);

@@ -13,10 +13,14 @@ use super::rtt::RtoLimits;
 /// TCP's times and limits. The defaults are those of Linux where it has them, or the RFC's.
 #[derive(Clone, Debug)]
 pub struct TcpConfig {
-    /// Most bytes that a connection buffers for its application to read; the largest window it offers.
+    /// Most bytes that a connection buffers for its application to read, at first; the window it offers.
     pub receive_buffer: usize,
-    /// Most bytes that a connection buffers for sending, those not yet acknowledged included.
+    /// What that grows to by itself, if the application reads as fast as the path brings. Not above `receive_buffer`: it does not grow.
+    pub receive_buffer_max: usize,
+    /// Most bytes that a connection buffers for sending at first, those not yet acknowledged included.
     pub send_buffer: usize,
+    /// What that grows to by itself, with the congestion window. Not above `send_buffer`: it does not grow.
+    pub send_buffer_max: usize,
     /// Most bytes that a core's connections hold for applications to read, over all of them: ring memory in whole chunks of 16 KiB, and
     /// what has arrived out of order. Beyond it segments are dropped, for the peer to send again later; from half of it on other things give
     /// way first, see [`MemoryPressure`](super::MemoryPressure).
@@ -113,8 +117,10 @@ pub enum CookiePolicy {
 impl Default for TcpConfig {
     fn default() -> Self {
         Self {
-            receive_buffer: 1 << 20,
-            send_buffer: 1 << 20,
+            receive_buffer: 256 << 10,
+            receive_buffer_max: 8 << 20,
+            send_buffer: 256 << 10,
+            send_buffer_max: 8 << 20,
             max_buffered: 1 << 30,
             max_connections: 1 << 17,
             max_half_open: 1 << 14,
@@ -168,9 +174,9 @@ impl TcpConfig {
         }
     }
 
-    /// The shift by which the window field can express the receive buffer (RFC 7323, section 2.3: at most 14).
+    /// The shift by which the window field can express the largest receive buffer (RFC 7323, section 2.3: at most 14).
     pub(super) fn window_shift(&self) -> u8 {
-        let fits = |shift: &u8| self.receive_buffer >> shift <= usize::from(u16::MAX);
+        let fits = |shift: &u8| self.largest_receive_buffer() >> shift <= usize::from(u16::MAX);
         (0..14).find(fits).unwrap_or(14)
     }
 
@@ -180,10 +186,11 @@ impl TcpConfig {
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput), saying what to change.
     pub fn check(&self) -> io::Result<()> {
-        let buffers = BUFFER_MIN..=BUFFER_MAX;
+        let first = [self.receive_buffer, self.send_buffer];
+        let largest = [self.receive_buffer_max, self.send_buffer_max];
         let ports = &self.ephemeral_ports;
-        let wrong = if !buffers.contains(&self.receive_buffer)
-            || !buffers.contains(&self.send_buffer)
+        let wrong = if first.iter().any(|size| !(BUFFER_MIN..=BUFFER_MAX).contains(size))
+            || largest.iter().any(|&size| size > BUFFER_MAX)
         {
             "TCP buffers are 4 KiB to 1 GiB"
         } else if self.max_buffered < self.receive_buffer.next_multiple_of(CHUNK) {

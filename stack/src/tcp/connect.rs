@@ -205,7 +205,7 @@ mod tests {
         let mut t = Harness::connecting(&TcpConfig::default());
         let options = t.last().options;
         assert_eq!(options.max_segment_size, Some(1460));
-        assert_eq!(options.window_scale, Some(5));
+        assert_eq!(options.window_scale, Some(8));
         assert_eq!(options.timestamps.unwrap().echo, 0);
     }
 
@@ -215,7 +215,7 @@ mod tests {
         t.sent();
         t.input("SA 0 ack 1 mss 1000 wscale 3").unwrap();
         let ack = t.last();
-        assert_eq!((ack.options.timestamps, ack.window), (None, 32768), "2^20 >> 5");
+        assert_eq!((ack.options.timestamps, ack.window), (None, 1024), "2^18 >> 8");
         t.connection(|c| {
             assert_eq!((c.snd.wnd_shift, c.snd.mss), (3, 1000));
             assert_eq!(c.snd.wnd, 65535, "the window of a SYN is not scaled");

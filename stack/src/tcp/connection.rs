@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use darner_ring::CONNECTION_WORDS;
 
+use super::autotune::{Reading, Size};
 use super::challenge::{Challenges, ConnectionChallenges};
 use super::config::TcpConfig;
 use super::congestion::Handshake;
@@ -98,6 +99,8 @@ pub(super) struct SendSequence {
     pub(super) peer_mss: u16,
     /// Snd.Wind.Shift (RFC 7323): by how much the peer's window fields are to be shifted.
     pub(super) wnd_shift: u8,
+    /// Of the send buffer.
+    pub(super) size: Size,
 }
 
 impl SendSequence {
@@ -114,6 +117,7 @@ impl SendSequence {
             mss: DEFAULT_SEGMENT_SIZE,
             peer_mss: DEFAULT_SEGMENT_SIZE,
             wnd_shift: 0,
+            size: Size::Automatic,
         }
     }
 }
@@ -138,10 +142,13 @@ pub(super) struct ReceiveSequence {
     pub(super) wants_hint: bool,
     /// Memory runs out, and the window is kept small.
     pub(super) squeezed: bool,
+    /// Of the receive buffer.
+    pub(super) size: Size,
+    pub(super) reading: Reading,
 }
 
 impl ReceiveSequence {
-    fn new(config: &TcpConfig) -> Self {
+    fn new(config: &TcpConfig, now: Instant) -> Self {
         let nowhere = Seq(0);
         Self {
             nxt: nowhere,
@@ -153,6 +160,8 @@ impl ReceiveSequence {
             scaling: config.window_scaling,
             wants_hint: false,
             squeezed: false,
+            size: Size::Automatic,
+            reading: Reading::new(now),
         }
     }
 }
@@ -315,7 +324,7 @@ impl Connection {
             probe_backoff: 0,
             keepalive_probes: 0,
             snd: SendSequence::new(iss),
-            rcv: ReceiveSequence::new(config),
+            rcv: ReceiveSequence::new(config, cx.now()),
             timestamps: TimestampState {
                 enabled: config.timestamps,
                 recent: 0,

@@ -87,7 +87,7 @@ impl Harness {
         }
     }
 
-    /// Without timestamps, window scaling and selective acknowledgements, which most traces do not need, and with the congestion control that is
+    /// Without timestamps, window scaling and selective acknowledgements, which most traces do not need, and with the congestion control and the buffers that are
     /// easiest to foretell.
     pub(super) fn plain() -> TcpConfig {
         TcpConfig {
@@ -96,6 +96,8 @@ impl Harness {
             sack: false,
             ecn: false,
             congestion: Algorithm::NewReno,
+            receive_buffer_max: 0,
+            send_buffer_max: 0,
             ..TcpConfig::default()
         }
     }

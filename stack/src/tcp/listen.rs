@@ -95,9 +95,9 @@ mod tests {
     fn the_syn_ack_answers_the_options_of_the_syn() {
         for (syn, scale, echo) in [
             ("S 0 mss 1000", None, None),
-            ("S 0 mss 1000 wscale 9", Some(5), None),
+            ("S 0 mss 1000 wscale 9", Some(8), None),
             ("S 0 mss 1000 ts 7:0", None, Some(7)),
-            ("S 0 mss 1000 wscale 0 ts 8:0", Some(5), Some(8)),
+            ("S 0 mss 1000 wscale 0 ts 8:0", Some(8), Some(8)),
         ] {
             let mut t = Harness::listening(&TcpConfig::default(), 1);
             t.input(syn).unwrap();

@@ -6,6 +6,7 @@
 
 mod ack;
 mod arrive;
+mod autotune;
 mod challenge;
 mod close;
 mod compact;
@@ -75,6 +76,7 @@ use crate::net::Net;
 use crate::rng::Rng;
 use crate::socket::{CoreShared, Failure, Hint, SocketId, Target, TcpSocket};
 use crate::table::Table;
+use autotune::Size;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
 use half_open::HalfOpenTable;
@@ -192,7 +194,7 @@ impl Tcp {
         self.connections.get_mut(id).map(|connection| &mut connection.socket)
     }
 
-    /// The application wants other limits. Less than is buffered loses nothing.
+    /// The application wants other limits, which stay as they are from now on. Less than is buffered loses nothing.
     pub(crate) fn set_buffers(
         &mut self,
         net: &mut Net,
@@ -202,9 +204,11 @@ impl Tcp {
         self.with_connection(net, id, |connection, cx| {
             if let Some(limit) = receive {
                 connection.socket.receive.set_limit(limit);
+                connection.rcv.size = Size::Fixed;
             }
             if let Some(limit) = send {
                 connection.socket.send.set_limit(limit);
+                connection.snd.size = Size::Fixed;
                 connection.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
             }
         });

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddrV4;
 
 use super::Tcp;
+use super::autotune::Size;
 use super::connection::{Connection, Context};
 use super::seq::Seq;
 use super::state::State;
@@ -70,11 +71,14 @@ impl Tcp {
         let (core, config) = (&self.core, &self.config);
         let (challenges, memory) = (&mut self.challenges, &mut self.memory);
         let cx = Context { net, config, challenges, memory };
+        let sizes = sizes(&birth);
         let mut stream = None;
         let id = self.connections.insert_with(|id| {
             let (socket, application) = pair(core, config, &flow, id, birth);
             stream = Some(application);
-            Connection::new(&cx, (flow, socket), state, numbers)
+            let mut connection = Connection::new(&cx, (flow, socket), state, numbers);
+            (connection.rcv.size, connection.snd.size) = sizes;
+            connection
         });
         let (id, stream) = id.zip(stream).ok_or(ConnectError::TooMany)?;
         self.flows.insert(flow, id.index);
@@ -144,4 +148,16 @@ fn pair(
     let local = SocketAddrV4::new(flow.local, flow.local_port);
     let addresses = (local, SocketAddrV4::new(flow.remote, flow.remote_port));
     tcp_pair(core, limits, addresses, id, birth)
+}
+
+/// Who says how large the buffers are for reading and for writing.
+fn sizes(birth: &Birth) -> (Size, Size) {
+    let size = |chosen: Option<usize>| chosen.map_or(Size::Automatic, |_| Size::Fixed);
+    match birth {
+        Birth::Application => (Size::Automatic, Size::Automatic),
+        Birth::Queue(listener) => {
+            let options = listener.options();
+            (size(options.receive_buffer), size(options.send_buffer))
+        }
+    }
 }

@@ -22,6 +22,7 @@ use crate::wire::tcp_options::SackBlock;
 impl Connection {
     /// Seventh and eighth.
     pub(super) fn process_text_and_fin(&mut self, cx: &mut Context<'_>, segment: Segment) -> Step {
+        let echo = segment.timestamps().map(|timestamps| timestamps.echo);
         let Segment { seq, ack, flags, payload, .. } = segment;
         let fin = flags.contains(Flags::FIN);
         if payload.is_empty() && !fin {
@@ -35,6 +36,7 @@ impl Connection {
             self.refuse_after_close(cx, ack)?;
         }
         if seq == self.rcv.nxt {
+            self.tune_receive_buffer(cx, echo);
             self.take_in_order(cx, payload, fin)
         } else {
             self.keep_for_later(cx, seq, payload, fin)

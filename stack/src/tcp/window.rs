@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn room_is_rounded_up_to_what_a_scaled_window_can_say() {
         let config =
-            TcpConfig { receive_buffer: 1 << 20, timestamps: false, ..TcpConfig::default() };
+            TcpConfig { receive_buffer: 1 << 20, window_scaling: true, ..Harness::plain() };
         let mut t = Harness::connecting(&config);
         t.emitted();
         t.input("SA 0 ack 1 mss 1460 wscale 7 win 1000").unwrap();
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn windows_are_scaled_as_agreed() {
         let config =
-            TcpConfig { receive_buffer: 1 << 20, timestamps: false, ..TcpConfig::default() };
+            TcpConfig { receive_buffer: 1 << 20, window_scaling: true, ..Harness::plain() };
         let mut t = Harness::connecting(&config);
         assert_eq!(t.last().window, u16::MAX, "not on the SYN");
         t.input("SA 0 ack 1 mss 1000 wscale 7 win 1000").unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use darner::{Config, DuplicateDetection, Idle, Stack, TcpListener, TcpStream};
+use darner::{Config, DuplicateDetection, Idle, Stack, TcpConfig, TcpListener, TcpStream};
 use pmd::{Pool, QueuePair, mem};
 
 pub(crate) const ADDRESS: &str = "10.0.0.1";
@@ -14,11 +14,19 @@ pub(crate) const ADDRESS: &str = "10.0.0.1";
 /// Longer than anything takes that is not stuck.
 pub(crate) const LONG: Duration = Duration::from_secs(10);
 
+/// With buffers of which the sender's is the larger: who finds it full has written more than the peer takes.
 pub(crate) fn config() -> Config {
     Config {
         addresses: vec![format!("{ADDRESS}/24").parse().unwrap()],
         duplicate_detection: DuplicateDetection::Off,
         idle: Idle::Sleep,
+        tcp: TcpConfig {
+            receive_buffer: 128 << 10,
+            receive_buffer_max: 0,
+            send_buffer: 512 << 10,
+            send_buffer_max: 0,
+            ..TcpConfig::default()
+        },
         ..Config::default()
     }
 }

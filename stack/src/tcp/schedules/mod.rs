@@ -90,7 +90,13 @@ impl Drop for Named<'_> {
 
 fn plain() -> TcpConfig {
     // Timestamps would make an older segment of a repeated one, which the reference does not care to know of.
-    TcpConfig { timestamps: false, window_scaling: false, ..TcpConfig::default() }
+    TcpConfig {
+        timestamps: false,
+        window_scaling: false,
+        receive_buffer_max: 0,
+        send_buffer_max: 0,
+        ..TcpConfig::default()
+    }
 }
 
 /// Buffers of less than what is sent at once: windows close, and sends are cut short.
