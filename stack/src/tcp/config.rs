@@ -45,7 +45,8 @@ pub struct TcpConfig {
     pub fin_wait_2: Duration,
     /// Retransmission timeout before a round trip was measured (RFC 6298, section 2.1).
     pub initial_rto: Duration,
-    /// Shortest retransmission timeout. RFC 6298 wants a second, which costs more than it saves today; this is Linux's.
+    /// How far the retransmission timeout is above the round trip at least. RFC 6298 wants it to be a second in all, which costs more
+    /// than it saves today; this is Linux's.
     pub min_rto: Duration,
     /// Longest retransmission timeout, at least a minute (RFC 6298, section 2.5).
     pub max_rto: Duration,
@@ -158,12 +159,7 @@ impl Default for TcpConfig {
 
 impl TcpConfig {
     pub(super) fn rto_limits(&self) -> RtoLimits {
-        RtoLimits {
-            initial: self.initial_rto,
-            min: self.min_rto,
-            max: self.max_rto,
-            granularity: Duration::from_millis(1),
-        }
+        RtoLimits { initial: self.initial_rto, min: self.min_rto, max: self.max_rto }
     }
 
     pub(super) fn half_open_limits(&self) -> Limits {

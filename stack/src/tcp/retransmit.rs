@@ -141,7 +141,7 @@ mod tests {
         for at in [200, 600, 1400] {
             t.at(at - 1);
             assert_eq!(t.sent(), [""; 0]);
-            t.at(at);
+            t.at(at + 1);
             assert_eq!(t.sent(), ["PA 1+500 ack 1"], "at {at}");
         }
         t.input("A 1 ack 501").unwrap();

@@ -137,7 +137,7 @@ fn tcp_retransmits() {
         at += 200 << doubled;
         t.at(at - 1);
         assert_eq!(t.sent(), NOTHING, "not before {at}");
-        t.at(at);
+        t.at(at + 1);
         assert_eq!(t.sent(), ["PA 1+100 ack 1"], "at {at}");
     }
 }
@@ -153,7 +153,7 @@ fn tcp_fin_retransmission() {
     let mut at = 0;
     for doubled in 0..4 {
         at += 200 << doubled;
-        t.at(at);
+        t.at(at + 1);
         assert_eq!(t.sent(), ["FA 1 ack 2"], "in CLOSING, at {at}");
     }
 }
