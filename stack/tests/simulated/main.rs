@@ -10,5 +10,6 @@ mod apps;
 mod bulk;
 mod claims;
 mod life;
+mod schedule;
 mod udp;
 mod world;
