@@ -158,10 +158,12 @@ impl SendProducer {
     fn append(&mut self, bytes: &[u8]) -> Result<usize, SendClosed> {
         self.reserved = 0;
         let len = self.room()?.min(bytes.len());
-        if len == 0 {
+        let before = self.writer.tail();
+        self.writer.append(&bytes[..len]);
+        // A writer that was refused once takes nothing more, and then no byte of before may be marked for what was not taken.
+        if self.writer.tail() == before {
             self.closed()?;
         }
-        self.writer.append(&bytes[..len]);
         Ok(len)
     }
 

@@ -329,6 +329,20 @@ fn the_last_byte_written_as_urgent_is_urgent() {
 }
 
 #[test]
+fn what_is_refused_twice_makes_nothing_urgent() {
+    for accepted in [&b""[..], b"ab"] {
+        let (mut producer, mut consumer, closer) = send_ring(8);
+        assert_eq!(producer.write(accepted), Ok(accepted.len()));
+        closer.shut_down();
+        for _ in 0..2 {
+            assert_eq!(producer.write_urgent(b"c"), Err(SendClosed::ShutDown));
+        }
+        consumer.tail();
+        assert_eq!(consumer.urgent(), None);
+    }
+}
+
+#[test]
 fn ends_are_small() {
     assert!(size_of::<SendProducer>() <= 40);
     assert!(size_of::<SendConsumer>() <= 40);
