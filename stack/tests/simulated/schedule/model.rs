@@ -29,6 +29,8 @@ pub(super) struct End {
 pub(super) struct Excuses {
     /// Nobody listened, or no longer before the connection was accepted.
     pub(super) refused: bool,
+    /// Frames were lost before the connection was accepted: ARP asks three times only.
+    pub(super) unreachable: bool,
 }
 
 impl End {
@@ -126,11 +128,17 @@ impl End {
     }
 
     pub(super) fn failed(&mut self, peer: &Self, excuses: Excuses, kind: ErrorKind) -> Verdict {
-        if !self.may_fail(peer, excuses) {
+        let unreachable = kind == ErrorKind::HostUnreachable && excuses.unreachable;
+        if !unreachable && !self.may_fail(peer, excuses) {
             return Err(format!("{kind:?} without a cause"));
         }
         let first = self.error.replace(kind);
         ensure(first.is_none(), "an error was told twice")
+    }
+
+    /// Whether the peer was never found; only an end that may be so was told.
+    fn unreachable(&self) -> bool {
+        self.error == Some(ErrorKind::HostUnreachable)
     }
 
     pub(super) fn shut(&mut self, how: Shutdown) {
@@ -154,7 +162,7 @@ impl End {
 
     /// Judges an end whose application has read for as long as anything could come.
     pub(super) fn finished(&self, peer: &Self, excuses: Excuses) -> Verdict {
-        if self.closed || self.may_fail(peer, excuses) {
+        if self.closed || self.may_fail(peer, excuses) || self.unreachable() {
             return Ok(());
         }
         ensure(self.ended, "a stream never ended")?;

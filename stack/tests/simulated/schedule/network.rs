@@ -22,6 +22,8 @@ pub(super) struct Network {
     ends: Vec<EndId>,
     pools: Vec<Pool>,
     recording: Option<Recording>,
+    /// The stacks whose frames may be lost.
+    bad: Vec<bool>,
 }
 
 impl Network {
@@ -47,7 +49,7 @@ impl Network {
             key[..8].copy_from_slice(&seed.to_ne_bytes());
             stacks.push(Protocol::new(&config(index), vec![queue], Box::new(Idle), key).unwrap());
         }
-        let mut network = Self { sim, stacks, ends, pools, recording };
+        let mut network = Self { sim, stacks, ends, pools, recording, bad: vec![false; count] };
         network.pass(Duration::from_millis(10));
         network
     }
@@ -58,6 +60,7 @@ impl Network {
 
     /// What becomes of the frames that a stack sends from now on, in per mille.
     pub(super) fn change(&mut self, stack: usize, [loss, reorder, duplicate, corrupt]: [u16; 4]) {
+        self.bad[stack] = loss > 0;
         let share = |per_mille: u16| f64::from(per_mille) / 1000.0;
         self.sim.change(self.ends[stack], Way::Out, |wire| {
             wire.loss = share(loss);
@@ -65,6 +68,11 @@ impl Network {
             wire.duplicate = share(duplicate);
             wire.corrupt = share(corrupt);
         });
+    }
+
+    /// Whether frames may be lost somewhere.
+    pub(super) fn is_bad(&self) -> bool {
+        self.bad.contains(&true)
     }
 
     /// Lets time pass, with everything that happens in it.

@@ -41,6 +41,9 @@ impl Run {
             Step::Connect { from, to } => self.connect(from, to),
             Step::Path(stack, path) => {
                 self.network.change(stack % self.listeners.len(), path);
+                let bad = self.network.is_bad();
+                let waiting = self.connections.iter_mut().filter(|it| !it.accepted);
+                waiting.for_each(|it| it.excuses.unreachable |= bad);
                 Ok(())
             }
             Step::Pass(span) => {
@@ -99,7 +102,10 @@ impl Run {
             streams: [Some(stream), None],
             models: [End::new(seed), End::new(seed + 1)],
             accepted: false,
-            excuses: Excuses { refused: self.listeners[to].is_none() },
+            excuses: Excuses {
+                refused: self.listeners[to].is_none(),
+                unreachable: self.network.is_bad(),
+            },
         });
         Ok(())
     }
@@ -116,6 +122,7 @@ impl Run {
         let connection = self.connections.iter_mut().rfind(ours);
         let connection = connection.ok_or("somebody was accepted who did not connect")?;
         connection.accepted = true;
+        connection.excuses.unreachable = false;
         connection.streams[1] = Some(stream);
         Ok(true)
     }
