@@ -17,7 +17,6 @@ mod steps;
 use std::any::Any;
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 
 use model::Verdict;
 use run::Run;
@@ -39,7 +38,7 @@ fn applications_see_what_the_model_allows() {
 }
 
 /// Plays a schedule to its end and beyond. A panic of the stack's is a broken promise too.
-fn play(seed: u64, stacks: usize, steps: &[Step], pcap: Option<&Path>) -> Verdict {
+fn play(seed: u64, stacks: usize, steps: &[Step], pcap: Option<&str>) -> Verdict {
     let played = catch_unwind(AssertUnwindSafe(|| {
         let mut run = Run::new(seed, stacks, pcap);
         steps.iter().try_for_each(|&step| run.take(step))?;
@@ -55,16 +54,14 @@ fn said(panic: &(dyn Any + Send)) -> String {
 
 fn report(seed: u64, stacks: usize, steps: Vec<Step>, broken: &str) -> ! {
     let (len, steps) = (steps.len(), shorten(seed, stacks, steps));
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let pcap: PathBuf = target.join(format!("schedule-{seed}.pcap"));
+    let pcap = format!("{}/../target/schedule-{seed}", env!("CARGO_MANIFEST_DIR"));
     let after = play(seed, stacks, &steps, Some(&pcap));
     panic!(
         "seed {seed}: {broken}\n\
          {} of {len} steps with {stacks} stacks: {after:?}\n{steps:#?}\n\
-         first stack's traffic: {}\n\
+         traffic of each stack: {pcap}-*.pcap\n\
          replay: DARNER_SEED={seed} PKG_CONFIG=false cargo nextest run -p darner -E 'test(applications_see)'",
         steps.len(),
-        pcap.display(),
     );
 }
 
@@ -88,4 +85,4 @@ fn shorten(seed: u64, stacks: usize, mut steps: Vec<Step>) -> Vec<Step> {
 }
 
 /// What there is time for in `make test`.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 5000;

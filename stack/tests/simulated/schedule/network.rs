@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use darner::time::Instant;
@@ -21,35 +20,37 @@ pub(super) struct Network {
     pub(super) stacks: Vec<Protocol>,
     ends: Vec<EndId>,
     pools: Vec<Pool>,
-    recording: Option<Recording>,
+    recordings: Vec<Recording>,
     /// The stacks whose frames may be lost.
     bad: Vec<bool>,
 }
 
 impl Network {
-    /// What the first stack sends and receives is recorded to `pcap`.
-    pub(super) fn new(seed: u64, count: usize, pcap: Option<&Path>) -> Self {
+    /// What each stack sends and receives is recorded, if so, to files whose names begin with `pcap`.
+    pub(super) fn new(seed: u64, count: usize, pcap: Option<&str>) -> Self {
         let mut sim = Sim::new(seed);
         let pools: Vec<Pool> = (0..count).map(|_| Pool::heap(4096, 2048)).collect();
         let ends = pools.iter().zip(1..).map(|(pool, n)| sim::End::new(n).with_pool(pool.clone()));
         let queues = sim.switch(ends.collect::<Vec<_>>(), wire());
         let ends = queues.iter().map(sim::SimQueue::id).collect();
-        let mut recording = None;
+        let mut recordings = Vec::new();
         let mut stacks = Vec::new();
         for (index, queue) in queues.into_iter().enumerate() {
             let mut queue: Box<dyn QueuePair + Send> = Box::new(queue);
-            if let Some(path) = pcap.filter(|_| index == 0) {
-                let (file, clock) = (File::create(path).unwrap(), sim.clock());
+            if let Some(stem) = pcap {
+                let file = File::create(format!("{stem}-{index}.pcap")).unwrap();
+                let clock = sim.clock();
                 let clock = move || Duration::from_nanos(clock());
-                let (tap, file) =
+                let (tap, recording) =
                     pcap::record(queue, file, pcap::Options::default(), clock).unwrap();
-                (queue, recording) = (Box::new(tap), Some(file));
+                queue = Box::new(tap);
+                recordings.push(recording);
             }
             let mut key = [index as u8; 32];
             key[..8].copy_from_slice(&seed.to_ne_bytes());
             stacks.push(Protocol::new(&config(index), vec![queue], Box::new(Idle), key).unwrap());
         }
-        let mut network = Self { sim, stacks, ends, pools, recording, bad: vec![false; count] };
+        let mut network = Self { sim, stacks, ends, pools, recordings, bad: vec![false; count] };
         network.pass(Duration::from_millis(10));
         network
     }
@@ -92,7 +93,7 @@ impl Network {
     /// Turns all stacks until none has anything to do at this moment.
     pub(super) fn settle(&mut self) {
         let now = self.now();
-        while self.stacks.iter_mut().fold(false, |busy, stack| stack.turn(now).is_busy() || busy) {}
+        while self.stacks.iter_mut().any(|stack| stack.turn(now).is_busy()) {}
     }
 
     /// Judges what is left when no application has a socket and every patience has run out, then stops the stacks.
@@ -119,7 +120,7 @@ impl Network {
         }
         self.pools.push(self.sim.copies());
         drop((self.stacks, self.sim));
-        if let Some(recording) = self.recording {
+        for recording in self.recordings {
             recording.finish().unwrap();
         }
         match self.pools.iter().map(|pool| pool.capacity() - pool.available()).sum() {

@@ -2,7 +2,6 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 use darner::{TcpListener, TcpStream, Token};
@@ -28,7 +27,7 @@ struct Connection {
 }
 
 impl Run {
-    pub(super) fn new(seed: u64, stacks: usize, pcap: Option<&Path>) -> Self {
+    pub(super) fn new(seed: u64, stacks: usize, pcap: Option<&str>) -> Self {
         let network = Network::new(seed, stacks, pcap);
         let listeners = (0..stacks).map(|_| None).collect();
         Self { network, listeners, connections: Vec::new() }
