@@ -49,7 +49,7 @@ fn every_behaviour_of_packetimpact_has_a_test_of_its_name_or_says_why_not() {
 
 #[test]
 fn every_link_leads_to_a_file_and_every_test_is_in_it() {
-    let text = ["socket-contract.md", "conformance.md"].map(text_of).concat();
+    let text = ["socket-contract.md", "conformance.md", "interop.md"].map(text_of).concat();
     let mut wrong = vec![];
     for (label, target) in links(&text).filter(|(_, target)| !target.starts_with("https:")) {
         let Ok(file) = std::fs::read_to_string(folder().join(target)) else {
@@ -65,6 +65,27 @@ fn every_link_leads_to_a_file_and_every_test_is_in_it() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The rows of the documentation and the tests are the same, and so are the patterns.
+#[test]
+fn every_meeting_with_another_tcp_has_a_row() {
+    let text = text_of("interop.md");
+    let tests = text_of("../app/tests/kernel/interop.rs");
+    let is_test = |line: &&str| line.starts_with("fn ");
+    let names: BTreeSet<&str> = tests
+        .split("#[test]\n")
+        .skip(1)
+        .filter_map(|part| part.lines().find(is_test)?.strip_prefix("fn ")?.split('(').next())
+        .collect();
+    let labels = links(&text).map(|(label, _)| label.trim_matches('`'));
+    let told: BTreeSet<&str> = labels.filter(|label| !label.contains(' ')).collect();
+    assert_eq!(told, names);
+    let patterns = tests.split("const PATTERNS").nth(1).unwrap().split("];").next().unwrap();
+    let patterns: Vec<&str> = patterns.split('"').skip(1).step_by(2).collect();
+    let asserted = text.split("\n## ").find(|section| section.starts_with("What is asserted"));
+    let told = rows(asserted.unwrap()).skip(1).filter_map(|row| row[2..].split(" |").next());
+    assert_eq!(told.collect::<Vec<_>>(), patterns);
 }
 
 /// `[label](target)`, in order.

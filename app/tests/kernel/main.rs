@@ -5,6 +5,7 @@
 mod cores;
 mod echo;
 mod get;
+mod interop;
 mod serve;
 mod through_a_wire;
 mod wire;

@@ -100,7 +100,7 @@ impl MixedLine {
     }
 }
 
-fn start(world: &World, arguments: &str) -> Darner {
+pub(crate) fn start(world: &World, arguments: &str) -> Darner {
     let mut command = world.command(env!("CARGO_BIN_EXE_darner"));
     command.args(["wire", "--no-huge"]).args(arguments.split_whitespace());
     let wire = Darner::start(command);
@@ -109,7 +109,7 @@ fn start(world: &World, arguments: &str) -> Darner {
 }
 
 /// The number before `what` in the line of the summary that begins with `way`; 0 if it is not there.
-fn counted(summary: &str, way: &str, what: &str) -> u64 {
+pub(crate) fn counted(summary: &str, way: &str, what: &str) -> u64 {
     let line = summary.lines().find(|line| line.starts_with(way));
     let line = line.unwrap_or_else(|| panic!("no {way} in {summary}"));
     let counts = line.split([':', ',']).map(str::trim);
