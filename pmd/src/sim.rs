@@ -42,7 +42,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chance::Chance;
+pub use chance::Chance;
 use direction::Direction;
 use end::Inlet;
 pub use end::{End, EndId, Offload, SimQueue};

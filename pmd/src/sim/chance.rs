@@ -1,10 +1,18 @@
 //! Chance that follows from a seed (the SplitMix64 generator: Steele, Lea, Flood 2014).
 
-/// A sequence of numbers that look random.
-pub(super) struct Chance(u64);
+/// A sequence of numbers that look random, and are the same for the same seed.
+///
+/// ```
+/// use pmd::sim::Chance;
+///
+/// let [mut one, mut other] = [7, 7].map(Chance::new);
+/// assert_eq!(one.below(6), other.below(6));
+/// ```
+pub struct Chance(u64);
 
 impl Chance {
-    pub(super) fn new(seed: u64) -> Self {
+    /// The sequence of a seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -16,7 +24,7 @@ impl Chance {
     }
 
     /// A number in `0..bound`; 0 if the bound is 0.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         // The upper half of a product is below the bound: it fits.
         u64::try_from((u128::from(self.next()) * u128::from(bound)) >> 64).unwrap_or(u64::MAX)
     }

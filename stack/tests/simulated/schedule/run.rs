@@ -8,7 +8,7 @@ use darner::{TcpListener, TcpStream, Token};
 
 use super::model::{End, Excuses, Urgency, Verdict};
 use super::network::{Network, address};
-use super::steps::Step;
+use super::steps::{Call, Step};
 
 pub(super) struct Run {
     network: Network,
@@ -49,21 +49,9 @@ impl Run {
                 self.network.pass(span);
                 Ok(())
             }
-            Step::Write(end, ..)
-            | Step::WriteUrgent(end, ..)
-            | Step::Read(end, ..)
-            | Step::ReadUrgent(end)
-            | Step::Shutdown(end, ..)
-            | Step::Close(end)
-            | Step::CloseAtOnce(end)
-            | Step::CloseSlowly(end)
-            | Step::Abort(end)
-            | Step::Nodelay(end, ..)
-            | Step::Keepalive(end, ..)
-            | Step::Inline(end, ..)
-            | Step::Buffers(end, ..) => {
+            Step::At(end, call) => {
                 let index = (end / 2) % self.connections.len().max(1);
-                self.connections.get_mut(index).map_or(Ok(()), |it| it.take(end % 2, step))
+                self.connections.get_mut(index).map_or(Ok(()), |it| it.take(end % 2, call))
             }
         };
         self.network.settle();
@@ -151,42 +139,29 @@ impl Run {
 }
 
 impl Connection {
-    fn take(&mut self, end: usize, step: Step) -> Verdict {
-        match step {
-            Step::Write(_, len) => self.write(end, len, Urgency::None),
-            Step::WriteUrgent(_, len) => self.write(end, len, Urgency::LastByte),
-            Step::Read(_, len) => self.read(end, len).map(|_| ()),
-            Step::ReadUrgent(_) => {
-                let (Some(stream), [model, peer]) = self.end(end) else { return Ok(()) };
-                model.got_urgent(peer, &stream.recv_oob())
+    fn take(&mut self, end: usize, call: Call) -> Verdict {
+        let (Some(stream), [model, peer]) = self.end(end) else { return Ok(()) };
+        let control = stream.control();
+        match call {
+            Call::Write(len, urgency) => return self.write(end, len, urgency),
+            Call::Read(len) => return self.read(end, len).map(|_| ()),
+            Call::ReadUrgent => return model.got_urgent(peer, &stream.recv_oob()),
+            Call::Close(linger) => return self.close(end, linger),
+            Call::Shutdown(how) if stream.is_connected() => {
+                control.shutdown(how);
+                model.shut(how);
             }
-            Step::Shutdown(_, how) => {
-                let (Some(stream), [model, _]) = self.end(end) else { return Ok(()) };
-                if stream.is_connected() {
-                    stream.control().shutdown(how);
-                    model.shut(how);
-                }
-                Ok(())
+            Call::Shutdown(_) => {}
+            Call::Abort => {
+                control.abort();
+                model.abort();
             }
-            Step::Close(_) => self.close(end, None),
-            Step::CloseAtOnce(_) => self.close(end, Some(Duration::ZERO)),
-            Step::CloseSlowly(_) => self.close(end, Some(Duration::from_secs(5))),
-            _ => {
-                let (Some(stream), [model, _]) = self.end(end) else { return Ok(()) };
-                match step {
-                    Step::Abort(_) => {
-                        stream.control().abort();
-                        model.abort();
-                    }
-                    Step::Nodelay(_, on) => stream.control().set_nodelay(on),
-                    Step::Keepalive(_, on) => stream.control().set_keepalive(on),
-                    Step::Inline(_, on) => stream.control().set_oob_inline(on),
-                    Step::Buffers(_, len) => stream.control().set_buffers(Some(len), Some(len)),
-                    _ => {}
-                }
-                Ok(())
-            }
+            Call::Nodelay(on) => control.set_nodelay(on),
+            Call::Keepalive(on) => control.set_keepalive(on),
+            Call::Inline(on) => control.set_oob_inline(on),
+            Call::Buffers(len) => control.set_buffers(Some(len), Some(len)),
         }
+        Ok(())
     }
 
     /// One end's stream, and the models of it and of its peer.
@@ -237,11 +212,13 @@ impl Connection {
         }
     }
 
-    /// Ends the stream that it sends at each end, and reads what is there.
+    /// Reads what is there at each end, and ends what it sends: the second does so once it has seen the first one's end, which must be told
+    /// while the connection is still half open.
     fn drain(&mut self) -> Verdict {
         for end in 0..2 {
             if let (Some(stream), [model, _]) = self.end(end)
                 && stream.is_connected()
+                && (end == 0 || model.is_done())
             {
                 stream.control().shutdown(Shutdown::Write);
                 model.shut(Shutdown::Write);
