@@ -81,7 +81,8 @@ fn every_meeting_with_another_tcp_has_a_row() {
     let labels = links(&text).map(|(label, _)| label.trim_matches('`'));
     let told: BTreeSet<&str> = labels.filter(|label| !label.contains(' ')).collect();
     assert_eq!(told, names);
-    let patterns = tests.split("const PATTERNS").nth(1).unwrap().split("];").next().unwrap();
+    let patterns = text_of("../app/tests/kernel/interop/patterns.rs");
+    let patterns = patterns.split("const PATTERNS").nth(1).unwrap().split("];").next().unwrap();
     let patterns: Vec<&str> = patterns.split('"').skip(1).step_by(2).collect();
     let asserted = text.split("\n## ").find(|section| section.starts_with("What is asserted"));
     let told = rows(asserted.unwrap()).skip(1).filter_map(|row| row[2..].split(" |").next());

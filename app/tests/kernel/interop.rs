@@ -3,6 +3,8 @@
 //! darner is a stack in the test's own process, behind a memif; the kernel has a tap. What is asserted is said in
 //! `docs/interop.md`, whose table has a row for each test here.
 
+mod patterns;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -14,7 +16,8 @@ use rustix::net::sockopt::{set_tcp_congestion, tcp_congestion};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::through_a_wire::{counted, start};
-use crate::world::{DARNER, KERNEL, World, eventually};
+use crate::world::{DARNER, KERNEL, World};
+use patterns::PATTERNS;
 
 /// One percent of the packets is lost, each way.
 const PATH: &str = "--rate 50M --delay 2ms --loss 1% --seed 11";
@@ -197,154 +200,4 @@ fn kernel_counter(name: &str) -> u64 {
     let mut both = names.split_whitespace().zip(values.split_whitespace());
     let (_, value) = both.find(|(found, _)| *found == name).expect("a counter of Linux");
     value.parse().expect("a number")
-}
-
-/// Plays both ends; panics where one of them is not given what it must be.
-type Pattern = fn(client: End, server: End);
-
-const PATTERNS: [(&str, Pattern); 5] = [
-    ("bulk", bulk),
-    ("request-response", request_response),
-    ("half-close", half_close),
-    ("urgent data", urgent_data),
-    ("zero windows", zero_windows),
-];
-
-/// One way, then the other.
-fn bulk(client: End, server: End) {
-    let play = |mut end: End, first: First| {
-        let content = bytes(1 << 20);
-        match first {
-            First::Send => {
-                end.write_all(&content).expect("all of it");
-                expect(&mut end, &content);
-            }
-            First::Receive => {
-                expect(&mut end, &content);
-                end.write_all(&content).expect("all of it");
-                expect_end(&mut end);
-            }
-        }
-    };
-    both(client, server, play);
-}
-
-/// Short messages, each of which waits for the one before.
-fn request_response(client: End, server: End) {
-    let play = |mut end: End, first: First| {
-        for number in 0..100_u8 {
-            let (request, response) = ([number; 100], [!number; 200]);
-            match first {
-                First::Send => {
-                    end.write_all(&request).expect("connected");
-                    expect(&mut end, &response);
-                }
-                First::Receive => {
-                    expect(&mut end, &request);
-                    end.write_all(&response).expect("connected");
-                }
-            }
-        }
-    };
-    both(client, server, play);
-}
-
-/// The answer begins behind the end of the question.
-fn half_close(client: End, server: End) {
-    let play = |mut end: End, first: First| {
-        let (question, answer) = (bytes(100_000), bytes(300_000));
-        match first {
-            First::Send => {
-                end.write_all(&question).expect("all of it");
-                end.finish();
-                expect(&mut end, &answer);
-                expect_end(&mut end);
-            }
-            First::Receive => {
-                expect(&mut end, &question);
-                expect_end(&mut end);
-                end.write_all(&answer).expect("the other direction is open");
-                end.finish();
-            }
-        }
-    };
-    both(client, server, play);
-}
-
-/// Fetched out of turn, and not among the bytes around it; one way, then the other.
-fn urgent_data(client: End, server: End) {
-    let send = |end: &mut End| {
-        end.write_all(b"before").expect("connected");
-        assert_eq!(end.send_urgent(b'!').expect("connected"), 1);
-        end.write_all(b"after").expect("connected");
-    };
-    let receive = |end: &mut End| {
-        let fetched = eventually(PATIENCE, || end.urgent().is_ok_and(|byte| byte == b'!'));
-        assert!(fetched, "no urgent byte");
-        expect(end, b"beforeafter");
-    };
-    let play = move |mut end: End, first: First| match first {
-        First::Send => {
-            send(&mut end);
-            receive(&mut end);
-        }
-        First::Receive => {
-            receive(&mut end);
-            send(&mut end);
-            expect_end(&mut end);
-        }
-    };
-    both(client, server, play);
-}
-
-/// Nobody reads until the window is shut; one way, then the other.
-fn zero_windows(client: End, server: End) {
-    let receive = |end: &mut End, before: u64, content: &[u8]| {
-        assert!(eventually(PATIENCE, || end.shut_windows() > before), "the window stays open");
-        expect(end, content);
-    };
-    let play = move |mut end: End, first: First| {
-        let (content, before) = (bytes(1 << 20), end.shut_windows());
-        match first {
-            First::Send => {
-                end.write_all(&content).expect("all of it");
-                receive(&mut end, before, &content);
-            }
-            First::Receive => {
-                receive(&mut end, before, &content);
-                end.write_all(&content).expect("all of it");
-                expect_end(&mut end);
-            }
-        }
-    };
-    both(client, server, play);
-}
-
-/// Which end of a connection it is: the client begins.
-#[derive(Clone, Copy)]
-enum First {
-    Send,
-    Receive,
-}
-
-/// Plays both ends at once. An end that has played its part is dropped, which closes it.
-fn both(client: End, server: End, play: impl Fn(End, First) + Clone + Send + 'static) {
-    let other = play.clone();
-    let server = thread::spawn(move || other(server, First::Receive));
-    play(client, First::Send);
-    server.join().expect("the server's end passes");
-}
-
-fn bytes(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 31).to_le_bytes()[0] ^ (at >> 8).to_le_bytes()[0]).collect()
-}
-
-fn expect(end: &mut End, wanted: &[u8]) {
-    let mut got = vec![0; wanted.len()];
-    end.read_exact(&mut got).expect("as much as was sent");
-    assert!(got == wanted, "what came is not what was sent");
-}
-
-fn expect_end(end: &mut End) {
-    assert_eq!(end.read(&mut [0]).expect("an end, not a reset"), 0);
 }
