@@ -137,8 +137,8 @@ impl Control {
         self.options().fin_wait_2
     }
 
-    /// Most bytes that are buffered for reading and for writing, from 1 byte to 1 GiB. Less than what is buffered loses
-    /// nothing: no more is taken until it fits again.
+    /// Most bytes that are buffered for reading and for writing, from 1 byte to 1 GiB. A buffer whose size was set so does not grow by
+    /// itself any more. Less than what is buffered loses nothing: no more is taken until it fits again.
     pub fn set_buffers(&self, receive: Option<usize>, send: Option<usize>) {
         let within = |limit: usize| limit.clamp(1, BUFFER_MAX);
         let words = self.words.words();

@@ -16,9 +16,9 @@ pub struct ListenOptions {
     /// A connection waits to be accepted only once its peer has sent something, or this time has passed since its SYN. It counts in
     /// SYN-ACKs that could have been sent again meanwhile. `None`: at once.
     pub defer_accept: Option<Duration>,
-    /// Most bytes that an accepted connection buffers for reading; the stack's default if `None`.
+    /// Most bytes that an accepted connection buffers for reading, always. `None`: the stack's default, which grows by itself.
     pub receive_buffer: Option<usize>,
-    /// Most bytes that an accepted connection buffers for sending; the stack's default if `None`.
+    /// Most bytes that an accepted connection buffers for sending, always. `None`: the stack's default, which grows by itself.
     pub send_buffer: Option<usize>,
 }
 

@@ -15,11 +15,18 @@ use crate::time::Instant;
 
 /// Who says how large a buffer is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Size {
+pub(super) enum Sizing {
     /// It grows by itself.
     Automatic,
     /// The application has said.
     Fixed,
+}
+
+impl Sizing {
+    /// Of a buffer whose size the application has chosen, or not.
+    pub(super) fn of(chosen: Option<usize>) -> Self {
+        if chosen.is_some() { Self::Fixed } else { Self::Automatic }
+    }
 }
 
 /// What is measured of a connection that receives.
@@ -69,20 +76,24 @@ impl TcpConfig {
 impl Connection {
     /// Data has come in order.
     pub(super) fn tune_receive_buffer(&mut self, cx: &Context<'_>, echo: Option<u32>) {
-        let largest = cx.config.largest_receive_buffer();
-        let limit = self.socket.receive.limit();
-        if self.rcv.size == Size::Fixed || self.rcv.squeezed || limit >= largest {
+        let measured = cx.now().since(self.rcv.reading.since);
+        // What most segments come to: the round trip is not over.
+        if self.rtt.srtt().is_some_and(|srtt| measured < srtt) {
             return;
         }
-        if cx.now().since(self.rcv.reading.since) < self.receiver_round_trip(cx.now(), echo) {
+        let (limit, largest) = (self.socket.receive.limit(), cx.config.largest_receive_buffer());
+        if self.rcv.sizing == Sizing::Fixed || self.rcv.squeezed || limit >= largest {
+            return;
+        }
+        if measured < self.receiver_round_trip(cx.now(), echo) {
             return;
         }
         #[expect(clippy::cast_possible_truncation, reason = "a round trip brings less than 2^32")]
         let read = self.socket.receive.consumed() as u32;
-        let wanted = self.rcv.reading.wanted(cx.now(), read);
-        if let Some(wanted) = wanted.map(|wanted| wanted.min(largest)).filter(|&size| size > limit)
+        if let Some(wanted) = self.rcv.reading.wanted(cx.now(), read)
+            && wanted > limit
         {
-            self.socket.receive.set_limit(wanted);
+            self.socket.receive.set_limit(wanted.min(largest));
         }
     }
 
@@ -90,6 +101,7 @@ impl Connection {
     /// our own segments, the handshake at least. The former counts milliseconds and the peer's pauses, the latter may be out of date.
     fn receiver_round_trip(&self, now: Instant, echo: Option<u32>) -> Duration {
         let clock = timestamp(now, self.timestamps.offset);
+        let echo = echo.filter(|_| self.timestamps.enabled);
         let echoed = echo.map(|echo| Duration::from_millis(clock.wrapping_sub(echo).into()));
         echoed.max(self.rtt.srtt()).unwrap_or(UNKNOWN_ROUND_TRIP)
     }
@@ -99,7 +111,8 @@ impl Connection {
     pub(super) fn tune_send_buffer(&mut self, cx: &mut Context<'_>) {
         let limit = self.socket.send.limit();
         let largest = cx.config.largest_send_buffer();
-        let Some(sender) = self.sender.as_ref().filter(|_| self.snd.size == Size::Automatic) else {
+        let Some(sender) = self.sender.as_ref().filter(|_| self.snd.sizing == Sizing::Automatic)
+        else {
             return;
         };
         if limit >= largest || 2 * sender.window() as usize <= limit {
@@ -119,8 +132,10 @@ const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
+    use darner_ring::CHUNK;
+
     use super::*;
-    use crate::socket::Target;
+    use crate::socket::{Part, Target};
     use crate::tcp::harness::Harness;
 
     const FIRST: usize = 4096;
@@ -180,10 +195,24 @@ mod tests {
         );
     }
 
+    /// What arrives would be enough, if it were read.
     #[test]
     fn nor_for_who_does_not_read() {
         let mut t = slow_handshake(&growing());
-        assert_eq!(receive_rounds(&mut t, &[1, 1, 1, 1], false), [FIRST; 4]);
+        assert_eq!(receive_rounds(&mut t, &[2, 1, 1], false), [FIRST; 3]);
+    }
+
+    #[test]
+    fn nor_while_memory_runs_out() {
+        let config = TcpConfig { max_buffered: 2 * CHUNK, ..growing() };
+        let mut t = slow_handshake(&config);
+        for round in 0..3 {
+            t.at(22 + 11 * round);
+            t.input(&format!("A {}+2000 ack 1", 1 + 2000 * round)).unwrap();
+            // What is left keeps a chunk, which is half of what there is.
+            assert_eq!(t.read(1900).unwrap(), 1900);
+        }
+        t.connection(|c| assert_eq!((c.rcv.squeezed, c.socket.receive.limit()), (true, FIRST)));
     }
 
     #[test]
@@ -199,21 +228,43 @@ mod tests {
         let Target::Tcp(id) = t.stream().words().target() else { panic!() };
         t.tcp.set_buffers(&mut t.net, id, (Some(5000), Some(6000)));
         assert_eq!(receive_rounds(&mut t, &[2, 4, 4, 4], true), [5000; 4]);
-        t.connection(|c| assert_eq!((c.rcv.size, c.snd.size), (Size::Fixed, Size::Fixed)));
+        assert_eq!(t.write(6000), 6000);
+        t.emitted();
+        t.input("A 14001 ack 1001 win 60000").unwrap();
+        t.connection(|c| assert_eq!(c.socket.send.limit(), 6000));
     }
 
-    /// The peer's clock tells of a path that has become longer than its handshake was.
+    /// What comes back late tells of a path that has become longer than its handshake was; a timestamp that was not agreed on tells nothing.
     #[test]
-    fn an_old_echo_makes_the_round_trip_longer() {
-        let config = TcpConfig { timestamps: true, ..growing() };
+    fn nor_before_our_timestamps_come_back() {
+        for (timestamps, want) in [(true, FIRST), (false, 8000)] {
+            let mut t = Harness::connecting(&TcpConfig { timestamps, ..growing() });
+            let clock = t.emitted()[0].options.timestamps.map_or(7, |ours| ours.value);
+            t.at(10).input(&format!("SA 0 ack 1 mss 1012 win 60000 ts 1:{clock}")).unwrap();
+            t.emitted();
+            for round in 0..3 {
+                t.at(22 + 11 * round);
+                let seq = 1 + 2000 * round;
+                t.input(&format!("A {seq}+2000 ack 1 ts 1:{clock}")).unwrap();
+                t.read(2000).unwrap();
+            }
+            assert_eq!(t.connection(|c| c.socket.receive.limit()), want);
+        }
+    }
+
+    /// Who found the buffer full, and less than half of it free since.
+    #[test]
+    fn who_waits_for_room_is_told_when_the_send_buffer_grows() {
+        let config = TcpConfig { send_buffer: 22_500, ..growing() };
         let mut t = slow_handshake(&config);
-        t.connection(|c| {
-            let now = Instant::from_millis(1000);
-            let echo = timestamp(now - Duration::from_millis(25), c.timestamps.offset);
-            let handshake = c.rtt.srtt().unwrap();
-            assert_eq!(c.receiver_round_trip(now, None), handshake);
-            assert_eq!(c.receiver_round_trip(now, Some(echo)), Duration::from_millis(25));
-        });
+        let took = |t: &mut Harness| t.stream().words().take_events(Part::Write);
+        assert_eq!(t.write(30_000), 22_500);
+        t.emitted();
+        took(&mut t);
+        t.input("A 1 ack 1001 win 60000").unwrap();
+        assert_eq!(took(&mut t), Readiness::empty(), "a window of 11,000 fits twice");
+        t.input("A 1 ack 2001 win 60000").unwrap();
+        assert_eq!(took(&mut t), Readiness::WRITABLE);
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl TcpConfig {
         } else if ports.is_empty() || *ports.start() == 0 {
             "the range of ephemeral ports is empty, or holds port 0"
         } else if self.min_rto.is_zero() || self.min_rto > self.initial_rto {
-            "the shortest retransmission timeout lies above zero and not above the initial one"
+            "what the shortest retransmission timeout adds to the round trip lies above zero and not above the initial timeout"
         } else if self.initial_rto > self.max_rto || self.max_rto > RTO_MAX {
             "the longest retransmission timeout is at least the initial one, and at most an hour"
         } else if self.delayed_ack > DELAYED_ACK_MAX {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use darner_ring::CONNECTION_WORDS;
 
-use super::autotune::{Reading, Size};
+use super::autotune::{Reading, Sizing};
 use super::challenge::{Challenges, ConnectionChallenges};
 use super::config::TcpConfig;
 use super::congestion::Handshake;
@@ -100,7 +100,7 @@ pub(super) struct SendSequence {
     /// Snd.Wind.Shift (RFC 7323): by how much the peer's window fields are to be shifted.
     pub(super) wnd_shift: u8,
     /// Of the send buffer.
-    pub(super) size: Size,
+    pub(super) sizing: Sizing,
 }
 
 impl SendSequence {
@@ -117,7 +117,7 @@ impl SendSequence {
             mss: DEFAULT_SEGMENT_SIZE,
             peer_mss: DEFAULT_SEGMENT_SIZE,
             wnd_shift: 0,
-            size: Size::Automatic,
+            sizing: Sizing::Automatic,
         }
     }
 }
@@ -143,7 +143,7 @@ pub(super) struct ReceiveSequence {
     /// Memory runs out, and the window is kept small.
     pub(super) squeezed: bool,
     /// Of the receive buffer.
-    pub(super) size: Size,
+    pub(super) sizing: Sizing,
     pub(super) reading: Reading,
 }
 
@@ -160,7 +160,7 @@ impl ReceiveSequence {
             scaling: config.window_scaling,
             wants_hint: false,
             squeezed: false,
-            size: Size::Automatic,
+            sizing: Sizing::Automatic,
             reading: Reading::new(now),
         }
     }

@@ -76,7 +76,7 @@ use crate::net::Net;
 use crate::rng::Rng;
 use crate::socket::{CoreShared, Failure, Hint, SocketId, Target, TcpSocket};
 use crate::table::Table;
-use autotune::Size;
+use autotune::Sizing;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
 use half_open::HalfOpenTable;
@@ -204,11 +204,11 @@ impl Tcp {
         self.with_connection(net, id, |connection, cx| {
             if let Some(limit) = receive {
                 connection.socket.receive.set_limit(limit);
-                connection.rcv.size = Size::Fixed;
+                connection.rcv.sizing = Sizing::Fixed;
             }
             if let Some(limit) = send {
                 connection.socket.send.set_limit(limit);
-                connection.snd.size = Size::Fixed;
+                connection.snd.sizing = Sizing::Fixed;
                 connection.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
             }
         });

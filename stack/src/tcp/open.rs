@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddrV4;
 
 use super::Tcp;
-use super::autotune::Size;
+use super::autotune::Sizing;
 use super::connection::{Connection, Context};
 use super::seq::Seq;
 use super::state::State;
@@ -71,13 +71,23 @@ impl Tcp {
         let (core, config) = (&self.core, &self.config);
         let (challenges, memory) = (&mut self.challenges, &mut self.memory);
         let cx = Context { net, config, challenges, memory };
-        let sizes = sizes(&birth);
+        let chosen = match &birth {
+            Birth::Application => [None; 2],
+            Birth::Queue(listener) => {
+                let options = listener.options();
+                [options.receive_buffer, options.send_buffer]
+            }
+        };
+        let limits = BufferLimits {
+            receive: chosen[0].unwrap_or(config.receive_buffer),
+            send: chosen[1].unwrap_or(config.send_buffer),
+        };
         let mut stream = None;
         let id = self.connections.insert_with(|id| {
-            let (socket, application) = pair(core, config, &flow, id, birth);
+            let (socket, application) = pair(core, limits, &flow, id, birth);
             stream = Some(application);
             let mut connection = Connection::new(&cx, (flow, socket), state, numbers);
-            (connection.rcv.size, connection.snd.size) = sizes;
+            [connection.rcv.sizing, connection.snd.sizing] = chosen.map(Sizing::of);
             connection
         });
         let (id, stream) = id.zip(stream).ok_or(ConnectError::TooMany)?;
@@ -134,30 +144,12 @@ impl Tcp {
 
 fn pair(
     core: &std::sync::Arc<crate::socket::CoreShared>,
-    config: &super::TcpConfig,
+    limits: BufferLimits,
     flow: &FlowKey4,
     id: SocketId,
     birth: Birth,
 ) -> (TcpSocket, TcpStream) {
-    let mut limits = BufferLimits { receive: config.receive_buffer, send: config.send_buffer };
-    if let Birth::Queue(listener) = &birth {
-        let options = listener.options();
-        limits.receive = options.receive_buffer.unwrap_or(limits.receive);
-        limits.send = options.send_buffer.unwrap_or(limits.send);
-    }
     let local = SocketAddrV4::new(flow.local, flow.local_port);
     let addresses = (local, SocketAddrV4::new(flow.remote, flow.remote_port));
     tcp_pair(core, limits, addresses, id, birth)
-}
-
-/// Who says how large the buffers are for reading and for writing.
-fn sizes(birth: &Birth) -> (Size, Size) {
-    let size = |chosen: Option<usize>| chosen.map_or(Size::Automatic, |_| Size::Fixed);
-    match birth {
-        Birth::Application => (Size::Automatic, Size::Automatic),
-        Birth::Queue(listener) => {
-            let options = listener.options();
-            (size(options.receive_buffer), size(options.send_buffer))
-        }
-    }
 }
