@@ -27,6 +27,7 @@ pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
     set(&mut tcp.send_buffer, largest("tcp_wmem"));
     set(&mut tcp.syn_retries, small("tcp_syn_retries"));
     set(&mut tcp.syn_ack_retries, small("tcp_synack_retries"));
+    set(&mut tcp.train_min, small("tcp_min_tso_segs"));
     set(&mut tcp.retries, small("tcp_retries2"));
     set(&mut tcp.fin_wait_2, seconds("tcp_fin_timeout"));
     set(&mut tcp.keepalive_idle, seconds("tcp_keepalive_time"));

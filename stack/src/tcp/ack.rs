@@ -1,6 +1,7 @@
 //! The fifth step of section 3.10.7.4: what a segment acknowledges, and the window it offers.
 
 use std::ops::ControlFlow::Continue;
+use std::time::Duration;
 
 use super::arrive::{Step, done, dropped};
 use super::connection::{Connection, Context};
@@ -95,8 +96,18 @@ impl Connection {
         self.deadlines.retransmit = Instant::FAR_FUTURE;
         if self.is_outstanding() {
             self.watch_outstanding(cx);
+            self.notice_reneging(cx.now());
         } else if self.deadlines.rest == Instant::FAR_FUTURE {
             self.deadlines.rest = cx.now() + self.rtt.rto();
+        }
+    }
+
+    /// The peer acknowledges up to what it has told of already, and not that: it has thrown it away (RFC 2018, section 8). It is sent again soon, but
+    /// not at once: ACKs may have overtaken each other.
+    fn notice_reneging(&mut self, now: Instant) {
+        if self.sender.as_ref().is_some_and(|sender| sender.board.is_first_arrived()) {
+            let soon = (self.rtt.srtt().unwrap_or_default() / 2).max(RENEGING_SHOWS_WITHIN);
+            self.deadlines.retransmit = self.deadlines.retransmit.min(now + soon);
         }
     }
 
@@ -161,6 +172,9 @@ impl Connection {
         self.snd.una == self.seq_at(tail) + 1
     }
 }
+
+/// As in Linux.
+const RENEGING_SHOWS_WITHIN: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {

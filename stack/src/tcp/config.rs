@@ -71,6 +71,8 @@ pub struct TcpConfig {
     pub congestion: Algorithm,
     /// Whether what is sent is spread over the round trip.
     pub pacing: Pacing,
+    /// Segments that leave together at least, where there is room for so many: the last of several has PSH.
+    pub train_min: u8,
     /// Whether to offer the timestamps option (RFC 7323).
     pub timestamps: bool,
     /// Whether to take part in explicit congestion notification (RFC 3168), asked or asking.
@@ -145,6 +147,7 @@ impl Default for TcpConfig {
             initial_window: 10,
             congestion: Algorithm::default(),
             pacing: Pacing::default(),
+            train_min: 2,
             timestamps: true,
             ecn: true,
             sack: true,

@@ -46,6 +46,10 @@ pub struct ConnectionInfo {
     pub retransmitted: u32,
     /// Bytes that were sent again and not heard of since.
     pub retransmitted_in_flight: u32,
+    /// How often the path has changed the order of segments.
+    pub reorderings: u32,
+    /// Over how many bytes at most a segment was overtaken by later ones.
+    pub reordering_degree: u32,
     /// Where loss recovery stands.
     pub recovery: RecoveryPhase,
     /// Timeouts in a row without an answer.
@@ -81,6 +85,7 @@ impl Connection {
     pub(super) fn info(&self, config: &TcpConfig) -> ConnectionInfo {
         let flow = &self.flow;
         let sender = self.sender.as_deref();
+        let (reorderings, reordering_degree) = sender.map_or((0, 0), |sender| sender.reordering());
         ConnectionInfo {
             state: self.state,
             local: (flow.local, flow.local_port).into(),
@@ -102,6 +107,8 @@ impl Connection {
             timeout: self.rtt.rto(),
             retransmitted: self.totals.retransmitted,
             retransmitted_in_flight: sender.map_or(0, |sender| sender.board.in_flight_again()),
+            reorderings,
+            reordering_degree,
             recovery: sender.map_or(RecoveryPhase::Open, Sender::recovery),
             timeouts: self.retries,
             window_probes: self.probe_backoff,

@@ -65,7 +65,8 @@ impl Connection {
             let sent = match step {
                 Next::Again(seq, len) => self.send_again(cx, seq, len),
                 Next::New(segment) => {
-                    self.send_new(cx, &self.pushed_last_of_burst(before, segment))
+                    let segment = self.in_train(cx.config, segment);
+                    self.send_new(cx, &segment)
                 }
             };
             match (sent, &mut self.sender) {
@@ -88,11 +89,10 @@ impl Connection {
         held_back.map(|_| ())
     }
 
-    /// What the congestion window has grown to says little about the path after a pause. A pause counts once, even if the peer's
-    /// window is still closed.
+    /// What the congestion window has grown to says little about the path after a pause, which ends when something may leave.
     fn notice_pause(&mut self, now: Instant) {
         let (idle, rto) = (now.since(self.sent_at), self.rtt.rto());
-        if idle >= rto && !self.is_outstanding() && self.has_unsent() {
+        if idle >= rto && !self.is_outstanding() && self.usable_window() > 0 && self.has_unsent() {
             if let Some(sender) = &mut self.sender {
                 sender.controller.on_idle(now, idle, rto);
             }
@@ -177,7 +177,7 @@ impl Connection {
     }
 
     /// What is kept of the sending side, begun if there is nothing yet.
-    fn sender(&mut self, config: &TcpConfig) -> &mut Sender {
+    pub(super) fn sender(&mut self, config: &TcpConfig) -> &mut Sender {
         let (una, start) = (self.snd.una, self.start(config));
         self.sender.get_or_insert_with(|| {
             Box::new(Sender::new(una, algorithm::new(config.congestion, start)))
@@ -322,6 +322,22 @@ mod tests {
         }
         t.input("A 1 ack 30001").unwrap();
         assert_eq!(t.sent().len(), 18, "half of thirty-six");
+    }
+
+    /// While nothing may leave nothing is decided: the peer's window may open before the pause is long.
+    #[test]
+    fn a_pause_ends_when_something_may_leave() {
+        let mut t = Harness::connected();
+        t.write(20_000);
+        (2..=20).step_by(2).for_each(|n| t.input(&format!("A 1 ack {n}001")).unwrap());
+        let window = |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().window());
+        let grown = window(&mut t);
+        t.input("A 1 ack 20001 win 0").unwrap();
+        t.at(250).write(60_000);
+        t.input("A 1 ack 20001 win 0").unwrap();
+        assert_eq!(window(&mut t), grown);
+        t.at(450).input("A 1 ack 20001").unwrap();
+        assert!(window(&mut t) < grown);
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub(super) fn tcp_info(info: Option<&ConnectionInfo>, listens: bool) -> Vec<u8> 
         (RTT, info.round_trip.map_or(0, micros)),
         (SLOW_START_THRESHOLD, info.slow_start_threshold.map_or(INFINITE, |bytes| bytes / size)),
         (CONGESTION_WINDOW, info.congestion_window / size),
-        (REORDERING, DUPLICATES),
+        (REORDERING, segments(info.reordering_degree).max(DUPLICATES)),
+        (REORDERINGS, info.reorderings),
         (ALL_RETRANSMITTED, info.retransmitted),
         (SHORTEST_RTT, info.shortest_round_trip.map_or(u32::MAX, micros)),
         (SEND_WINDOW, info.send_window),
@@ -120,5 +121,6 @@ const REORDERING: usize = 88;
 const ALL_RETRANSMITTED: usize = 100;
 const SHORTEST_RTT: usize = 148;
 const SEND_WINDOW: usize = 228;
+const REORDERINGS: usize = 220;
 const RECEIVE_WINDOW: usize = 232;
 const LEN: usize = 280;

@@ -2,7 +2,7 @@
 //!
 //! A controller has no clock and sends nothing: it hears of ACKs, losses, timeouts and pauses, and answers how much may
 //! be in flight and how fast it may leave. Which segments are lost, and which is sent next, is decided elsewhere; so is
-//! how a fast recovery is spread over its round trip (PRR, RFC 6937).
+//! how a fast recovery is spread over its round trip (PRR, RFC 9937).
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ pub(crate) trait Controller: Send {
 #[derive(Clone, Debug)]
 pub(crate) struct Ack {
     pub(crate) now: Instant,
-    /// Newly acknowledged cumulatively.
+    /// Bytes by which a window may grow: those of the delivered ones that an ACK acknowledges cumulatively, unless the path changes the order of segments.
     pub(crate) acked: u32,
     /// Newly known to have arrived, cumulatively or selectively.
     pub(crate) delivered: u32,
@@ -75,9 +75,6 @@ pub(crate) struct Ack {
     pub(crate) marked: u32,
     /// The round trip of what this ACK is for. HyStart++ and BBR want one with every ACK, not one for each round.
     pub(crate) round_trip: Option<Duration>,
-    /// The shortest round trip that the connection has seen.
-    #[expect(dead_code, reason = "BBR keeps one of its own, which forgets")]
-    pub(crate) min_round_trip: Option<Duration>,
     /// SRTT (RFC 6298).
     pub(crate) smoothed: Option<Duration>,
     /// This ACK is the first of a new round: what was outstanding when the last round began is delivered.

@@ -64,9 +64,8 @@ impl Cubic {
             self.window.settle();
             self.epoch = Epoch { prior: self.window.bytes(), ..Epoch::NONE };
         } else if ack.may_widen() {
-            let acked = ack.acked.min(SEGMENTS_PER_ACK * self.window.mss());
-            let acked = if pace == Pace::Full { acked } else { acked / CSS_GROWTH_DIVISOR };
-            self.window.start_slowly(acked, SEGMENTS_PER_ACK);
+            let divisor = if pace == Pace::Full { 1 } else { CSS_GROWTH_DIVISOR };
+            self.window.start_slowly(ack.acked / divisor);
         }
     }
 
@@ -120,9 +119,10 @@ impl Cubic {
         }
     }
 
-    /// Section 4.6: beta_cubic of what was in flight.
-    fn reduced(&self, flight: u32) -> u32 {
-        part(self.window.used(flight), 7, 10)
+    /// Section 4.6: beta_cubic of the window, which does not grow while it is not used, and not of what is in flight: an application that has
+    /// just paused is not to pay for it.
+    fn reduced(&self) -> u32 {
+        part(self.window.bytes(), 7, 10)
     }
 
     /// A reduction is due.
@@ -163,21 +163,21 @@ impl Controller for Cubic {
         }
     }
 
-    fn on_congestion(&mut self, _now: Instant, flight: u32, why: Congested) {
+    fn on_congestion(&mut self, _now: Instant, _flight: u32, why: Congested) {
         if why != Congested::LossAfterMark {
             self.interrupt();
-            self.window.reduce(self.reduced(flight), why);
+            self.window.reduce(self.reduced(), why);
         }
     }
 
     /// Section 4.8: as Reno, but by beta_cubic; and the next congestion avoidance begins at the plateau.
-    fn on_timeout(&mut self, _now: Instant, flight: u32, which: Timeout) {
+    fn on_timeout(&mut self, _now: Instant, _flight: u32, which: Timeout) {
         if which == Timeout::First {
             self.interrupt();
         }
         self.epoch.w_max = 0;
         self.epoch.elapsed = None;
-        self.window.collapse(self.reduced(flight), which);
+        self.window.collapse(self.reduced(), which);
     }
 
     /// Section 4.9. A window that has meanwhile grown beyond keeps what it goes by. The initial slow start, if this is it again, is
@@ -264,9 +264,6 @@ const C: f64 = 0.4;
 
 /// 3 * (1 - beta) / (1 + beta) for a beta of 0.7 (section 4.3).
 const ALPHA: f64 = 9.0 / 17.0;
-
-/// L of HyStart++ where data is not paced (RFC 9406, section 4.3).
-const SEGMENTS_PER_ACK: u32 = 8;
 
 const _: () = assert!(size_of::<Cubic>() <= 152);
 

@@ -22,7 +22,6 @@ pub(super) fn ack(acked: u32, flight: u32) -> Ack {
         window_limited: true,
         marked: 0,
         round_trip: None,
-        min_round_trip: None,
         smoothed: None,
         round_start: false,
         recovery: false,

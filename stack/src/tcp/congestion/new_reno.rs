@@ -66,7 +66,7 @@ impl Controller for NewReno {
             return;
         }
         if self.window.is_slow_starting() {
-            self.window.start_slowly(ack.acked, SEGMENTS_PER_ACK);
+            self.window.start_slowly(ack.acked.min(SEGMENTS_PER_ACK * self.window.mss()));
         } else {
             self.avoid(ack.acked);
         }

@@ -248,7 +248,6 @@ impl Flow {
             window_limited,
             marked: if marked { SEGMENT } else { 0 },
             round_trip: Some(round_trip),
-            min_round_trip: self.least,
             smoothed: self.smoothed,
             round_start,
             recovery: self.recovering,

@@ -66,10 +66,10 @@ impl Window {
         self.bytes < self.ssthresh
     }
 
-    /// Slow start by the bytes that one ACK acknowledges, at most `segments` full ones: L in RFC 3465, section 2.2.
-    pub(super) fn start_slowly(&mut self, acked: u32, segments: u32) {
-        let most = if self.slow_start == SlowStart::AfterTimeout { 1 } else { segments };
-        self.set(self.bytes.saturating_add(acked.min(most * self.mss)));
+    /// Slow start by the bytes that one ACK acknowledges, however many: receivers that gather segments acknowledge dozens at once.
+    pub(super) fn start_slowly(&mut self, acked: u32) {
+        let most = if self.slow_start == SlowStart::AfterTimeout { self.mss } else { acked };
+        self.set(self.bytes.saturating_add(acked.min(most)));
     }
 
     /// Congestion avoidance has earned `bytes`.

@@ -27,8 +27,10 @@ pub(in crate::tcp) struct Delivery {
     pub(super) sent_once: Option<Instant>,
     /// Something that is now acknowledged cumulatively was sent more than once.
     pub(super) acked_again: bool,
-    /// The lowest end of what has arrived by its only transmission.
+    /// Where the lowest of what has arrived by its only transmission begins.
     pub(super) lowest_once: Option<Seq>,
+    /// When the highest of what is certain was sent (RACK.rtt is counted from there), and the end of its numbers.
+    pub(super) highest_certain: Option<(Instant, Seq)>,
     /// The highest end of what has arrived.
     pub(super) highest: Option<Seq>,
 }
@@ -46,6 +48,7 @@ impl Delivery {
             sent_once: None,
             acked_again: false,
             lowest_once: None,
+            highest_certain: None,
             highest: None,
         }
     }
@@ -67,15 +70,17 @@ impl Delivery {
     pub(super) fn arrived(&mut self, piece: &Run) {
         self.delivered += piece.len;
         let end = piece.end();
-        match piece.sent {
-            Transmissions::One => {
-                note_later(&mut self.newest_certain, &piece.stamp, end);
-                self.lowest_once = Some(self.lowest_once.map_or(end, |lowest| lowest.earlier(end)));
+        if piece.sent == Transmissions::One {
+            let start = piece.start;
+            self.lowest_once = Some(self.lowest_once.map_or(start, |lowest| lowest.earlier(start)));
+        }
+        if piece.sent == Transmissions::One || self.is_certain(&piece.stamp) {
+            note_later(&mut self.newest_certain, &piece.stamp, end);
+            if self.highest_certain.is_none_or(|(_, highest)| end.follows(highest)) {
+                self.highest_certain = Some((piece.stamp.sent_at, end));
             }
-            Transmissions::More if self.is_certain(&piece.stamp) => {
-                note_later(&mut self.newest_certain, &piece.stamp, end);
-            }
-            Transmissions::More => note_later(&mut self.newest_doubtful, &piece.stamp, end),
+        } else {
+            note_later(&mut self.newest_doubtful, &piece.stamp, end);
         }
         self.highest = Some(self.highest.map_or(end, |highest| highest.later(end)));
     }

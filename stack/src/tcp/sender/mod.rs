@@ -53,6 +53,8 @@ pub(super) struct Sender {
     pacer: Pacer,
     /// Where the last segment of new data begins.
     last: Seq,
+    /// Where the train of segments ends that is leaving.
+    pub(super) train_end: Seq,
     /// When something that is only late so far will count as lost.
     late_at: Option<Instant>,
     /// ACKs in a row that have told of arrivals behind a gap.
@@ -128,6 +130,7 @@ impl Sender {
             usage: Usage::new(una),
             pacer: Pacer::NEW,
             last: una,
+            train_end: una,
             late_at: None,
             duplicates: 0,
             again: false,
@@ -150,6 +153,11 @@ impl Sender {
         self.last
     }
 
+    /// How often the path has changed the order of segments, and over how many bytes at most.
+    pub(super) fn reordering(&self) -> (u32, u32) {
+        self.rack.reordering()
+    }
+
     pub(super) fn phase(&self) -> Phase {
         self.phase
     }
@@ -170,7 +178,7 @@ impl Sender {
     }
 
     /// How fast data should leave in bytes per second, if that is for anybody to say.
-    fn pacing_rate(&self, pacing: Pacing, smoothed: Option<Duration>) -> Option<u64> {
+    pub(super) fn pacing_rate(&self, pacing: Pacing, smoothed: Option<Duration>) -> Option<u64> {
         self.controller.pacing_rate().or_else(|| match pacing {
             Pacing::ByController => None,
             Pacing::Always => {
@@ -238,7 +246,8 @@ impl Sender {
         self.end_recovery(news);
         self.late_at = self.find_losses(news, &delivery);
         let newly_lost = self.board.lost().saturating_sub(lost);
-        let recovers = self.begin_recovery(news.now, (news.ack, news.nxt), news.path.mss);
+        let fresh = if news.path.sack { delivery.delivered } else { delivery.acked };
+        let recovers = self.begin_recovery(news.now, (news.ack, news.nxt), news.path.mss, fresh);
         self.probe_answered(news);
         self.heed_mark(news, pipe);
         let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
@@ -265,7 +274,7 @@ impl Sender {
     ) -> Outcome {
         let patience = self.patience(path.mss);
         self.late_at = self.rack.detect(&mut self.board, now, patience, path.smoothed);
-        let recovers = self.begin_recovery(now, (una, nxt), path.mss);
+        let recovers = self.begin_recovery(now, (una, nxt), path.mss, 0);
         Outcome { recovers, ..Outcome::default() }
     }
 
@@ -439,8 +448,14 @@ impl Sender {
         if enough || self.phase != Phase::Open { Patience::None } else { Patience::Waits }
     }
 
-    /// The first loss of a window begins a recovery.
-    fn begin_recovery(&mut self, now: Instant, (una, nxt): (Seq, Seq), mss: u32) -> bool {
+    /// The first loss of a window begins a recovery. `fresh` bytes were delivered by the ACK that shows it.
+    fn begin_recovery(
+        &mut self,
+        now: Instant,
+        (una, nxt): (Seq, Seq),
+        mss: u32,
+        fresh: u32,
+    ) -> bool {
         if self.phase != Phase::Open || self.board.lost() == 0 {
             return false;
         }
@@ -450,7 +465,9 @@ impl Sender {
         let marked = una.precedes(self.marked_until);
         let why = if marked { Congested::LossAfterMark } else { Congested::Loss };
         self.controller.on_congestion(now, told, why);
-        self.prr = Prr::begin(flight, self.pipe(), mss);
+        // What had arrived before is not delivered during the recovery any more (RFC 9937, section 6).
+        let before = flight.saturating_sub(self.board.arrived()) + fresh;
+        self.prr = Prr::begin(before, self.pipe(), mss);
         self.repairs = Repairs::begin(una, nxt);
         self.phase = Phase::Recovery;
         self.point = nxt;
@@ -488,16 +505,18 @@ impl Sender {
         if delivery.delivered == 0 && delivery.acked == 0 {
             return;
         }
+        // What has arrived behind a gap was counted when it arrived, or not at all: it may be that of a loss. Where the order is known
+        // to change much it is counted at once.
+        let in_order = delivery.acked > 0 || self.rack.reordering().1 > DUPLICATES * news.path.mss;
         let (window, ssthresh) = (self.controller.window(), self.controller.ssthresh());
         self.controller.on_ack(&Ack {
             now: news.now,
-            acked: delivery.acked,
+            acked: if in_order { delivery.delivered } else { 0 },
             delivered: delivery.delivered,
             flight: pipe,
             window_limited: self.usage.is_window_limited(window, ssthresh),
             marked: if news.marked { delivery.delivered } else { 0 },
             round_trip: delivery.newest_certain.map(|(stamp, _)| news.now.since(stamp.sent_at)),
-            min_round_trip: shortest,
             smoothed: news.path.smoothed,
             round_start: self.rate.begins_round(delivery),
             recovery,

@@ -1,10 +1,10 @@
-//! Proportional rate reduction (RFC 6937): in a fast recovery the window sinks to ssthresh as data is delivered, neither at a stroke
+//! Proportional rate reduction (RFC 9937): in a fast recovery the window sinks to ssthresh as data is delivered, neither at a stroke
 //! nor by a pause.
 
 /// One recovery.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prr {
-    /// In flight when recovery began, and before anything was taken for lost (RecoverFS).
+    /// In flight before the ACK that began the recovery, and before anything was taken for lost (RecoverFS).
     flight: u64,
     delivered: u64,
     sent: u64,
@@ -48,7 +48,7 @@ impl Prr {
         self.window
     }
 
-    /// Section 3.1.
+    /// Section 6.
     pub(super) fn on_ack(&mut self, ack: &PrrAck) {
         self.delivered += u64::from(ack.delivered);
         let (pipe, ssthresh) = (u64::from(ack.pipe), u64::from(ack.ssthresh));
@@ -56,13 +56,10 @@ impl Prr {
             let proportion = (self.delivered * ssthresh).div_ceil(self.flight);
             proportion.saturating_sub(self.sent)
         } else {
-            let conserved = self.delivered.saturating_sub(self.sent);
-            // Slow-start reduction bound, where it is safe; conservation of packets else.
-            let limit = match ack.progress {
-                Progress::Safe => conserved.max(ack.delivered.into()) + u64::from(ack.mss),
-                Progress::Unsafe => conserved,
-            };
-            limit.min(ssthresh - pipe)
+            // Conservation of packets; and slow start, where that is safe.
+            let conserved = self.delivered.saturating_sub(self.sent).max(ack.delivered.into());
+            let more = if ack.progress == Progress::Safe { u64::from(ack.mss) } else { 0 };
+            (conserved + more).min(ssthresh - pipe)
         };
         // The first retransmission goes whatever the arithmetic says.
         let least = if self.sent == 0 || ack.partial { u64::from(ack.mss) } else { 0 };
@@ -72,5 +69,44 @@ impl Prr {
 
     pub(super) fn on_sent(&mut self, len: u32) {
         self.sent += u64::from(len);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACK: PrrAck = PrrAck {
+        delivered: 1000,
+        pipe: 2000,
+        ssthresh: 5000,
+        mss: 1000,
+        progress: Progress::Unsafe,
+        partial: false,
+    };
+
+    #[test]
+    fn below_the_threshold_what_is_delivered_lets_go_as_much_whatever_was_sent_before() {
+        for (name, sent, ack, want) in [
+            ("less was sent than delivered", 500, PrrAck { delivered: 2000, ..ACK }, 4000),
+            ("more was", 4000, ACK, 3000),
+            ("it is safe to make up", 4000, PrrAck { progress: Progress::Safe, ..ACK }, 4000),
+            ("no further than the threshold", 4000, PrrAck { pipe: 4500, ..ACK }, 5000),
+        ] {
+            let mut prr = Prr::begin(10_000, 3000, 1000);
+            prr.on_sent(sent);
+            prr.on_ack(&ack);
+            assert_eq!(prr.window(), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn above_the_threshold_it_sinks_in_proportion() {
+        let mut prr = Prr::begin(10_000, 8000, 1000);
+        for (sent, want) in [(1000, 9000), (0, 8000), (500, 8500), (0, 8500)] {
+            prr.on_ack(&PrrAck { pipe: 8000, ..ACK });
+            assert_eq!(prr.window(), want);
+            prr.on_sent(sent);
+        }
     }
 }

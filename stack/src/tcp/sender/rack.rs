@@ -12,7 +12,7 @@ use crate::time::Instant;
 pub(super) struct Rack {
     /// When the latest transmission that has arrived was sent, and the end of its numbers.
     newest: Option<(Instant, Seq)>,
-    /// The round trip of that one.
+    /// The round trip of the highest number that the last ACK has told of (RACK.rtt): not that of the newest, for what is sent again may be overtaken too.
     round_trip: Duration,
     /// The highest number that has arrived (RACK.fack).
     highest: Option<Seq>,
@@ -23,7 +23,10 @@ pub(super) struct Rack {
 /// How much the path is known to change the order of segments (section 6.2, step 4).
 #[derive(Debug)]
 struct Reordering {
-    seen: bool,
+    /// How often it was seen.
+    seen: u32,
+    /// Over how many bytes at most something was overtaken.
+    degree: u32,
     /// The window in quarters of the shortest round trip.
     quarters: u32,
     /// Recoveries without a duplicate after which the window is small again.
@@ -54,7 +57,8 @@ impl Rack {
         round_trip: Duration::ZERO,
         highest: None,
         reordering: Reordering {
-            seen: false,
+            seen: 0,
+            degree: 0,
             quarters: 1,
             persists: PERSISTENCE,
             widened_until: None,
@@ -65,18 +69,21 @@ impl Rack {
     /// Steps 1 to 3: what an ACK has delivered.
     pub(super) fn learn(&mut self, now: Instant, delivery: &Delivery) {
         if let Some((stamp, end)) = delivery.newest_certain {
-            let round_trip = now.since(stamp.sent_at);
-            self.shortest.note(now, round_trip);
+            self.shortest.note(now, now.since(stamp.sent_at));
             let newer = self.newest.is_none_or(|(sent_at, highest)| {
                 stamp.sent_at > sent_at || (stamp.sent_at == sent_at && end.follows(highest))
             });
             if newer {
                 self.newest = Some((stamp.sent_at, end));
-                self.round_trip = round_trip;
             }
         }
-        if let (Some(lowest), Some(highest)) = (delivery.lowest_once, self.highest) {
-            self.reordering.seen |= lowest.precedes(highest);
+        if let Some((sent_at, _)) = delivery.highest_certain {
+            self.round_trip = now.since(sent_at);
+        }
+        if let (Some(lowest), Some(highest)) = (delivery.lowest_once, self.highest)
+            && lowest.precedes(highest)
+        {
+            self.reordering.over(highest.offset_from(lowest));
         }
         if let Some(highest) = delivery.highest {
             self.highest = Some(self.highest.map_or(highest, |before| before.later(highest)));
@@ -85,7 +92,12 @@ impl Rack {
 
     /// What was sent again was not lost, but late.
     pub(super) fn overtaken(&mut self) {
-        self.reordering.seen = true;
+        self.reordering.over(0);
+    }
+
+    /// How often the path has changed the order of segments, and over how many bytes at most.
+    pub(super) fn reordering(&self) -> (u32, u32) {
+        (self.reordering.seen, self.reordering.degree)
     }
 
     /// Step 4, with D-SACK: a duplicate means that something was sent again too early, and that the window is too small.
@@ -152,12 +164,20 @@ impl Rack {
     }
 
     fn reordering_window(&self, patience: Patience, smoothed: Option<Duration>) -> Duration {
-        if !self.reordering.seen && patience == Patience::None {
+        if self.reordering.seen == 0 && patience == Patience::None {
             return Duration::ZERO;
         }
         let quarter = self.shortest.round_trip.unwrap_or(Duration::ZERO) / 4;
         let window = quarter.saturating_mul(self.reordering.quarters);
         smoothed.map_or(window, |smoothed| window.min(smoothed))
+    }
+}
+
+impl Reordering {
+    /// Something was overtaken by what was sent so many bytes later.
+    fn over(&mut self, bytes: u32) {
+        self.seen = self.seen.saturating_add(1);
+        self.degree = self.degree.max(bytes);
     }
 }
 

@@ -249,7 +249,7 @@ impl Scoreboard {
     }
 
     /// Whether the peer has said that it has the first number, and yet does not acknowledge it.
-    pub(super) fn is_first_arrived(&self) -> bool {
+    pub(in crate::tcp) fn is_first_arrived(&self) -> bool {
         self.runs.front().is_some_and(|run| run.fate == Fate::Arrived)
     }
 

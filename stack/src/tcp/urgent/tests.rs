@@ -334,7 +334,7 @@ fn what_lies_further_ahead_than_the_pointer_reaches_is_pointed_towards() {
     t.input("A 1 ack 10001").unwrap();
     let next = t.sent();
     assert_eq!(next[0], "UA 10001+1000 ack 1 urg 65535");
-    assert_eq!(next[5], "UA 15001+1000 ack 1 urg 65001");
+    assert_eq!(next[5], "PUA 15001+1000 ack 1 urg 65001");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Losses found without a timeout: by SACK (RFC 6675) and time (RACK, RFC 8985), repaired at the pace of PRR (RFC 6937).
+//! Losses found without a timeout: by SACK (RFC 6675) and time (RACK, RFC 8985), repaired at the pace of PRR (RFC 9937).
 
 use super::*;
 use crate::counters::Counter;
@@ -87,6 +87,59 @@ fn a_path_that_is_known_to_reorder_is_given_the_time_whatever_is_counted() {
     assert_eq!(t.phase(), Phase::Open);
     t.at(230);
     assert_eq!(t.sent()[0], "A 3001+1000 ack 1");
+}
+
+/// RFC 8985, section 6.2, step 2: RACK.rtt is that of what has arrived, also if something newer had arrived before.
+#[test]
+fn an_old_segment_that_arrives_late_gives_the_others_of_its_time_more() {
+    let mut t = with_sack();
+    t.fill();
+    // The first three SACKs repair the first segment; then the fourth arrives, which was only slow, and with it the repair.
+    t.at(200);
+    for blocks in ["1001:2001", "1001:3001", "1001:3001,8001:9001"] {
+        t.input(&format!("A 1 ack 1 sack {blocks}")).unwrap();
+    }
+    assert_eq!(t.sent(), ["A 1+1000 ack 1"]);
+    t.at(320).input("A 1 ack 4001 sack 8001:9001").unwrap();
+    let lost = |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().board.lost());
+    assert_eq!((t.sent().len(), lost(&mut t)), (3, 1000), "the eighth, and not the tenth");
+    assert_eq!(t.connection(|c| c.sender.as_ref().unwrap().reordering()), (1, 6000));
+    t.at(350);
+    assert_eq!((t.sent(), lost(&mut t)), (vec!["A 7001+1000 ack 1".to_owned()], 1000), "the tenth");
+}
+
+#[test]
+fn what_was_delivered_behind_a_gap_widens_no_window_unless_the_path_reorders_much() {
+    let mut t = with_sack();
+    t.fill();
+    t.write(30_000);
+    t.at(200).input("A 1 ack 1 sack 1001:3001").unwrap();
+    t.at(201).input("A 1 ack 3001").unwrap();
+    assert_eq!(t.windows().0, 11, "one of the three is news");
+    t.sent();
+    t.at(300).input("A 1 ack 3001 sack 9001:10001").unwrap();
+    t.at(301).input("A 1 ack 5001 sack 9001:10001").unwrap();
+    assert_eq!(t.windows().0, 13, "overtaken by five segments");
+    t.at(302).input("A 1 ack 5001 sack 7001:10001").unwrap();
+    assert_eq!(t.windows().0, 15, "what has arrived");
+}
+
+/// RFC 9937, section 6: RecoverFS.
+#[test]
+fn what_had_arrived_before_the_recovery_is_no_part_of_its_proportion() {
+    let config = TcpConfig { sack: true, initial_window: 20, ..Harness::plain() };
+    let mut t = connected(&config, "sackOK");
+    t.write(40_000);
+    assert_eq!(t.sent().len(), 20);
+    t.at(200);
+    for right in [2001, 3001, 4001] {
+        t.input(&format!("A 1 ack 1 sack 1001:{right}")).unwrap();
+    }
+    assert_eq!(t.sent(), ["A 20001+1000 ack 1", "A 21001+1000 ack 1", "A 1+1000 ack 1"]);
+    for right in (5001..=11_001).step_by(1000) {
+        t.input(&format!("A 1 ack 1 sack 1001:{right}")).unwrap();
+    }
+    assert_eq!(t.sent().len(), 3, "eight of twenty delivered, half of it, and one was the repair");
 }
 
 #[test]
