@@ -74,14 +74,30 @@ impl Control {
         self.words.wake_all();
     }
 
-    /// Sends small segments at once (Nagle's algorithm off, RFC 9293 section 3.7.4). Off by default.
+    /// Sends small segments at once (Nagle's algorithm off, RFC 9293 section 3.7.4). Off by default. Each time it is switched on, what waits is
+    /// sent, whether it was on before or not, and even if the connection is [corked](Self::set_cork): as in Linux.
     pub fn set_nodelay(&self, on: bool) {
         self.change(Change::Bit(OptionBits::NODELAY, on));
+        if on && !fork::is_child() {
+            self.words.hint(Hints::FLUSH);
+        }
     }
 
     /// Whether small segments are sent at once.
     pub fn nodelay(&self) -> bool {
         self.options().bits.contains(OptionBits::NODELAY)
+    }
+
+    /// Holds segments back that are not full, until the cork is pulled, the direction is shut down or
+    /// [`set_nodelay`](Self::set_nodelay) is switched on; with nothing else on its way, for a retransmission timeout at most (200 ms above the
+    /// round trip). Off by default. Like `TCP_CORK` of Linux.
+    pub fn set_cork(&self, on: bool) {
+        self.change(Change::Bit(OptionBits::CORK, on));
+    }
+
+    /// Whether segments are held back that are not full.
+    pub fn cork(&self) -> bool {
+        self.options().bits.contains(OptionBits::CORK)
     }
 
     /// Probes the peer while the connection is idle (RFC 9293, section 3.8.4). Off by default.

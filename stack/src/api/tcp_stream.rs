@@ -128,6 +128,15 @@ impl TcpStream {
         self.read.at_mark()
     }
 
+    /// Writes what more follows soon; see [`WriteHalf::write_more`].
+    ///
+    /// # Errors
+    ///
+    /// As a write.
+    pub fn write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write.write_more(bytes)
+    }
+
     /// Writes, the last byte as urgent; see [`WriteHalf::send_oob`].
     ///
     /// # Errors

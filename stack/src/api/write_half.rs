@@ -47,7 +47,17 @@ impl WriteHalf {
     ///
     /// As a write.
     pub fn send_oob(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_by(bytes, SendProducer::write_urgent)
+        self.write_by(bytes, SendProducer::write_urgent, Hints::SEND)
+    }
+
+    /// Writes as [`Write::write`] does, and says that more follows soon: what does not fill a segment may wait for it, until the next ACK or for a
+    /// retransmission timeout at most. Like `MSG_MORE` of Linux.
+    ///
+    /// # Errors
+    ///
+    /// As a write.
+    pub fn write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_by(bytes, SendProducer::write, Hints::SEND_MORE)
     }
 
     /// Whether calls give [`ErrorKind::WouldBlock`] instead of waiting.
@@ -137,12 +147,12 @@ impl WriteHalf {
         self.words.park(deadline, ready).ok_or(ErrorKind::WouldBlock.into())
     }
 
-    fn write_by(&mut self, bytes: &[u8], append: Append) -> io::Result<usize> {
+    fn write_by(&mut self, bytes: &[u8], append: Append, hint: Hints) -> io::Result<usize> {
         loop {
             match self.try_write(bytes, append) {
                 Ok(written) => {
                     if written > 0 {
-                        self.words.hint(Hints::SEND);
+                        self.words.hint(hint);
                     }
                     return Ok(written);
                 }
@@ -180,7 +190,7 @@ type Append = fn(&mut SendProducer, &[u8]) -> Result<usize, SendClosed>;
 
 impl Write for WriteHalf {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_by(bytes, SendProducer::write)
+        self.write_by(bytes, SendProducer::write, Hints::SEND)
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {

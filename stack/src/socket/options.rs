@@ -33,6 +33,8 @@ bitflags! {
         const KEEPALIVE = 1 << 1;
         /// The urgent byte is read with the others.
         const OOB_INLINE = 1 << 2;
+        /// Segments that are not full wait for more.
+        const CORK = 1 << 3;
     }
 }
 

@@ -159,6 +159,10 @@ bitflags! {
         const CLOSE = 1 << 5;
         /// Something under the control lock has changed, or the lock is free that the protocol thread found taken.
         const CONTROL = 1 << 6;
+        /// The tail of the send ring has moved, and the application means to move it further soon.
+        const SEND_MORE = 1 << 7;
+        /// What waits to be sent is to be sent now, full segments or not.
+        const FLUSH = 1 << 8;
     }
 }
 

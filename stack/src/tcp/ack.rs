@@ -24,6 +24,7 @@ impl Connection {
         }
         self.check_ack_range(cx, segment)?;
         self.keepalive_answered(cx.now());
+        self.ack_releases();
         self.recover(cx, segment);
         if segment.ack.follows(self.snd.una) {
             self.new_ack(cx, segment);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use darner_ring::{Deferred, SendEnd, UrgentDelivery};
 
-use super::connection::{Connection, Context, Keepalive, Nodelay};
+use super::connection::{Connection, Context, Keepalive};
 use super::state::{Event, State};
 use crate::counters::Counter;
 use crate::socket::{Hints, OptionBits, Phase};
@@ -26,6 +26,7 @@ impl Connection {
     /// Looks at everything that the application may have changed.
     pub(super) fn look_at_application(&mut self, cx: &mut Context<'_>) {
         let hints = self.socket.words.take_hints();
+        self.note_writes(hints);
         if hints.contains(Hints::CONTROL) {
             self.take_options(cx);
             self.tell_urgent(cx);
@@ -99,7 +100,7 @@ impl Connection {
             return;
         };
         let on = |bit| options.bits.contains(bit);
-        self.nodelay = if on(OptionBits::NODELAY) { Nodelay::On } else { Nodelay::Off };
+        self.take_holding(options.bits);
         self.keepalive = if on(OptionBits::KEEPALIVE) { Keepalive::On } else { Keepalive::Off };
         let inline = on(OptionBits::OOB_INLINE);
         self.deliver_urgent(if inline { UrgentDelivery::Inline } else { UrgentDelivery::Apart });

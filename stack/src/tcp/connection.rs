@@ -9,6 +9,7 @@ use super::challenge::{Challenges, ConnectionChallenges};
 use super::config::TcpConfig;
 use super::congestion::Handshake;
 use super::connect::DEFAULT_SEGMENT_SIZE;
+use super::cork::Holding;
 use super::ecn::EcnState;
 use super::memory::Memory;
 use super::reassembly::Reassembly;
@@ -35,6 +36,7 @@ pub(super) struct Connection {
     pub(super) state: State,
     /// Small segments are not held back.
     pub(super) nodelay: Nodelay,
+    pub(super) holding: Holding,
     pub(super) keepalive: Keepalive,
     /// The application's user timeout; zero if it has set none.
     pub(super) user_timeout_ms: u32,
@@ -314,6 +316,7 @@ impl Connection {
             socket,
             state,
             nodelay: Nodelay::Off,
+            holding: Holding::empty(),
             keepalive: Keepalive::Off,
             user_timeout_ms: 0,
             buffered: 0,

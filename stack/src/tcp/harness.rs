@@ -342,6 +342,11 @@ impl Harness {
         self.write_by(len, TcpStream::write)
     }
 
+    /// The same, and says that more follows.
+    pub(super) fn write_more(&mut self, len: usize) -> usize {
+        self.write_by(len, TcpStream::write_more)
+    }
+
     /// The same, the last of them as urgent data.
     pub(super) fn write_urgent(&mut self, len: usize) -> usize {
         self.write_by(len, TcpStream::send_oob)

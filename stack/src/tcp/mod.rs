@@ -14,6 +14,7 @@ mod config;
 pub(crate) mod congestion;
 mod connect;
 mod connection;
+mod cork;
 mod ecn;
 mod emit;
 mod half_open;

@@ -30,10 +30,12 @@ impl Connection {
         let unsent = u32::try_from(self.unsent()).unwrap_or(u32::MAX);
         let (usable, nxt) = (self.usable_window(), self.snd.nxt);
         let (mss, smoothed) = (u32::from(self.snd.mss), self.rtt.srtt());
+        let small = unsent % mss;
+        let waits = small > 0 && !self.may_send_small(small, small.into());
         if let Some(sender) = &mut self.sender {
             let most = sender.train_max(mss, smoothed, least);
             let most = most.min(usable);
-            let len = if unsent <= most { unsent } else { most / mss * mss };
+            let len = if unsent <= most && !waits { unsent } else { most.min(unsent) / mss * mss };
             sender.train_end = if len > mss { nxt + len } else { nxt };
         }
     }

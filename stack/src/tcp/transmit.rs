@@ -38,6 +38,7 @@ impl Connection {
                 self.retry_soon(cx.now());
                 return;
             }
+            self.flushed();
             self.watch_window(cx.now());
             if self.state.can_receive() && self.owes_window_update() {
                 self.ack_now();
@@ -196,7 +197,7 @@ impl Connection {
     fn segment_of(&self, len: u32, unsent: u64, fin: bool) -> Segment {
         let mut flags = Flags::ACK;
         // The end of what was written: nothing tells writes apart in a stream of bytes.
-        if len > 0 && u64::from(len) == unsent {
+        if len > 0 && u64::from(len) == unsent && self.is_pushed() {
             flags = flags | Flags::PSH;
         }
         if fin {
@@ -223,7 +224,10 @@ impl Connection {
             self.emit(cx, self.snd.una - 1, 0, Flags::ACK)?;
             return Ok(Sent::Probe);
         }
-        let next = self.segment_of(len, unsent, fin);
+        let mut next = self.segment_of(len, unsent, fin);
+        if len > 0 {
+            next.flags = next.flags | Flags::PSH;
+        }
         self.send_new(cx, &next)?;
         Ok(Sent::Data)
     }

@@ -90,6 +90,7 @@ impl Connection {
         let urgent = self.urgent_pointer(self.snd.nxt).is_some();
         match (everything, self.nodelay) {
             (true, _) if urgent => true,
+            _ if self.holds_back() => false,
             (true, Nodelay::On) => true,
             (true, Nodelay::Off) => !small_outstanding || half_the_window,
             (false, _) => half_the_window,

@@ -1,9 +1,10 @@
 //! Reading and writing.
 
 use std::ffi::c_int;
-use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::RawFd;
 
+use darner::TcpStream;
 use rustix::io::Errno;
 
 use super::{Process, errno};
@@ -34,7 +35,7 @@ impl Process {
         fd: RawFd,
         pieces: &[IoSlice<'_>],
         mut skip: usize,
-        _flags: c_int,
+        flags: c_int,
     ) -> Result<usize, Errno> {
         let (machine, socket) = self.parts(fd)?;
         if let Some(error) = socket.error.take() {
@@ -48,8 +49,26 @@ impl Process {
             skip -= piece.len() - behind.len();
             rest.push(IoSlice::new(behind));
         }
-        machine.with_core(|_| stream.write_vectored(&rest)).map_err(|error| errno(&error))
+        let more = flags & libc::MSG_MORE != 0;
+        machine
+            .with_core(
+                |_| if more { write_more(stream, &rest) } else { stream.write_vectored(&rest) },
+            )
+            .map_err(|error| errno(&error))
     }
+}
+
+/// Writes what there is room for, and says that more follows.
+fn write_more(stream: &mut TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut written = 0;
+    for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+        match stream.write_more(piece) {
+            Ok(len) => written += len,
+            Err(_) if written > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
 }
 
 impl Process {

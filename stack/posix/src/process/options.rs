@@ -105,6 +105,7 @@ impl Options {
             let first = word_of(value, 0);
             match (level, name) {
                 (libc::SOL_TCP, libc::TCP_NODELAY) => control.set_nodelay(first != 0),
+                (libc::SOL_TCP, libc::TCP_CORK) => control.set_cork(first != 0),
                 (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => control.set_keepalive(first != 0),
                 (libc::SOL_SOCKET, libc::SO_OOBINLINE) => control.set_oob_inline(first != 0),
                 (libc::SOL_TCP, libc::TCP_USER_TIMEOUT) => {
