@@ -70,6 +70,6 @@ pub use snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo, NeighborState, S
 pub use stack::{ApplicationPanicked, ApplicationThread, Stack, StackHandle, ThreadPanicked};
 pub use steer::Verdict;
 pub use tcp::{
-    Algorithm as CongestionAlgorithm, ConnectionInfo, CookiePolicy, MemoryPressure, Pacing,
-    RecoveryPhase, TcpConfig, TcpState, UnknownAlgorithm,
+    Algorithm as CongestionAlgorithm, ConnectionInfo, CookiePolicy, EcnPolicy, MemoryPressure,
+    Pacing, RecoveryPhase, TcpConfig, TcpState, UnknownAlgorithm,
 };

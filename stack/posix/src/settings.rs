@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use darner::{Config, DuplicateDetection, Ipv4Prefix, TcpConfig};
+use darner::{Config, DuplicateDetection, EcnPolicy, Ipv4Prefix, TcpConfig};
 use rustix::io::Errno;
 
 use crate::sysctl;
@@ -64,7 +64,7 @@ impl Settings {
     /// The stack's configuration, as the system's settings are now.
     pub(crate) fn config(&self) -> Config {
         // Linux's default agrees to ECN and does not ask for it.
-        let mut tcp = TcpConfig { ecn: false, ..TcpConfig::default() };
+        let mut tcp = TcpConfig { ecn: EcnPolicy::WhenAsked, ..TcpConfig::default() };
         if let Some(directory) = &self.sysctl {
             sysctl::read(directory, &mut tcp);
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use darner::TcpConfig;
+use darner::{EcnPolicy, TcpConfig};
 
 /// Sets what the files of `directory` say and the stack has. What is missing there, or makes no sense, stays as it is.
 pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
@@ -21,8 +21,12 @@ pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
     set(&mut tcp.timestamps, switch("tcp_timestamps"));
     set(&mut tcp.sack, switch("tcp_sack"));
     set(&mut tcp.window_scaling, switch("tcp_window_scaling"));
-    // 2, the default, agrees and does not ask.
-    set(&mut tcp.ecn, number("tcp_ecn").map(|value| value == 1));
+    let ecn = number("tcp_ecn").map(|value| match value {
+        0 => EcnPolicy::Off,
+        1 => EcnPolicy::Ask,
+        _ => EcnPolicy::WhenAsked,
+    });
+    set(&mut tcp.ecn, ecn);
     set(&mut tcp.receive_buffer, largest("tcp_rmem"));
     set(&mut tcp.send_buffer, largest("tcp_wmem"));
     set(&mut tcp.syn_retries, small("tcp_syn_retries"));

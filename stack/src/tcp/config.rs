@@ -75,8 +75,8 @@ pub struct TcpConfig {
     pub train_min: u8,
     /// Whether to offer the timestamps option (RFC 7323).
     pub timestamps: bool,
-    /// Whether to take part in explicit congestion notification (RFC 3168), asked or asking.
-    pub ecn: bool,
+    /// Whether to take part in explicit congestion notification (RFC 3168).
+    pub ecn: EcnPolicy,
     /// Whether to offer selective acknowledgements (RFC 2018).
     pub sack: bool,
     /// Whether to offer the window scale option (RFC 7323).
@@ -100,6 +100,18 @@ pub enum Pacing {
     /// Everything is paced, in slow start at twice the window in a round trip and later at 1.2 times. Bursts become shorter, which spares short
     /// queues, and each connection costs a timer a millisecond.
     Always,
+}
+
+/// Whether connections take part in explicit congestion notification (RFC 3168).
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum EcnPolicy {
+    /// Never.
+    Off,
+    /// Those that a peer opens who asks for it.
+    WhenAsked,
+    /// Those, and our own SYNs ask for it.
+    #[default]
+    Ask,
 }
 
 /// When a SYN is answered with a cookie: nothing is remembered of it, and the ACK that brings the cookie back makes the connection.
@@ -149,7 +161,7 @@ impl Default for TcpConfig {
             pacing: Pacing::default(),
             train_min: 2,
             timestamps: true,
-            ecn: true,
+            ecn: EcnPolicy::default(),
             sack: true,
             window_scaling: true,
             keepalive_idle: Duration::from_secs(7200),

@@ -1,6 +1,7 @@
 //! Explicit congestion notification (RFC 3168): a router marks what it would else drop, the receiver says so with each ACK, the sender reduces its
 //! window once and says that it has. With DCTCP (RFC 8257) the receiver says exactly which segments were marked.
 
+use super::config::EcnPolicy;
 use super::congestion::algorithm::Algorithm;
 use super::connection::{Connection, Context};
 use super::segment::Segment;
@@ -33,7 +34,7 @@ impl Connection {
     /// What our SYN says. One that is sent again asks for nothing: a firewall on the way may drop those that do (section 6.1.1.1).
     pub(super) fn ecn_of_syn(&self, cx: &Context<'_>) -> Flags {
         match self.state {
-            State::SynSent if cx.config.ecn && self.retries == 0 => ASKS,
+            State::SynSent if cx.config.ecn == EcnPolicy::Ask && self.retries == 0 => ASKS,
             State::SynReceived if self.ecn.enabled => AGREES,
             _ => Flags::NONE,
         }
@@ -43,7 +44,8 @@ impl Connection {
     pub(super) fn agree_on_ecn(&mut self, cx: &Context<'_>, flags: Flags) {
         let theirs = Flags(flags.0 & ASKS.0);
         let wanted = if flags.contains(Flags::ACK) { AGREES } else { ASKS };
-        self.ecn.enabled = cx.config.ecn && theirs == wanted;
+        let least = if flags.contains(Flags::ACK) { EcnPolicy::Ask } else { EcnPolicy::WhenAsked };
+        self.ecn.enabled = cx.config.ecn >= least && theirs == wanted;
     }
 
     /// Data has come, marked or not (section 6.1.3; RFC 8257, section 3.2).
@@ -102,10 +104,10 @@ impl Connection {
 mod tests {
     use crate::counters::Counter;
     use crate::tcp::harness::Harness;
-    use crate::tcp::{Algorithm, TcpConfig};
+    use crate::tcp::{Algorithm, EcnPolicy, TcpConfig};
 
     fn with_ecn() -> TcpConfig {
-        TcpConfig { ecn: true, sack: true, ..Harness::plain() }
+        TcpConfig { ecn: EcnPolicy::Ask, sack: true, ..Harness::plain() }
     }
 
     fn connected(config: &TcpConfig) -> Harness {
@@ -129,13 +131,19 @@ mod tests {
         assert_eq!(t.sent(), ["S 0"]);
         t.input("SAE 0 ack 1 mss 1000").unwrap();
         assert!(!t.connection(|c| c.ecn.enabled), "we have not asked");
+        let mut t = Harness::connecting(&TcpConfig { ecn: EcnPolicy::WhenAsked, ..with_ecn() });
+        assert_eq!(t.sent(), ["S 0"], "it waits to be asked");
     }
 
     #[test]
     fn a_listener_agrees_if_it_is_asked() {
-        for (syn, on, answer) in
-            [("SEW", true, "SAE"), ("SE", true, "SA"), ("S", true, "SA"), ("SEW", false, "SA")]
-        {
+        for (syn, on, answer) in [
+            ("SEW", EcnPolicy::Ask, "SAE"),
+            ("SEW", EcnPolicy::WhenAsked, "SAE"),
+            ("SE", EcnPolicy::Ask, "SA"),
+            ("S", EcnPolicy::Ask, "SA"),
+            ("SEW", EcnPolicy::Off, "SA"),
+        ] {
             let mut t = Harness::listening(&TcpConfig { ecn: on, ..with_ecn() }, 1);
             t.input(&format!("{syn} 0 mss 1000")).unwrap();
             assert_eq!(t.sent(), [format!("{answer} 0 ack 1")], "{syn}");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use pmd::{ChecksumStatus, RxOffload};
 
 use super::seq::Seq;
-use super::{Algorithm, Connection, Tcp, TcpConfig};
+use super::{Algorithm, Connection, EcnPolicy, Tcp, TcpConfig};
 use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
@@ -94,7 +94,7 @@ impl Harness {
             timestamps: false,
             window_scaling: false,
             sack: false,
-            ecn: false,
+            ecn: EcnPolicy::Off,
             congestion: Algorithm::NewReno,
             receive_buffer_max: 0,
             send_buffer_max: 0,

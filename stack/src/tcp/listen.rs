@@ -1,6 +1,7 @@
 //! OPEN, passively: LISTEN (RFC 9293, section 3.10.7.2), where a SYN begins a handshake.
 
 use super::Tcp;
+use super::config::EcnPolicy;
 use super::ecn;
 use super::half_open::{HalfOpen, NoRoom, Offers};
 use super::reset::reset_segment;
@@ -50,7 +51,7 @@ impl Tcp {
         let window_scale = options.window_scale.filter(|_| self.config.window_scaling);
         let sack = options.sack_permitted && self.config.sack;
         let offers = Offers::new(window_scale, timestamps.is_some(), sack);
-        let ecn = self.config.ecn && ecn::asks(syn.flags);
+        let ecn = self.config.ecn != EcnPolicy::Off && ecn::asks(syn.flags);
         let entry = HalfOpen {
             irs: syn.seq,
             iss: at_least.map_or(iss, |least| iss.later(least)),

@@ -90,7 +90,7 @@ use state::State;
 use syn_cookie::SynCookies;
 use time_wait::TimeWaitTable;
 
-pub use config::{CookiePolicy, Pacing, TcpConfig};
+pub use config::{CookiePolicy, EcnPolicy, Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::{ConnectionInfo, RecoveryPhase};
 pub(crate) use input::Stray;

@@ -20,13 +20,15 @@ impl Process {
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
+        let read_shut = socket.read_shut;
         let stream = socket.stream()?;
-        machine
+        let read = machine
             .with_core(|_| match outs.first_mut() {
                 Some(out) if flags & libc::MSG_PEEK != 0 => stream.peek(out),
                 _ => stream.read_vectored(outs),
             })
-            .map_err(|error| errno(&error))
+            .map_err(|error| errno(&error));
+        if read_shut && read == Err(Errno::AGAIN) { Ok(0) } else { read }
     }
 
     /// Writes what there is room for of `pieces`, of which `skip` bytes were written before.

@@ -144,7 +144,10 @@ impl Process {
     pub(crate) fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> Result<(), Errno> {
         let (machine, socket) = self.parts(fd)?;
         let stream = socket.stream()?;
-        machine.with_core(|_| stream.control().shutdown(how));
+        if how != Shutdown::Read {
+            machine.with_core(|_| stream.control().shutdown(Shutdown::Write));
+        }
+        socket.read_shut |= how != Shutdown::Write;
         Ok(())
     }
 

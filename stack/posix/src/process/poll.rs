@@ -18,6 +18,7 @@ impl Process {
 
 impl Socket {
     fn ready(&mut self) -> c_short {
+        let read_shut = self.read_shut;
         match &mut self.kind {
             Kind::Fresh => libc::POLLOUT | libc::POLLHUP,
             Kind::Listener { listener, found } => {
@@ -41,7 +42,7 @@ impl Socket {
                         ended = true;
                     }
                 }
-                if ended {
+                if ended || read_shut {
                     ready |= READABLE | libc::POLLRDHUP;
                 }
                 let dead = stream.is_connected() && stream.has_ended();

@@ -19,6 +19,8 @@ pub(crate) struct Socket {
     pub(crate) local: Option<SocketAddrV4>,
     pub(crate) options: Options,
     pub(crate) kind: Kind,
+    /// It was shut down for reading: reads that would wait find the end. As in Linux, what comes is still acknowledged and can be read.
+    pub(crate) read_shut: bool,
     /// Why the connection failed, if that was found out and not told.
     pub(crate) error: Option<Errno>,
 }
@@ -62,6 +64,7 @@ impl Socket {
             local: None,
             options: Options::default(),
             kind,
+            read_shut: false,
             error: None,
         })
     }
