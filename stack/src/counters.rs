@@ -41,6 +41,8 @@ pub enum Counter {
     TcpActiveOpens,
     /// Connections opened by a peer.
     TcpPassiveOpens,
+    /// Of those, connections that a SYN with a cookie has opened (TCP Fast Open, RFC 7413).
+    TcpFastOpens,
     /// Connections that failed while being opened.
     TcpAttemptFails,
     /// Established connections that were reset.
@@ -142,6 +144,7 @@ impl Counter {
         Self::UdpOutDatagrams,
         Self::TcpActiveOpens,
         Self::TcpPassiveOpens,
+        Self::TcpFastOpens,
         Self::TcpAttemptFails,
         Self::TcpEstabResets,
         Self::TcpInSegs,
@@ -201,6 +204,7 @@ impl Counter {
             Self::UdpOutDatagrams => "udpOutDatagrams",
             Self::TcpActiveOpens => "tcpActiveOpens",
             Self::TcpPassiveOpens => "tcpPassiveOpens",
+            Self::TcpFastOpens => "tcpFastOpens",
             Self::TcpAttemptFails => "tcpAttemptFails",
             Self::TcpEstabResets => "tcpEstabResets",
             Self::TcpInSegs => "tcpInSegs",

@@ -121,6 +121,13 @@ impl Stack {
         let mut seed = [0; 32];
         seeds.fill_bytes(&mut seed);
         let (steering, seats) = seats(config, &queues, &mut Rng::new(seed))?;
+        let mut config = config.clone();
+        if config.tcp.fast_open.key.is_none() {
+            // Any core may be asked to take what another has handed out.
+            let mut key = [0; 16];
+            seeds.fill_bytes(&mut key);
+            config.tcp.fast_open.key = Some(key);
+        }
         let mut threads = Starting(Vec::with_capacity(cores));
         for (index, (queues, seat)) in queues.into_iter().zip(seats).enumerate() {
             let placement =

@@ -7,6 +7,7 @@
 
 use std::ffi::c_int;
 use std::io::IoSlice;
+use std::net::SocketAddrV4;
 use std::os::fd::RawFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -162,6 +163,9 @@ impl Host {
         pieces: &[IoSlice<'_>],
         flags: c_int,
     ) -> Result<usize, Errno> {
+        if let Some(remote) = self.call(|process| Ok(process.deferred(fd)))? {
+            return self.write_connecting(fd, remote, pieces, flags);
+        }
         let all = pieces.iter().map(|piece| piece.len()).sum();
         let mut written = 0;
         let outcome = self.wait(
@@ -169,11 +173,34 @@ impl Host {
                 written += process.write(fd, pieces, written, flags)?;
                 if written < all { Err(Errno::AGAIN) } else { Ok(()) }
             },
-            |process| process.patience_with(fd, flags),
+            |process| process.patience_to_send(fd, flags),
         );
         match outcome {
             Err(error) if written == 0 => Err(error),
             _ => Ok(written),
+        }
+    }
+
+    /// Connects with the beginning of `pieces` on the SYN, waits until that is done if the descriptor waits, and writes the rest.
+    pub(crate) fn write_connecting(
+        &self,
+        fd: RawFd,
+        remote: SocketAddrV4,
+        pieces: &[IoSlice<'_>],
+        flags: c_int,
+    ) -> Result<usize, Errno> {
+        let data = pieces.iter().flat_map(|piece| piece.iter().copied()).collect::<Vec<u8>>();
+        let taken = self.call(|process| process.connect_with_data(fd, remote, &data))?;
+        let connected = self
+            .wait(|process| process.connected(fd), |process| process.patience_to_send(fd, flags));
+        match connected {
+            Ok(()) if taken < data.len() => {
+                self.write(fd, &[IoSlice::new(&data[taken..])], flags).map(|more| taken + more)
+            }
+            Ok(()) => Ok(taken),
+            Err(Errno::AGAIN) if taken > 0 => Ok(taken),
+            Err(Errno::AGAIN) => Err(Errno::INPROGRESS),
+            Err(error) => Err(error),
         }
     }
 

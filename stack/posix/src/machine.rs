@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use darner::time::Instant;
@@ -10,6 +11,7 @@ use pmd::Pool;
 use pmd::mem::{self, MemHandle};
 
 use crate::settings::Settings;
+use crate::sysctl;
 
 /// A machine with one network interface, whose other end is [`inject`](Self::inject) and [`take`](Self::take).
 pub(crate) struct Machine {
@@ -17,6 +19,7 @@ pub(crate) struct Machine {
     protocol: Protocol,
     far: MemHandle,
     sent: VecDeque<Sent>,
+    settings: Settings,
 }
 
 /// An IP packet that the stack has sent.
@@ -41,7 +44,7 @@ impl Machine {
             Protocol::new(&config, vec![Box::new(queue)], Box::new(Nobody), settings.seed)?;
         // The stack's first turn would otherwise be at its epoch, long before.
         protocol.turn(now);
-        Ok(Self { now, protocol, far, sent: VecDeque::new() })
+        Ok(Self { now, protocol, far, sent: VecDeque::new(), settings: settings.clone() })
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -56,6 +59,24 @@ impl Machine {
     /// How a connection stands; `None` once it is over.
     pub(crate) fn connection(&mut self, control: &Control) -> Option<ConnectionInfo> {
         self.protocol.connection(control)
+    }
+
+    /// Takes over the system's settings as they are now: scripts change them between sockets.
+    pub(crate) fn reread_settings(&mut self) {
+        if self.settings.sysctl.is_some() {
+            // What makes no sense there leaves things as they are.
+            let _refused = self.protocol.set_tcp(&self.settings.config().tcp);
+        }
+    }
+
+    /// Which sides may use TCP Fast Open: the bits of `tcp_fastopen`.
+    pub(crate) fn fast_open(&self) -> u32 {
+        sysctl::fast_open(self.settings.sysctl.as_deref())
+    }
+
+    /// Whether data can go with a SYN to this server.
+    pub(crate) fn knows_cookie_of(&self, server: Ipv4Addr) -> bool {
+        self.protocol.knows_cookie_of(server)
     }
 
     /// Lets an IP packet arrive.

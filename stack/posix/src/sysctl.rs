@@ -37,9 +37,46 @@ pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
     set(&mut tcp.keepalive_idle, seconds("tcp_keepalive_time"));
     set(&mut tcp.keepalive_interval, seconds("tcp_keepalive_intvl"));
     set(&mut tcp.keepalive_probes, small("tcp_keepalive_probes"));
+    let bits = fast_open(Some(directory));
+    tcp.fast_open.sends_without_cookie = bits & FAST_OPEN_SENDS_WITHOUT_COOKIE != 0;
+    tcp.fast_open.accepts_without_cookie = bits & FAST_OPEN_ACCEPTS_WITHOUT_COOKIE != 0;
+    tcp.fast_open.key = std::fs::read_to_string(directory.join("tcp_fastopen_key"))
+        .ok()
+        .and_then(|text| key(&text));
     let congestion = words("tcp_congestion_control").and_then(|names| names.first()?.parse().ok());
     set(&mut tcp.congestion, congestion);
 }
+
+/// The bits of `tcp_fastopen`, as they are now: scripts change them between sockets. Without a directory Linux's default.
+pub(crate) fn fast_open(directory: Option<&Path>) -> u32 {
+    let read = |directory: &Path| {
+        let text = std::fs::read_to_string(directory.join("tcp_fastopen")).ok()?;
+        text.trim().parse::<u32>().ok()
+    };
+    directory.and_then(read).unwrap_or(FAST_OPEN_CLIENT)
+}
+
+/// `tcp_fastopen_key`: four words that dashes part, of which the last byte comes first.
+fn key(text: &str) -> Option<[u8; 16]> {
+    let first = text.split(',').next()?;
+    let words: Vec<u32> = first
+        .trim()
+        .split('-')
+        .map(|word| u32::from_str_radix(word, 16))
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.try_into().ok()
+}
+
+/// Connections may send data with their SYN.
+pub(crate) const FAST_OPEN_CLIENT: u32 = 1;
+/// Listeners may take it.
+pub(crate) const FAST_OPEN_SERVER: u32 = 2;
+const FAST_OPEN_SENDS_WITHOUT_COOKIE: u32 = 4;
+const FAST_OPEN_ACCEPTS_WITHOUT_COOKIE: u32 = 0x200;
+/// All of them do, whether they have asked for it or not.
+pub(crate) const FAST_OPEN_ALL_LISTENERS: u32 = 0x400;
 
 fn set<T>(what: &mut T, value: Option<T>) {
     if let Some(value) = value {

@@ -121,6 +121,31 @@ impl<'a> Core<'a> {
         Ok(stream)
     }
 
+    /// Begins to connect as [`connect_from`](Self::connect_from) does, with TCP Fast Open (RFC 7413): to a peer who has handed out a cookie before the
+    /// beginning of `data` goes with the SYN, up to a segment of it; else a cookie is asked for, and nothing is taken. Returns how many bytes were taken:
+    /// the rest is to be written once the stream is connected. What goes with a SYN may be handled twice, if the network doubles it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_from`](Self::connect_from).
+    pub fn connect_with_data(
+        &mut self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        data: &[u8],
+        token: Token,
+    ) -> io::Result<(TcpStream, usize)> {
+        let (mut stream, taken) = match &mut self.place {
+            Place::Protocol(layers) => {
+                layers.connect_with_data(local.map(ipv4).transpose()?, ipv4(remote)?, data)?
+            }
+            Place::Thread(thread) => thread.stack().begin_connect_with_data(local, remote, data)?,
+        };
+        stream.set_nonblocking(true);
+        self.register(&mut stream, token);
+        Ok((stream, taken))
+    }
+
     /// Opens a UDP socket on `local` (`0.0.0.0` for all our addresses, port 0 for any free one).
     ///
     /// # Errors

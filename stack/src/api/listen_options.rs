@@ -16,6 +16,12 @@ pub struct ListenOptions {
     /// A connection waits to be accepted only once its peer has sent something, or this time has passed since its SYN. It counts in
     /// SYN-ACKs that could have been sent again meanwhile. `None`: at once.
     pub defer_accept: Option<Duration>,
+    /// What becomes of a connection that is reset while it waits.
+    pub reset_while_waiting: WaitingReset,
+    /// TCP Fast Open (RFC 7413): peers who have connected before may send data with their SYN, and the connection waits to be accepted before its
+    /// handshake is complete. At most so many may be in that state; zero, the default: none. What such a SYN brings may be handled twice, if the
+    /// network doubles it: for requests that bear that.
+    pub fast_open: u32,
     /// Most bytes that an accepted connection buffers for reading, always. `None`: the stack's default, which grows by itself.
     pub receive_buffer: Option<usize>,
     /// Most bytes that an accepted connection buffers for sending, always. `None`: the stack's default, which grows by itself.
@@ -30,6 +36,16 @@ pub enum Overflow {
     Ignore,
     /// The peer is reset.
     Reset,
+}
+
+/// What becomes of a connection that is reset while it waits to be accepted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WaitingReset {
+    /// It is passed over, and counted.
+    #[default]
+    Skip,
+    /// It is accepted: what has come can be read, and then the error. Linux does so.
+    Accept,
 }
 
 /// Whether others may listen at the same address.
@@ -52,6 +68,8 @@ impl Default for ListenOptions {
             sharing: Sharing::default(),
             max_connections: None,
             defer_accept: None,
+            reset_while_waiting: WaitingReset::default(),
+            fast_open: 0,
             receive_buffer: None,
             send_buffer: None,
         }

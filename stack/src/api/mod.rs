@@ -22,7 +22,7 @@ mod write_half;
 pub use application::{Application, EchoReply, Waker};
 pub use control::Control;
 pub use core::{Core, Registered};
-pub use listen_options::{ListenOptions, Overflow, Sharing};
+pub use listen_options::{ListenOptions, Overflow, Sharing, WaitingReset};
 pub use poller::{Event, Interest, Poller, PollerWaker, Source};
 pub use read_half::ReadHalf;
 pub use readiness::{Readiness, Token};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use darner_ring::Busy;
 
 use super::TcpStream;
+use super::listen_options::WaitingReset;
 use super::waiting::Waiting;
 use crate::protocol::Order;
 use crate::socket::thread::{home_core, is_protocol_thread, refuse_child};
@@ -69,6 +70,11 @@ impl TcpListener {
     /// Whether [`accept`](Self::accept) gives [`ErrorKind::WouldBlock`] instead of waiting.
     pub fn set_nonblocking(&self, nonblocking: bool) {
         self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    /// How many connections may wait before their handshake is complete; see [`ListenOptions::fast_open`](super::ListenOptions::fast_open).
+    pub fn set_fast_open(&self, limit: u32) {
+        self.shared.set_fast_open(limit);
     }
 
     /// Stops listening, resets what was not accepted, and ends every call of [`accept`](Self::accept) that waits. Dropping
@@ -136,9 +142,10 @@ impl TcpListener {
         Err(ErrorKind::ConnectionAborted.into())
     }
 
-    /// Whether the connection was not reset while it waited; one that was is counted (decision 5).
+    /// Whether the connection was not reset while it waited, if that makes a difference; one that was is counted (decision 5).
     fn is_alive(&self, stream: &TcpStream) -> bool {
-        let alive = stream.words().phase() != Phase::Dead;
+        let wanted = self.shared.options().reset_while_waiting == WaitingReset::Accept;
+        let alive = wanted || stream.words().phase() != Phase::Dead;
         if !alive {
             stream.words().core().order(Order::CountSkipped);
         }

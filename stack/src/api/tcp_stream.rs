@@ -197,6 +197,11 @@ impl TcpStream {
     }
 
     /// Waits until the handshake is done, or has failed.
+    /// Writes what there is room for before the connection is open.
+    pub(crate) fn preload(&mut self, bytes: &[u8]) -> usize {
+        self.write.preload(bytes)
+    }
+
     pub(crate) fn wait_connected(&self, deadline: Option<Instant>) -> io::Result<()> {
         self.write.wait_connected(deadline)
     }

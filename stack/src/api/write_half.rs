@@ -113,6 +113,11 @@ impl WriteHalf {
         self.words.phase() != Phase::Connecting
     }
 
+    /// Writes what there is room for before the connection is open.
+    pub(crate) fn preload(&mut self, bytes: &[u8]) -> usize {
+        self.ring.write(bytes).unwrap_or(0)
+    }
+
     pub(crate) fn waiting(&self) -> Waiting {
         self.waiting
     }

@@ -276,6 +276,9 @@ impl Layers {
             Order::Connect { local, remote, answer } => {
                 let _ = answer.try_send(self.connect(local, remote));
             }
+            Order::ConnectWithData { local, remote, data, answer } => {
+                let _ = answer.try_send(self.connect_with_data(local, remote, &data));
+            }
             Order::BindUdp(local, answer) => {
                 let _ = answer.try_send(self.bind_udp_for_all(local));
             }
@@ -398,6 +401,21 @@ impl Layers {
         remote: SocketAddrV4,
     ) -> io::Result<TcpStream> {
         self.tcp.connect(&mut self.net, local, remote).map_err(io::Error::from)
+    }
+
+    /// Whether data can go with a SYN to this server.
+    pub(crate) fn knows_cookie_of(&self, server: Ipv4Addr) -> bool {
+        self.tcp.knows_cookie_of(server)
+    }
+
+    /// The same, with the beginning of `data` on the SYN if that can be. Returns how many bytes that was.
+    pub(crate) fn connect_with_data(
+        &mut self,
+        local: Option<SocketAddrV4>,
+        remote: SocketAddrV4,
+        data: &[u8],
+    ) -> io::Result<(TcpStream, usize)> {
+        self.tcp.connect_with_data(&mut self.net, local, remote, data).map_err(io::Error::from)
     }
 
     /// Opens a UDP socket that hears what comes to any core. Whoever asks for it tells the others.

@@ -24,7 +24,7 @@ use crate::snapshot::CoreSnapshot;
 use crate::socket::thread::InTurn;
 use crate::socket::{CoreShared, Target};
 use crate::steer::Seat;
-use crate::tcp::ConnectionInfo;
+use crate::tcp::{ConnectionInfo, TcpConfig};
 use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
@@ -172,6 +172,23 @@ impl Protocol {
             Target::Tcp(id) => self.layers.tcp.connection(id),
             Target::Udp(_) => None,
         }
+    }
+
+    /// Whether a server has handed out a cookie, so that data can go with a SYN to it (TCP Fast Open, RFC 7413).
+    pub fn knows_cookie_of(&self, server: std::net::Ipv4Addr) -> bool {
+        self.layers.knows_cookie_of(server)
+    }
+
+    /// How TCP is to behave from now on, for connections that are there too. The sizes of its tables, the secrets and the congestion control of
+    /// connections that send just now stay as they were.
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpConfig::check`].
+    pub fn set_tcp(&mut self, config: &TcpConfig) -> io::Result<()> {
+        config.check()?;
+        self.layers.tcp.set_config(config);
+        Ok(())
     }
 
     /// When a turn is due though nothing arrives.

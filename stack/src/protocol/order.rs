@@ -50,6 +50,13 @@ pub(crate) enum Order {
         remote: SocketAddrV4,
         answer: SyncSender<io::Result<TcpStream>>,
     },
+    /// Connect, with the beginning of the data on the SYN if that can be; says how much of it that was.
+    ConnectWithData {
+        local: Option<SocketAddrV4>,
+        remote: SocketAddrV4,
+        data: Vec<u8>,
+        answer: SyncSender<io::Result<(TcpStream, usize)>>,
+    },
     /// Open a UDP socket of the whole stack, which lives here.
     BindUdp(SocketAddrV4, SyncSender<io::Result<UdpSocket>>),
     /// Follow all hints that were given before this, and answer.

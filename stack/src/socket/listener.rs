@@ -8,6 +8,8 @@
 //! | `waiters` | acceptors announce, who wakes them looks | |
 //! | `ends` | each core counts itself in and out | the last to leave |
 //! | `children` | each core counts its own in and out | all |
+//! | `fast_open_limit` | application | protocol threads |
+//! | `fast_opening` | each core counts its own in and out | all |
 //! | `token` | the listener's only core | the same |
 //! | a shard | its core pushes, any acceptor pops, under its spin lock | |
 //!
@@ -36,6 +38,9 @@ pub(crate) struct ListenerShared {
     backlog: Backlog,
     /// Connections that live and were accepted here, or wait to be.
     children: AtomicU32,
+    /// How many of them may be there before their handshake is complete (TCP Fast Open), and how many are.
+    fast_open_limit: AtomicU32,
+    fast_opening: AtomicU32,
     events: EventSource,
     token: AtomicU64,
     waiters: EventCount,
@@ -61,6 +66,8 @@ impl ListenerShared {
             state: AtomicU32::new(OPEN),
             ends: AtomicU32::new(0),
             backlog: Backlog::new(options.backlog.max(1)),
+            fast_open_limit: AtomicU32::new(options.fast_open),
+            fast_opening: AtomicU32::new(0),
             options,
             children: AtomicU32::new(0),
             events: EventSource::new(),
@@ -234,6 +241,26 @@ impl ListenerShared {
     /// Whether no place is left in the backlog just now.
     pub(crate) fn is_full(&self) -> bool {
         self.backlog.len() >= self.backlog.limit()
+    }
+
+    /// Whether another connection may be made before its handshake is complete.
+    pub(crate) fn has_room_for_fast_open(&self) -> bool {
+        self.fast_opening.load(Ordering::Relaxed) < self.fast_open_limit.load(Ordering::Relaxed)
+    }
+
+    /// One is made.
+    pub(crate) fn fast_open_begun(&self) {
+        self.fast_opening.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its handshake is complete, or never will be.
+    pub(crate) fn fast_open_done(&self) {
+        self.fast_opening.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// From now on so many may be.
+    pub(crate) fn set_fast_open(&self, limit: u32) {
+        self.fast_open_limit.store(limit, Ordering::Relaxed);
     }
 
     /// Gives back a place that no child came to.

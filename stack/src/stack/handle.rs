@@ -142,20 +142,50 @@ impl StackHandle {
         remote: SocketAddr,
     ) -> io::Result<TcpStream> {
         let (local, remote) = (local.map(ipv4).transpose()?, ipv4(remote)?);
+        let mut stream: TcpStream =
+            self.ask_until_open(|answer| Order::Connect { local, remote, answer })?;
+        stream.set_nonblocking(false);
+        Ok(stream)
+    }
+
+    /// The same, with TCP Fast Open (RFC 7413): to a peer who has handed out a cookie before the beginning of `data` goes with the SYN, up to a segment
+    /// of it; else a cookie is asked for, and nothing is taken. Returns how many bytes were taken: the rest is to be written, which waits for
+    /// the handshake. What goes with a SYN may be handled twice, if the network doubles it.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin_connect`](Self::begin_connect).
+    pub fn begin_connect_with_data(
+        &self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        data: &[u8],
+    ) -> io::Result<(TcpStream, usize)> {
+        let (local, remote) = (local.map(ipv4).transpose()?, ipv4(remote)?);
+        // More does not go with a SYN.
+        let data = &data[..data.len().min(usize::from(u16::MAX))];
+        let (mut stream, taken): (TcpStream, usize) = self.ask_until_open(|answer| {
+            Order::ConnectWithData { local, remote, data: data.to_vec(), answer }
+        })?;
+        stream.set_nonblocking(false);
+        Ok((stream, taken))
+    }
+
+    /// Asks one core after the other to open a connection: the ports of one may be used up while another has some (socket contract, S-12).
+    fn ask_until_open<T>(
+        &self,
+        order: impl Fn(SyncSender<io::Result<T>>) -> Order,
+    ) -> io::Result<T> {
         let mut outcome = Err(Errno::NETDOWN.into());
-        // The ports of one core may be used up while another has some (socket contract, S-12).
         for core in self.cores_from_home() {
-            outcome = ask(core, |answer| Order::Connect { local, remote, answer });
+            outcome = ask(core, &order);
             match &outcome {
                 Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {}
                 Err(error) if is(error, Errno::NETDOWN) || is(error, Errno::NOBUFS) => {}
                 _ => break,
             }
         }
-        outcome.map(|mut stream: TcpStream| {
-            stream.set_nonblocking(false);
-            stream
-        })
+        outcome
     }
 
     /// Opens a UDP socket on `local`: `0.0.0.0` for all our addresses, port 0 for any free one. It lives on one core, and hears

@@ -76,7 +76,7 @@ impl Connection {
 
     /// Gives what was acknowledged back to the application: the SYN and the FIN are not in the ring. An application that
     /// found the ring full is told once half of it is free, not at every ACK.
-    fn release_up_to(&mut self, cx: &mut Context<'_>, ack: Seq) {
+    pub(super) fn release_up_to(&mut self, cx: &mut Context<'_>, ack: Seq) {
         let first = self.socket.send.released();
         if !ack.follows(self.seq_at(first)) {
             return;

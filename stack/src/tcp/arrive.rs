@@ -52,6 +52,10 @@ impl Connection {
     /// Section 3.10.7.4. The third step, security, has no subject here.
     fn arrive_otherwise(&mut self, cx: &mut Context<'_>, mut segment: Segment) -> Step {
         let begins = segment.seq;
+        if self.opens_again(&segment) {
+            self.send_syn(cx);
+            return dropped(Drop::TcpDuplicate);
+        }
         self.check_timestamps(cx, &segment)?;
         self.check_sequence(cx, &mut segment)?;
         self.check_reset(cx, &segment)?;
@@ -177,7 +181,7 @@ impl Connection {
             return dropped(Drop::TcpResetUnacceptable);
         }
         let failure = match self.state {
-            State::SynReceived => Failure::Refused,
+            State::SynReceived if !self.is_early() => Failure::Refused,
             _ => Failure::Reset,
         };
         self.fail(cx, failure);

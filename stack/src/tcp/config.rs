@@ -73,6 +73,8 @@ pub struct TcpConfig {
     pub pacing: Pacing,
     /// Segments that leave together at least, where there is room for so many: the last of several has PSH.
     pub train_min: u8,
+    /// TCP Fast Open (RFC 7413), for listeners and connections that ask for it.
+    pub fast_open: FastOpenConfig,
     /// Whether to offer the timestamps option (RFC 7323).
     pub timestamps: bool,
     /// Whether to take part in explicit congestion notification (RFC 3168).
@@ -100,6 +102,20 @@ pub enum Pacing {
     /// Everything is paced, in slow start at twice the window in a round trip and later at 1.2 times. Bursts become shorter, which spares short
     /// queues, and each connection costs a timer a millisecond.
     Always,
+}
+
+/// TCP Fast Open (RFC 7413): data on the SYN. Who uses it says so:
+/// [`ListenOptions::fast_open`](crate::ListenOptions::fast_open) and [`Core::connect_with_data`](crate::Core::connect_with_data).
+#[derive(Clone, Debug, Default)]
+pub struct FastOpenConfig {
+    /// The secret of the cookies that listeners hand out. Stacks that share it take each other's cookies; its bytes are those of Linux's
+    /// `net.ipv4.tcp_fastopen_key`, each of the four words with its last byte first. `None`: drawn at the start.
+    pub key: Option<[u8; 16]>,
+    /// Whether listeners take data on a SYN that brings no cookie. Then anybody can have them work and answer, whatever source address he writes:
+    /// for networks where nobody can forge one.
+    pub accepts_without_cookie: bool,
+    /// Whether connections send data on their SYN to a server that has handed out no cookie.
+    pub sends_without_cookie: bool,
 }
 
 /// Whether connections take part in explicit congestion notification (RFC 3168).
@@ -160,6 +176,7 @@ impl Default for TcpConfig {
             congestion: Algorithm::default(),
             pacing: Pacing::default(),
             train_min: 2,
+            fast_open: FastOpenConfig::default(),
             timestamps: true,
             ecn: EcnPolicy::default(),
             sack: true,

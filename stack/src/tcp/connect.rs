@@ -40,6 +40,7 @@ impl Connection {
         match ours {
             OurSyn::Acknowledged => {
                 self.measure_handshake(cx);
+                self.fast_open_answered(cx, &segment);
                 self.snd.una = segment.ack;
                 self.advance(Event::SynAckArrived);
                 self.established(cx);
@@ -66,7 +67,7 @@ impl Connection {
         if !segment.has(Flags::ACK) {
             return Continue(OurSyn::NotMentioned);
         }
-        if segment.ack == self.snd.nxt {
+        if self.acknowledges_our_syn(segment.ack) {
             return Continue(OurSyn::Acknowledged);
         }
         self.reset_for(cx, segment);
@@ -140,9 +141,11 @@ impl Connection {
             self.rtt.distrust_handshake(&cx.config.rto_limits());
         }
         self.retries = 0;
+        self.fast_open = None;
         self.deadlines.retransmit = Instant::FAR_FUTURE;
         self.deadlines.give_up = Instant::FAR_FUTURE;
         self.heard_at = cx.now();
+        self.data_at = cx.now();
         self.socket.words.set_phase(Phase::Connected);
         let told = Readiness::CONNECTED | Readiness::WRITABLE;
         self.socket.raise(&mut cx.net.readies, told);
@@ -152,7 +155,9 @@ impl Connection {
     /// The first round trip, unless our SYN was sent more than once, or it is not known when.
     pub(super) fn measure_handshake(&mut self, cx: &Context<'_>) {
         let sent_at = std::mem::replace(&mut self.sent_at, cx.now());
-        if self.retries == 0 && sent_at != Instant::FAR_FUTURE {
+        // Data that has followed our SYN-ACK was sent later (TCP Fast Open).
+        let alone = self.state == State::SynSent || self.snd.nxt == self.snd.iss + 1;
+        if self.retries == 0 && alone && sent_at != Instant::FAR_FUTURE {
             let round_trip = cx.now().since(sent_at);
             self.rtt.sample(&cx.config.rto_limits(), round_trip, 1);
         }
@@ -165,9 +170,14 @@ impl Connection {
             _ => Flags::SYN | Flags::ACK,
         };
         let flags = flags | self.ecn_of_syn(cx);
-        let sent = self.emit(cx, self.snd.iss, 0, flags);
+        let len = self.syn_introduction().len;
+        if len > 0 {
+            // What the application has written is seen only once it was looked for.
+            self.socket.send.tail();
+        }
+        let sent = self.emit(cx, self.snd.iss, len, flags);
         if self.snd.nxt == self.snd.iss {
-            self.snd.nxt = self.snd.iss + 1;
+            self.snd.nxt = self.snd.iss + 1 + len;
             self.sent_at = cx.now();
         }
         if sent.is_err() {

@@ -11,6 +11,7 @@ use super::congestion::Handshake;
 use super::connect::DEFAULT_SEGMENT_SIZE;
 use super::cork::Holding;
 use super::ecn::EcnState;
+use super::fast_open::{Cookies, FastOpen};
 use super::memory::Memory;
 use super::reassembly::Reassembly;
 use super::rtt::Rtt;
@@ -67,10 +68,16 @@ pub(super) struct Connection {
     pub(super) deadlines: Deadlines,
     /// What has arrived ahead of its turn, or twice; few connections have any.
     pub(super) reassembly: Option<Box<Reassembly>>,
+    /// TCP Fast Open, until the handshake is complete.
+    pub(super) fast_open: Option<Box<FastOpen>>,
+    /// Data on the SYN was taken, here or by the peer.
+    pub(super) syn_data: bool,
     /// Few connections have urgent data.
     pub(super) urgent: Option<Box<Urgent>>,
     /// When the peer was last heard.
     pub(super) heard_at: Instant,
+    /// When data last came, or else the end of the handshake.
+    pub(super) data_at: Instant,
     /// When we last sent something new.
     pub(super) sent_at: Instant,
     pub(super) wheel: WheelEntry,
@@ -189,6 +196,8 @@ pub(super) struct AckState {
     pub(super) owed: Owed,
     /// How many more ACKs are not delayed.
     pub(super) quick: u8,
+    /// What the application sends follows closely on what it gets: ACKs have something to ride on, and are delayed from the beginning.
+    pub(super) interactive: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -294,6 +303,7 @@ pub(super) struct Context<'a> {
     pub(super) config: &'a TcpConfig,
     pub(super) challenges: &'a mut Challenges,
     pub(super) memory: &'a mut Memory,
+    pub(super) cookies: &'a mut Cookies,
 }
 
 impl Context<'_> {
@@ -334,7 +344,7 @@ impl Connection {
                 offset: timestamp_offset,
                 recent_at: seconds(cx.now()),
             },
-            ack: AckState { owed: Owed::Nothing, quick: config.quick_acks },
+            ack: AckState { owed: Owed::Nothing, quick: config.quick_acks, interactive: false },
             rtt: Rtt::new(&config.rto_limits()),
             sender: None,
             handshake: Handshake::Smooth,
@@ -343,7 +353,10 @@ impl Connection {
             deadlines: Deadlines::NONE,
             reassembly: None,
             urgent: None,
+            fast_open: None,
+            syn_data: false,
             heard_at: cx.now(),
+            data_at: cx.now(),
             sent_at: cx.now(),
             wheel: WheelEntry::NONE,
             totals: Totals::default(),

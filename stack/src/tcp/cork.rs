@@ -99,7 +99,7 @@ mod tests {
     fn what_nothing_follows_is_sent_after_a_timeout() {
         let mut t = connected();
         t.write_more(40);
-        let timeout = t.connection(|c| c.rtt.rto()).as_millis() as u64;
+        let timeout = u64::try_from(t.connection(|c| c.rtt.rto()).as_millis()).unwrap();
         t.at(timeout - 1);
         assert_eq!(t.sent(), [""; 0]);
         t.at(timeout + 1);

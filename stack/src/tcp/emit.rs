@@ -45,7 +45,9 @@ impl Connection {
             urgent_pointer: urgent.unwrap_or(0),
             options: self.options_for(cx, flags, len),
         };
-        let position = self.position_of(seq);
+        // Data on a SYN stands behind it.
+        let first = if flags.contains(Flags::SYN) { seq + 1 } else { seq };
+        let position = self.position_of(first);
         let send = &self.socket.send;
         let fill = |payload: &mut [u8]| {
             send.read_at(position, payload);
@@ -118,6 +120,7 @@ impl Connection {
             max_segment_size: Some(max_segment_size(cx.net)),
             window_scale: self.rcv.scaling.then_some(self.rcv.wnd_shift),
             sack_permitted: self.sack,
+            fast_open: self.syn_introduction().option,
             timestamps,
             ..TcpOptions::default()
         }

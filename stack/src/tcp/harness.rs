@@ -27,7 +27,9 @@ use crate::time::Instant;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{Flags, TcpHeader, TcpView};
-use crate::wire::tcp_options::{SackBlock, TcpOptions, Timestamps};
+use crate::wire::tcp_options::{
+    FastOpenCookie, FastOpenForm, FastOpenOption, SackBlock, TcpOptions, Timestamps,
+};
 
 pub(super) const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub(super) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -45,10 +47,10 @@ pub(super) struct Harness {
     pub(super) listener: Option<Arc<ListenerShared>>,
     pub(super) stream: Option<TcpStream>,
     pub(super) peer_port: u16,
-    our_port: u16,
+    pub(super) our_port: u16,
     /// The numbers of our SYNs, by the peer's port.
     our_isses: BTreeMap<u16, Seq>,
-    written: u64,
+    pub(super) written: u64,
     read: u64,
     seen: VecDeque<Emitted>,
     frames: usize,
@@ -264,6 +266,7 @@ impl Harness {
                         echo: echo.parse().unwrap(),
                     });
                 }
+                "fo" => header.options.fast_open = Some(fast_open(value)),
                 _ => panic!("{word} in {text}"),
             }
         }
@@ -325,7 +328,9 @@ impl Harness {
         write!(text, " {}", if bare_reset { 0 } else { seq }).unwrap();
         if !view.payload().is_empty() {
             write!(text, "+{}", view.payload().len()).unwrap();
-            let first = u64::try_from(seq - 1).unwrap();
+            // Data on a SYN stands behind it.
+            let first =
+                u64::try_from(if flags.contains(Flags::SYN) { seq } else { seq - 1 }).unwrap();
             assert_eq!(view.payload(), pattern(first, view.payload().len()), "{text}");
         }
         if flags.contains(Flags::ACK) {
@@ -449,3 +454,13 @@ const LETTERS: [(Flags, char); 8] = [
     (Flags::CWR, 'W'),
 ];
 const IP_LEN: usize = 20;
+
+/// Digits of a cookie, or `-` for none.
+fn fast_open(text: &str) -> FastOpenOption {
+    let digits = text.trim_start_matches('-').as_bytes();
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect();
+    FastOpenOption { cookie: FastOpenCookie::new(&bytes).unwrap(), form: FastOpenForm::Standard }
+}

@@ -8,6 +8,7 @@ use super::congestion::LARGEST;
 use super::connection::Connection;
 use super::sender::{Phase, Sender};
 use super::state::State;
+use crate::time::Instant;
 
 /// A connection as it was when it was asked about.
 #[derive(Clone, Debug)]
@@ -62,8 +63,14 @@ pub struct ConnectionInfo {
     pub sack: bool,
     /// Both sides take part in explicit congestion notification (RFC 3168).
     pub ecn: bool,
+    /// Data on the SYN was taken, by us or by the peer (TCP Fast Open, RFC 7413).
+    pub syn_data: bool,
     /// By how much our and the peer's window fields are shifted, if they are (RFC 7323).
     pub window_shifts: Option<(u8, u8)>,
+    /// When data last came, or else the handshake was complete.
+    pub last_data: Instant,
+    /// Bytes that the peer is known to have, by ACK or by SACK, modulo 2^32.
+    pub delivered: u32,
     /// Payload of the largest segment that has come.
     pub received_segment_size: u16,
 }
@@ -115,7 +122,11 @@ impl Connection {
             timestamps: self.timestamps.enabled,
             sack: self.sack,
             ecn: self.ecn.enabled,
+            syn_data: self.syn_data,
             window_shifts: self.rcv.scaling.then_some((self.rcv.wnd_shift, self.snd.wnd_shift)),
+            last_data: self.data_at,
+            delivered: self.snd.una.offset_from(self.snd.iss).saturating_sub(1)
+                + sender.map_or(0, |sender| sender.board.arrived()),
             received_segment_size: self.rcv.full,
         }
     }

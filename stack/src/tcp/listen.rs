@@ -3,6 +3,7 @@
 use super::Tcp;
 use super::config::EcnPolicy;
 use super::ecn;
+use super::fast_open::Welcome;
 use super::half_open::{HalfOpen, NoRoom, Offers};
 use super::reset::reset_segment;
 use super::segment::Segment;
@@ -63,10 +64,16 @@ impl Tcp {
         if at_least.is_none() && self.answers_with_cookie(flow) {
             return self.send_cookie(net, flow, entry);
         }
+        let welcome = self.welcome(flow, syn);
+        if welcome == Welcome::Early && self.open_early(net, flow, &entry, syn) {
+            return Ok(());
+        }
         self.half_open.insert(net.now, *flow, entry)?;
         net.metrics.count(Counter::TcpPassiveOpens);
         self.arm_half_open(net);
-        self.send_syn_ack(net, flow, &entry);
+        let fast_open = if let Welcome::Cookie(option) = welcome { Some(option) } else { None };
+        let clock = self.clock_of(net, flow);
+        self.send_syn_ack_at(net, flow, &entry, (clock, fast_open));
         Ok(())
     }
 }

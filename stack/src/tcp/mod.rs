@@ -17,6 +17,7 @@ mod connection;
 mod cork;
 mod ecn;
 mod emit;
+mod fast_open;
 mod half_open;
 mod icmp;
 mod info;
@@ -80,6 +81,7 @@ use crate::table::Table;
 use autotune::Sizing;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
+use fast_open::{CookieKey, Cookies};
 use half_open::HalfOpenTable;
 use isn::Isn;
 use listeners::Listeners;
@@ -90,7 +92,7 @@ use state::State;
 use syn_cookie::SynCookies;
 use time_wait::TimeWaitTable;
 
-pub use config::{CookiePolicy, EcnPolicy, Pacing, TcpConfig};
+pub use config::{CookiePolicy, EcnPolicy, FastOpenConfig, Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::{ConnectionInfo, RecoveryPhase};
 pub(crate) use input::Stray;
@@ -112,6 +114,8 @@ pub(crate) struct Tcp {
     time_wait_timer: WheelEntry,
     isn: Isn,
     source_ports: SourcePorts,
+    fast_open_key: CookieKey,
+    cookies: Cookies,
     challenges: Challenges,
     memory: Memory,
     /// Connections that something has happened to in this turn.
@@ -153,10 +157,17 @@ impl Tcp {
             time_wait_timer: WheelEntry::NONE,
             isn: Isn::new([a, b, c, d]),
             source_ports: SourcePorts::new(rng),
+            fast_open_key: CookieKey::new(config.fast_open.key, [c, d]),
+            cookies: Cookies::default(),
             challenges: Challenges::new(config.challenge_acks),
             memory: Memory::new(config.max_buffered),
             dirty: Vec::new(),
         }
+    }
+
+    /// From now on it behaves so; tables and secrets stay.
+    pub(crate) fn set_config(&mut self, config: &TcpConfig) {
+        self.config = config.clone();
     }
 
     /// A timer has gone off.
@@ -294,9 +305,9 @@ impl Tcp {
         net: &'a mut Net,
         id: SocketId,
     ) -> Option<(&'a mut Connection, Context<'a>)> {
-        let Self { connections, config, challenges, memory, .. } = self;
+        let Self { connections, config, challenges, memory, cookies, .. } = self;
         let connection = connections.get_mut(id)?;
-        Some((connection, Context { net, config, challenges, memory }))
+        Some((connection, Context { net, config, challenges, memory, cookies }))
     }
 
     /// The last segment of a connection that is over here; the table of those in TIME-WAIT answers from now on.

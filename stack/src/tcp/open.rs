@@ -53,11 +53,21 @@ impl Tcp {
     ) -> Result<TcpStream, ConnectError> {
         self.memory.admit_connection().map_err(|_| ConnectError::TooMany)?;
         let flow = self.flow_to(net, local, remote)?;
-        let numbers = (self.isn.first(&flow, net.now), self.isn.timestamp_offset(&flow));
-        let (id, stream) = self.create(net, flow, (Birth::Application, State::SynSent), numbers)?;
-        net.metrics.count(Counter::TcpActiveOpens);
+        let (id, stream) = self.open(net, flow)?;
         self.with_connection(net, id, Connection::send_syn);
         Ok(stream)
+    }
+
+    /// A connection in SYN-SENT, whose SYN is still to be sent.
+    pub(super) fn open(
+        &mut self,
+        net: &mut Net,
+        flow: FlowKey4,
+    ) -> Result<(SocketId, TcpStream), ConnectError> {
+        let numbers = (self.isn.first(&flow, net.now), self.isn.timestamp_offset(&flow));
+        let opened = self.create(net, flow, (Birth::Application, State::SynSent), numbers)?;
+        net.metrics.count(Counter::TcpActiveOpens);
+        Ok(opened)
     }
 
     /// Makes a connection and its socket. `numbers` are ISS and the offset of our timestamps.
@@ -70,7 +80,7 @@ impl Tcp {
     ) -> Result<(SocketId, TcpStream), ConnectError> {
         let (core, config) = (&self.core, &self.config);
         let (challenges, memory) = (&mut self.challenges, &mut self.memory);
-        let cx = Context { net, config, challenges, memory };
+        let cx = Context { net, config, challenges, memory, cookies: &mut self.cookies };
         let chosen = match &birth {
             Birth::Application => [None; 2],
             Birth::Queue(listener) => {
@@ -95,7 +105,7 @@ impl Tcp {
         Ok((id, stream))
     }
 
-    fn flow_to(
+    pub(super) fn flow_to(
         &mut self,
         net: &mut Net,
         local: Option<SocketAddrV4>,

@@ -105,7 +105,7 @@ impl Connection {
     }
 
     /// Appends to the receive ring. All of it was offered, if not with the limit of today: a window does not shrink.
-    fn deliver(&mut self, payload: &Frame) {
+    pub(super) fn deliver(&mut self, payload: &Frame) {
         let position = self.socket.receive.position();
         let taken = payload.segments().map(|bytes| self.socket.receive.write_all(bytes)).sum();
         self.take_urgent_byte(position, payload, taken);
@@ -133,8 +133,9 @@ impl Connection {
     /// the start, and not while the peer may be repairing a loss (RFC 5681, section 4.2).
     fn schedule_ack(&mut self, cx: &Context<'_>, filled_a_gap: bool) {
         let unacknowledged = self.rcv.nxt.offset_from(self.rcv.acked);
-        let at_once =
-            unacknowledged > u32::from(self.rcv.full) || self.ack.quick > 0 || filled_a_gap;
+        let quick = self.ack.quick > 0 && !self.ack.interactive;
+        let at_once = unacknowledged > u32::from(self.rcv.full) || quick || filled_a_gap;
+        self.data_at = cx.now();
         if at_once {
             self.ack.owed = Owed::Now;
         } else if self.ack.owed == Owed::Nothing {
@@ -148,6 +149,8 @@ impl Connection {
         if self.ack.owed == Owed::Soon {
             cx.net.metrics.count(Counter::TcpDelayedAcks);
             self.ack_now();
+            // Nothing has come for it to ride on.
+            self.ack.interactive = false;
         }
         self.deadlines.delayed_ack = Instant::FAR_FUTURE;
     }

@@ -39,7 +39,7 @@ impl Tcp {
         let entry = HalfOpen { offers, ..entry };
         let iss = self.syn_cookies.make(net.now, &mut net.rng, flow, &entry);
         let clock = marked_timestamp(self.clock_of(net, flow), offers);
-        self.send_syn_ack_at(net, flow, &HalfOpen { iss, ..entry }, clock);
+        self.send_syn_ack_at(net, flow, &HalfOpen { iss, ..entry }, (clock, None));
         net.metrics.count(Counter::TcpSynCookiesSent);
         Ok(())
     }

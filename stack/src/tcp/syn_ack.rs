@@ -11,7 +11,7 @@ use crate::demux::FlowKey4;
 use crate::ip::Ecn;
 use crate::net::Net;
 use crate::wire::tcp::{Flags, TcpHeader};
-use crate::wire::tcp_options::{TcpOptions, Timestamps};
+use crate::wire::tcp_options::{FastOpenOption, TcpOptions, Timestamps};
 
 impl Tcp {
     /// The window that our SYN-ACK offers: not scaled, and no more than the connection will buffer.
@@ -24,7 +24,7 @@ impl Tcp {
 
     pub(super) fn send_syn_ack(&mut self, net: &mut Net, flow: &FlowKey4, entry: &HalfOpen) {
         let clock = self.clock_of(net, flow);
-        self.send_syn_ack_at(net, flow, entry, clock);
+        self.send_syn_ack_at(net, flow, entry, (clock, None));
     }
 
     /// What our timestamps to this peer say now.
@@ -37,9 +37,10 @@ impl Tcp {
         net: &mut Net,
         flow: &FlowKey4,
         entry: &HalfOpen,
-        clock: u32,
+        (clock, fast_open): (u32, Option<FastOpenOption>),
     ) {
         let options = TcpOptions {
+            fast_open,
             max_segment_size: Some(max_segment_size(net)),
             window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),
             sack_permitted: entry.offers.sack(),

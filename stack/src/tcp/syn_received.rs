@@ -12,7 +12,7 @@ use super::reset::reset_segment;
 use super::segment::Segment;
 use super::state::State;
 use super::stateless::count_cookie_accepted;
-use crate::api::Overflow;
+use crate::api::{Overflow, TcpStream};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
@@ -138,13 +138,18 @@ impl Tcp {
             connection.sent_at = sent_at.unwrap_or(Instant::FAR_FUTURE);
             connection.arrive(cx, segment)
         });
-        if let Some(listener) = self.listeners.find(&flow)
+        self.queue_child(net, &flow, child);
+        arrived.unwrap_or(Ok(()))
+    }
+
+    /// A connection that a place was reserved for waits to be accepted.
+    pub(super) fn queue_child(&mut self, net: &mut Net, flow: &FlowKey4, child: TcpStream) {
+        if let Some(listener) = self.listeners.find(flow)
             && listener.push(child, &mut net.readies).is_err()
         {
             net.metrics.count(Counter::AcceptDeferrals);
             self.listeners.note_stashed();
         }
-        arrived.unwrap_or(Ok(()))
     }
 
     /// A place in the backlog of whoever listens. Without one the ACK is as good as lost, unless the listener wants the peer
@@ -202,7 +207,7 @@ impl Tcp {
 
 impl Connection {
     /// Goes on from where the half-open table has come to: both SYNs are sent.
-    fn take_half_open(&mut self, cx: &Context<'_>, entry: &HalfOpen, window: u32) {
+    pub(super) fn take_half_open(&mut self, cx: &Context<'_>, entry: &HalfOpen, window: u32) {
         self.snd.nxt = entry.iss + 1;
         self.rcv.irs = entry.irs;
         self.rcv.nxt = entry.irs + 1;

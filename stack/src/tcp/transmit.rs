@@ -33,7 +33,7 @@ pub(super) enum Sent {
 impl Connection {
     /// The connection's part of the end of a turn: sends what may be sent, then what it still owes the peer.
     pub(super) fn transmit(&mut self, cx: &mut Context<'_>) {
-        if self.state.is_synchronized() {
+        if self.may_send_data() {
             if self.transmit_data(cx).is_err() {
                 self.retry_soon(cx.now());
                 return;
@@ -111,6 +111,9 @@ impl Connection {
             self.probe_backoff = 0;
         }
         self.sent_at = cx.now();
+        if segment.len > 0 && self.rcv.nxt != self.rcv.irs + 1 {
+            self.ack.interactive |= cx.now().since(self.data_at) < cx.config.delayed_ack;
+        }
         let numbers = segment.len + u32::from(segment.flags.contains(Flags::FIN));
         self.snd.nxt = seq + numbers;
         if segment.len < u32::from(self.snd.mss) {

@@ -20,8 +20,8 @@ impl Connection {
         if worthwhile { edge } else { self.rcv.edge }
     }
 
-    /// Whether telling the peer of room is worth a segment of its own: two segments' worth, or anything worthwhile
-    /// while the window is closed to full segments.
+    /// Whether telling the peer of room is worth a segment of its own: where that doubles a window that has shrunk to half of the buffer, as in
+    /// Linux; or anything worthwhile while the window is closed to full segments. Else the next ACK tells early enough.
     pub(super) fn owes_window_update(&mut self) -> bool {
         let gain = self.furthest_edge().signed_offset_from(self.rcv.edge);
         let step = self.least_window_step();
@@ -32,8 +32,9 @@ impl Connection {
             // A SYN cannot say how wide a scaled window is. What the peer sends first fits, and is told by its ACK.
             return false;
         }
-        let limit = i32::try_from(self.socket.receive.limit() / 2).unwrap_or(i32::MAX);
-        gain >= (2 * step).min(limit.max(1))
+        let (window, limit) = (self.receive_window(), self.socket.receive.limit());
+        let shrunk = window as usize <= limit / 2;
+        shrunk && gain >= i32::try_from(window).unwrap_or(i32::MAX).max(step)
     }
 
     /// Whether everything was read, and the window is still closed to full segments. A peer that has seen a wider window, before

@@ -1,6 +1,10 @@
 //! TCP options (RFC 9293, section 3.2; RFC 7323; RFC 2018): what they say, and how they are written.
 
+mod fast_open;
+
 use std::fmt;
+
+pub(crate) use fast_open::{FastOpenCookie, FastOpenForm, FastOpenOption};
 
 use crate::tcp::seq::Seq;
 
@@ -17,6 +21,8 @@ pub(crate) struct TcpOptions {
     pub(crate) window_scale: Option<u8>,
     /// May the other side send SACK blocks? SYN only.
     pub(crate) sack_permitted: bool,
+    /// TCP Fast Open. SYN only.
+    pub(crate) fast_open: Option<FastOpenOption>,
     /// The sender's clock, and ours as it last saw it.
     pub(crate) timestamps: Option<Timestamps>,
     /// What the sender holds beyond the acknowledgement number.
@@ -70,14 +76,20 @@ impl TcpOptions {
                     self.timestamps = Some(Timestamps::of(data));
                 }
             }
-            _ => {}
+            (kind, data) => self.fast_open = FastOpenOption::of(kind, data).or(self.fast_open),
         }
     }
 
     /// What is left when the segment is no SYN: three options MUST be ignored there (RFC 9293, section 3.7.1; RFC 7323,
     /// section 2.2; RFC 2018, section 2).
     pub(super) fn without_those_of_a_syn(self) -> Self {
-        Self { max_segment_size: None, window_scale: None, sack_permitted: false, ..self }
+        Self {
+            max_segment_size: None,
+            window_scale: None,
+            sack_permitted: false,
+            fast_open: None,
+            ..self
+        }
     }
 
     /// Bytes that [`TcpOptions::emit`] writes: a multiple of 4, at most 40.
@@ -93,6 +105,7 @@ impl TcpOptions {
         if self.window_scale.is_some() {
             len += 4;
         }
+        len += self.fast_open.map_or(0, |option| option.encoded_len());
         len + self.sack_blocks_that_fit(len).map_or(0, |blocks| 4 + blocks.len() * SACK_BLOCK_LEN)
     }
 
@@ -122,6 +135,9 @@ impl TcpOptions {
         }
         if let Some(shift) = self.window_scale {
             out.put([NO_OPERATION, WINDOW_SCALE, WINDOW_SCALE_LEN, shift]);
+        }
+        if let Some(option) = self.fast_open {
+            option.words().for_each(|word| out.put(word));
         }
         if let Some((blocks, len)) = self.sack_blocks_that_fit(out.at).and_then(with_option_len) {
             out.put([NO_OPERATION, NO_OPERATION, SACK, len]);

@@ -77,7 +77,7 @@ pub(super) unsafe extern "C" fn accept(
     unsafe {
         enter(userdata, |host| {
             let (fd, peer, family) =
-                host.wait(|process| process.accept(fd), |process| process.patience(fd))?;
+                host.wait(|process| process.accept(fd), |process| process.patience(fd, 0))?;
             memory::tell_address(peer, family, address, len);
             Ok(fd)
         })
@@ -95,8 +95,8 @@ pub(super) unsafe extern "C" fn connect(
         enter(userdata, |host| {
             let remote = memory::address(address, len)?;
             host.call(|process| process.connect(fd, remote))?;
-            let connected =
-                host.wait(|process| process.connected(fd), |process| process.patience(fd));
+            let connected = host
+                .wait(|process| process.connected(fd), |process| process.patience_to_send(fd, 0));
             match connected {
                 Err(Errno::AGAIN) => Err(Errno::INPROGRESS),
                 connected => connected.map(done),
@@ -126,7 +126,7 @@ pub(super) unsafe extern "C" fn readv(
         enter(userdata, |host| {
             let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
             let mut rooms = memory::rooms(vectors, count)?;
-            host.wait(|process| process.read(fd, &mut rooms, 0), |process| process.patience(fd))
+            host.wait(|process| process.read(fd, &mut rooms, 0), |process| process.patience(fd, 0))
                 .map(size)
         })
     }
@@ -145,7 +145,7 @@ pub(super) unsafe extern "C" fn recv(
             let mut rooms = [std::io::IoSliceMut::new(memory::room(to, len)?)];
             host.wait(
                 |process| process.read(fd, &mut rooms, flags),
-                |process| process.patience_with(fd, flags),
+                |process| process.patience(fd, flags),
             )
             .map(size)
         })
@@ -178,7 +178,7 @@ pub(super) unsafe extern "C" fn recvmsg(
             let mut rooms = memory::rooms(message.msg_iov, message.msg_iovlen)?;
             let len = host.wait(
                 |process| process.read(fd, &mut rooms, flags),
-                |process| process.patience_with(fd, flags),
+                |process| process.patience(fd, flags),
             )?;
             message.msg_namelen = 0;
             message.msg_controllen = 0;
@@ -236,11 +236,20 @@ pub(super) unsafe extern "C" fn sendto(
     from: *const c_void,
     len: size_t,
     flags: c_int,
-    _address: *const sockaddr,
-    _address_len: socklen_t,
+    address: *const sockaddr,
+    address_len: socklen_t,
 ) -> ssize_t {
-    // SAFETY: as for `send`.
-    unsafe { send(userdata, fd, from, len, flags) }
+    // SAFETY: the caller's `userdata`, bytes and address.
+    unsafe {
+        enter(userdata, |host| {
+            let pieces = [std::io::IoSlice::new(memory::bytes(from, len)?)];
+            if flags & libc::MSG_FASTOPEN == 0 {
+                return host.write(fd, &pieces, flags).map(size);
+            }
+            let remote = memory::address(address, address_len)?;
+            host.write_connecting(fd, remote, &pieces, flags).map(size)
+        })
+    }
 }
 
 pub(super) unsafe extern "C" fn sendmsg(
@@ -254,7 +263,11 @@ pub(super) unsafe extern "C" fn sendmsg(
         enter(userdata, |host| {
             let message = message.as_ref().ok_or(Errno::FAULT)?;
             let pieces = memory::pieces(message.msg_iov, message.msg_iovlen)?;
-            host.write(fd, &pieces, flags).map(size)
+            if flags & libc::MSG_FASTOPEN == 0 {
+                return host.write(fd, &pieces, flags).map(size);
+            }
+            let remote = memory::address(message.msg_name.cast(), message.msg_namelen)?;
+            host.write_connecting(fd, remote, &pieces, flags).map(size)
         })
     }
 }

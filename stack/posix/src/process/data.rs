@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 use darner::TcpStream;
 use rustix::io::Errno;
 
+use super::socket::Kind;
 use super::{Process, errno};
 
 impl Process {
@@ -19,6 +20,9 @@ impl Process {
         let (machine, socket) = self.parts(fd)?;
         if let Some(error) = socket.error.take() {
             return Err(error);
+        }
+        if matches!(socket.kind, Kind::Deferred(_)) {
+            return Err(Errno::AGAIN);
         }
         let read_shut = socket.read_shut;
         let stream = socket.stream()?;

@@ -4,12 +4,13 @@ use std::ffi::c_int;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4};
 use std::os::fd::RawFd;
 
-use darner::{ListenOptions, Token};
+use darner::{ListenOptions, Token, WaitingReset};
 use rustix::io::Errno;
 
 use super::socket::{Family, Kind, Opening, Socket};
 use super::{Process, errno};
 use crate::host::Patience;
+use crate::sysctl::FAST_OPEN_CLIENT;
 
 impl Process {
     pub(crate) fn open(
@@ -24,6 +25,7 @@ impl Process {
             (libc::SOCK_STREAM, _) => return Err(Errno::PROTONOSUPPORT),
             _ => return Err(Errno::SOCKTNOSUPPORT),
         }
+        self.machine.reread_settings();
         let mut socket = Socket::new(family, Kind::Fresh)?;
         socket.nonblocking = kind & libc::SOCK_NONBLOCK != 0;
         Ok(self.insert(socket))
@@ -39,17 +41,21 @@ impl Process {
         Ok(())
     }
 
-    /// How long a call on the descriptor may wait.
-    pub(crate) fn patience(&self, fd: RawFd) -> Patience {
-        self.patience_with(fd, 0)
+    /// How long a call on the descriptor may wait that reads or accepts.
+    pub(crate) fn patience(&self, fd: RawFd, flags: c_int) -> Patience {
+        self.patience_by(fd, flags, libc::SO_RCVTIMEO)
     }
 
-    /// The same for one with flags of its own.
-    pub(crate) fn patience_with(&self, fd: RawFd, flags: c_int) -> Patience {
+    /// The same for one that writes or connects.
+    pub(crate) fn patience_to_send(&self, fd: RawFd, flags: c_int) -> Patience {
+        self.patience_by(fd, flags, libc::SO_SNDTIMEO)
+    }
+
+    fn patience_by(&self, fd: RawFd, flags: c_int, option: c_int) -> Patience {
         match self.sockets.get(&fd) {
             Some(socket) if !socket.nonblocking && flags & libc::MSG_DONTWAIT == 0 => socket
                 .options
-                .timeout(libc::SO_RCVTIMEO)
+                .timeout(option)
                 .map_or(Patience::Forever, |span| Patience::Until(self.machine.now() + span)),
             _ => Patience::None,
         }
@@ -75,6 +81,8 @@ impl Process {
         let buffers = socket.options.buffers();
         let options = ListenOptions {
             defer_accept: socket.options.defer_accept(),
+            reset_while_waiting: WaitingReset::Accept,
+            fast_open: socket.options.fast_open(machine.fast_open()),
             receive_buffer: buffers.0,
             send_buffer: buffers.1,
             ..ListenOptions::with_backlog(backlog)
@@ -113,7 +121,16 @@ impl Process {
                 return Ok(());
             }
             Kind::Stream { opening: Opening::UnderWay, .. } => return Err(Errno::ALREADY),
-            Kind::Stream { .. } | Kind::Listener { .. } => return Err(Errno::ISCONN),
+            Kind::Deferred(_) | Kind::Stream { .. } | Kind::Listener { .. } => {
+                return Err(Errno::ISCONN);
+            }
+        }
+        if socket.options.fast_open_connect() {
+            if machine.knows_cookie_of(*remote.ip()) {
+                socket.kind = Kind::Deferred(remote);
+                return Ok(());
+            }
+            return self.connect_with_data(fd, remote, &[]).map(|_| ());
         }
         let local = socket.local.map(SocketAddr::from);
         let stream = machine
@@ -124,11 +141,47 @@ impl Process {
         Ok(())
     }
 
+    /// Begins to connect with data on the SYN (`MSG_FASTOPEN`), and returns how much of it that was.
+    pub(crate) fn connect_with_data(
+        &mut self,
+        fd: RawFd,
+        remote: SocketAddrV4,
+        data: &[u8],
+    ) -> Result<usize, Errno> {
+        let (machine, socket) = self.parts(fd)?;
+        if machine.fast_open() & FAST_OPEN_CLIENT == 0 {
+            return Err(Errno::OPNOTSUPP);
+        }
+        match &socket.kind {
+            Kind::Fresh | Kind::Deferred(_) => {}
+            Kind::Stream { stream, .. } if !stream.is_connected() => return Err(Errno::ALREADY),
+            Kind::Stream { opening: Opening::UnderWay, .. } => return Ok(0),
+            Kind::Stream { .. } | Kind::Listener { .. } => return Err(Errno::ISCONN),
+        }
+        let local = socket.local.map(SocketAddr::from);
+        let (stream, taken) = machine
+            .with_core(|core| core.connect_with_data(local, remote.into(), data, UNHEARD))
+            .map_err(|error| errno(&error))?;
+        machine.with_core(|_| socket.options.apply(&stream));
+        socket.kind = Kind::Stream { stream, opening: Opening::UnderWay };
+        Ok(taken)
+    }
+
+    /// Where the first bytes connect to that are written.
+    pub(crate) fn deferred(&self, fd: RawFd) -> Option<SocketAddrV4> {
+        match self.sockets.get(&fd)?.kind {
+            Kind::Deferred(remote) => Some(remote),
+            _ => None,
+        }
+    }
+
     /// How connecting has ended: `EAGAIN` while it has not.
     pub(crate) fn connected(&mut self, fd: RawFd) -> Result<(), Errno> {
         let (machine, socket) = self.parts(fd)?;
-        let Kind::Stream { stream, opening } = &mut socket.kind else {
-            return Err(Errno::NOTCONN);
+        let (stream, opening) = match &mut socket.kind {
+            Kind::Stream { stream, opening } => (stream, opening),
+            Kind::Deferred(_) => return Ok(()),
+            Kind::Fresh | Kind::Listener { .. } => return Err(Errno::NOTCONN),
         };
         if !stream.is_connected() {
             return Err(Errno::AGAIN);

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::socket::{Kind, Socket};
 use super::tcp_info::tcp_info;
 use super::{Process, errno};
+use crate::sysctl::{FAST_OPEN_ALL_LISTENERS, FAST_OPEN_CLIENT, FAST_OPEN_SERVER};
 
 /// What was set, by level and name, as the bytes that were given.
 #[derive(Clone, Debug, Default)]
@@ -31,9 +32,17 @@ impl Process {
         if value.len() < least {
             return Err(Errno::INVAL);
         }
+        let fast_open = (level, name) == (libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT);
+        if fast_open && machine.fast_open() & FAST_OPEN_CLIENT == 0 {
+            return Err(Errno::OPNOTSUPP);
+        }
         socket.options.0.insert((level, name), value.to_vec());
-        if let Kind::Stream { stream, .. } = &socket.kind {
-            machine.with_core(|_| socket.options.apply(stream));
+        match &socket.kind {
+            Kind::Stream { stream, .. } => machine.with_core(|_| socket.options.apply(stream)),
+            Kind::Listener { listener, .. } => {
+                listener.set_fast_open(socket.options.fast_open(machine.fast_open()));
+            }
+            Kind::Fresh | Kind::Deferred(_) => {}
         }
         Ok(())
     }
@@ -64,9 +73,13 @@ impl Process {
             (libc::SOL_TCP, libc::TCP_INFO) => {
                 let info = match &socket.kind {
                     Kind::Stream { stream, .. } => machine.connection(stream.control()),
-                    Kind::Fresh | Kind::Listener { .. } => None,
+                    Kind::Fresh | Kind::Deferred(_) | Kind::Listener { .. } => None,
                 };
-                Ok(tcp_info(info.as_ref(), matches!(socket.kind, Kind::Listener { .. })))
+                Ok(tcp_info(
+                    info.as_ref(),
+                    matches!(socket.kind, Kind::Listener { .. }),
+                    machine.now(),
+                ))
             }
             (libc::SOL_TCP, libc::TCP_MAXSEG)
                 if matches!(socket.kind, Kind::Stream { .. })
@@ -74,7 +87,7 @@ impl Process {
             {
                 let info = match &socket.kind {
                     Kind::Stream { stream, .. } => machine.connection(stream.control()),
-                    Kind::Fresh | Kind::Listener { .. } => None,
+                    Kind::Fresh | Kind::Deferred(_) | Kind::Listener { .. } => None,
                 };
                 word(info.map_or(DEFAULT_SEGMENT, |info| info.segment_size.into()))
             }
@@ -91,7 +104,7 @@ impl Socket {
     pub(super) fn take_error(&mut self) -> c_int {
         let failed = self.error.take().or_else(|| match &self.kind {
             Kind::Stream { stream, .. } => stream.control().take_error().as_ref().map(errno),
-            Kind::Fresh | Kind::Listener { .. } => None,
+            Kind::Fresh | Kind::Deferred(_) | Kind::Listener { .. } => None,
         });
         failed.map_or(0, Errno::raw_os_error)
     }
@@ -146,6 +159,23 @@ impl Options {
             .ok()
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs)
+    }
+
+    /// Whether connecting waits for the first bytes, if they can go with the SYN (`TCP_FASTOPEN_CONNECT`).
+    pub(super) fn fast_open_connect(&self) -> bool {
+        let value = self.0.get(&(libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT));
+        value.is_some_and(|value| word_of(value, 0) != 0)
+    }
+
+    /// How many connections may be opened by their SYN (`TCP_FASTOPEN`), if `bits` allow it; all listeners may where those say so.
+    pub(super) fn fast_open(&self, bits: u32) -> u32 {
+        let asked = self.0.get(&(libc::SOL_TCP, libc::TCP_FASTOPEN)).map(|value| word_of(value, 0));
+        match asked.and_then(|limit| u32::try_from(limit).ok()) {
+            _ if bits & FAST_OPEN_SERVER == 0 => 0,
+            Some(limit) => limit,
+            None if bits & FAST_OPEN_ALL_LISTENERS != 0 => u32::MAX,
+            None => 0,
+        }
     }
 
     /// How long a call waits that reads or accepts (`SO_RCVTIMEO`), or writes or connects (`SO_SNDTIMEO`).

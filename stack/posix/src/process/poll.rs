@@ -20,6 +20,7 @@ impl Socket {
     fn ready(&mut self) -> c_short {
         let read_shut = self.read_shut;
         match &mut self.kind {
+            Kind::Deferred(_) => WRITABLE,
             Kind::Fresh => libc::POLLOUT | libc::POLLHUP,
             Kind::Listener { listener, found } => {
                 if found.is_empty() {

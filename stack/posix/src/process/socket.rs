@@ -34,6 +34,8 @@ pub(crate) enum Kind {
         /// Accepted to see whether there is one, and not yet taken.
         found: VecDeque<TcpStream>,
     },
+    /// It connects with the first bytes that are written (`TCP_FASTOPEN_CONNECT`).
+    Deferred(SocketAddrV4),
     Stream {
         stream: TcpStream,
         opening: Opening,
@@ -73,7 +75,7 @@ impl Socket {
     pub(crate) fn stream(&mut self) -> Result<&mut TcpStream, Errno> {
         match &mut self.kind {
             Kind::Stream { stream, .. } => Ok(stream),
-            Kind::Fresh | Kind::Listener { .. } => Err(Errno::NOTCONN),
+            Kind::Fresh | Kind::Deferred(_) | Kind::Listener { .. } => Err(Errno::NOTCONN),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use darner::time::Instant;
 use darner::{ConnectionInfo, RecoveryPhase, TcpState};
 
 /// The struct's bytes. Without a connection: of a listener, or of a socket that is closed.
-pub(super) fn tcp_info(info: Option<&ConnectionInfo>, listens: bool) -> Vec<u8> {
+pub(super) fn tcp_info(info: Option<&ConnectionInfo>, listens: bool, now: Instant) -> Vec<u8> {
     let mut bytes = vec![0; LEN];
     let Some(info) = info else {
         bytes[0] = if listens { LISTEN } else { CLOSE };
@@ -35,6 +36,8 @@ pub(super) fn tcp_info(info: Option<&ConnectionInfo>, listens: bool) -> Vec<u8> 
         (CONGESTION_WINDOW, info.congestion_window / size),
         (REORDERING, segments(info.reordering_degree).max(DUPLICATES)),
         (REORDERINGS, info.reorderings),
+        (LAST_DATA_RECEIVED, millis(now.since(info.last_data))),
+        (DELIVERED, delivered(info)),
         (ALL_RETRANSMITTED, info.retransmitted),
         (SHORTEST_RTT, info.shortest_round_trip.map_or(u32::MAX, micros)),
         (SEND_WINDOW, info.send_window),
@@ -52,6 +55,7 @@ fn options(info: &ConnectionInfo) -> u8 {
         | bit(info.sack, SACK)
         | bit(info.window_shifts.is_some(), WINDOW_SCALE)
         | bit(info.ecn, ECN)
+        | bit(info.syn_data, SYN_DATA)
 }
 
 fn state(state: TcpState) -> u8 {
@@ -79,6 +83,19 @@ fn phase(phase: RecoveryPhase) -> u8 {
     }
 }
 
+/// Segments, our SYN among them.
+fn delivered(info: &ConnectionInfo) -> u32 {
+    let size = u32::from(info.segment_size).max(1);
+    let opening = matches!(info.state, TcpState::SynSent | TcpState::SynReceived);
+    let with_data = info.syn_data && info.delivered > 0;
+    let syn = !opening && !with_data;
+    info.delivered.div_ceil(size) + u32::from(syn)
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
+
 fn micros(span: Duration) -> u32 {
     u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
 }
@@ -92,6 +109,7 @@ const TIMESTAMPS: u8 = 1;
 const SACK: u8 = 2;
 const WINDOW_SCALE: u8 = 4;
 const ECN: u8 = 8;
+const SYN_DATA: u8 = 32;
 
 /// A slow start threshold that was never set.
 const INFINITE: u32 = 0x7fff_ffff;
@@ -114,12 +132,14 @@ const UNACKNOWLEDGED: usize = 24;
 const SELECTIVELY_ACKNOWLEDGED: usize = 28;
 const LOST: usize = 32;
 const RETRANSMITTED: usize = 36;
+const LAST_DATA_RECEIVED: usize = 52;
 const RTT: usize = 68;
 const SLOW_START_THRESHOLD: usize = 76;
 const CONGESTION_WINDOW: usize = 80;
 const REORDERING: usize = 88;
 const ALL_RETRANSMITTED: usize = 100;
 const SHORTEST_RTT: usize = 148;
+const DELIVERED: usize = 192;
 const SEND_WINDOW: usize = 228;
 const REORDERINGS: usize = 220;
 const RECEIVE_WINDOW: usize = 232;

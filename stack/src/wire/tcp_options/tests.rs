@@ -18,7 +18,7 @@ fn options_are_read_around_what_is_wrong_with_them() {
         ("nothing counts after the end", &[0, 2, 4, 5, 180], NONE),
         ("padding before", &[1, 1, 1, 1, 2, 4, 5, 180], mss),
         ("an unknown option is skipped", &[254, 4, 3, 3, 2, 4, 5, 180], mss),
-        ("an unknown option without data", &[34, 2, 2, 4, 5, 180], mss),
+        ("an unknown option without data", &[35, 2, 2, 4, 5, 180], mss),
         ("segment size of a wrong length is skipped", &[2, 3, 5, 2, 4, 5, 180], mss),
         ("length zero ends the walk", &[2, 4, 5, 180, 3, 0, 3, 3, 7], mss),
         ("length one ends the walk", &[2, 4, 5, 180, 9, 1, 3, 3, 7], mss),
@@ -190,6 +190,7 @@ fn some_options() -> impl Strategy<Value = TcpOptions> {
     let stamps = prop::option::of(any::<(u32, u32)>());
     (prop::option::of(1..=u16::MAX), prop::option::of(0..=14_u8), any::<bool>(), stamps, edges)
         .prop_map(|(max_segment_size, window_scale, sack_permitted, stamps, edges)| TcpOptions {
+            fast_open: None,
             max_segment_size,
             window_scale,
             sack_permitted,
@@ -234,6 +235,7 @@ fn blocks(edges: &[(u32, u32)]) -> SackBlocks {
 }
 
 const NONE: TcpOptions = TcpOptions {
+    fast_open: None,
     max_segment_size: None,
     window_scale: None,
     sack_permitted: false,
