@@ -75,8 +75,8 @@ impl Connection {
         self.ecn.enabled && segment.has(Flags::ECE)
     }
 
-    /// The window was reduced because of a mark.
-    pub(super) fn reduced_for_mark(&mut self) {
+    /// The window was reduced: because of a mark, a loss or a timeout (section 6.1.2).
+    pub(super) fn window_reduced(&mut self) {
         self.ecn.reduced = true;
     }
 
@@ -206,12 +206,33 @@ mod tests {
         t.burst(&["AE 1 ack 2001", "AE 1 ack 3001", "AE 1 ack 6001"]);
         assert_eq!(window(&mut t), 5000, "the same mark");
         assert_eq!(t.sent()[0], "AW 10001+1000 ack 1");
-        t.input("A 1 ack 7001").unwrap();
-        assert_eq!(t.sent(), ["A 11001+1000 ack 1"], "said once");
+        t.input("AE 1 ack 7001").unwrap();
+        assert_eq!(t.sent(), ["A 11001+1000 ack 1"], "said once, and still echoed");
+        t.input("AE 1 ack 10001").unwrap();
+        assert_eq!(window(&mut t), 5000, "sent before it could be heard");
+        t.sent();
         t.at(300).input("A 1 ack 11001").unwrap();
         t.input("AE 1 ack 12001").unwrap();
         assert!(window(&mut t) < 5000, "the next round trip");
         assert_eq!(t.count(Counter::TcpRetransSegs), 0);
+    }
+
+    /// Section 6.1.2: "for any reason".
+    #[test]
+    fn the_peer_is_told_of_a_window_that_a_loss_or_a_timeout_has_reduced() {
+        let mut t = connected(&with_ecn());
+        t.write(20_000);
+        t.sent();
+        t.at(200).input("A 1 ack 1 sack 1001:10001").unwrap();
+        let sent = t.sent();
+        assert!(sent.contains(&"AW 10001+1000 ack 1".to_owned()), "{sent:?}");
+        let mut t = connected(&with_ecn());
+        t.write(1000);
+        t.at(2000);
+        t.input("A 1 ack 1001").unwrap();
+        t.sent();
+        t.write(1000);
+        assert_eq!(t.sent(), ["PAW 1001+1000 ack 1"]);
     }
 
     /// Section 6.1.2: dropped or marked, it is one window of data.

@@ -48,9 +48,6 @@ impl Connection {
             let echoed = news.echo_ms.filter(|_| phase != Phase::Open || self.retries > 0);
             self.learn_round_trip(cx, outcome.round_trip, echoed);
         }
-        if marked {
-            self.reduced_for_mark();
-        }
         self.follow(cx, &outcome);
     }
 
@@ -96,6 +93,9 @@ impl Connection {
     fn follow(&mut self, cx: &mut Context<'_>, outcome: &Outcome) {
         if outcome.recovers {
             cx.net.metrics.count(Counter::TcpFastRetransmits);
+        }
+        if outcome.reduced {
+            self.window_reduced();
         }
         if outcome.undone {
             cx.net.metrics.count(Counter::TcpSpuriousRecoveries);

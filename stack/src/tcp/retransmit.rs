@@ -1,6 +1,5 @@
 //! What is sent again: after a timeout (RFC 6298, section 5), or because it was found lost.
 
-use super::congestion::Timeout;
 use super::connection::{Connection, Context};
 use super::emit::NotSent;
 use super::seq::Seq;
@@ -22,7 +21,6 @@ impl Connection {
             return;
         }
         cx.net.metrics.count(Counter::TcpTimeouts);
-        let which = if self.retries == 0 { Timeout::First } else { Timeout::Again };
         self.retries = self.retries.saturating_add(1);
         self.rtt.back_off(&cx.config.rto_limits());
         self.deadlines.retransmit = cx.now() + self.rtt.rto();
@@ -34,7 +32,8 @@ impl Connection {
         }
         let (path, numbers) = (self.path(), (self.snd.una, self.snd.nxt));
         if let Some(sender) = &mut self.sender {
-            sender.timed_out(cx.now(), numbers, path, which);
+            sender.timed_out(cx.now(), numbers, path);
+            self.window_reduced();
         }
         self.send_first_again(cx);
     }
@@ -50,7 +49,10 @@ impl Connection {
 
     /// Sends the first segment that is not acknowledged, whatever the windows say.
     fn send_first_again(&mut self, cx: &mut Context<'_>) {
-        if self.send_again(cx, self.snd.una, self.flight()).is_err() {
+        // What follows may have arrived.
+        let first = self.sender.as_ref().map_or(0, |sender| sender.board.first_len());
+        let most = if first > 0 { first } else { self.flight() };
+        if self.send_again(cx, self.snd.una, most).is_err() {
             self.retry_soon(cx.now());
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Sender {
     pub(super) board: Scoreboard,
     pub(super) controller: Box<dyn Controller>,
     phase: Phase,
+    /// SND.UNA at the last timeout: until it moves, another one is about the same loss.
+    timed_out_at: Seq,
     /// The number after the highest one sent when a loss was last noticed (RecoveryPoint in RFC 6675).
     point: Seq,
     /// Marks count again once this number is acknowledged.
@@ -109,6 +111,8 @@ pub(super) struct Outcome {
     pub(super) round_trip: Option<Duration>,
     /// A recovery has begun.
     pub(super) recovers: bool,
+    /// The window was reduced, for whatever reason.
+    pub(super) reduced: bool,
     /// One was not needed.
     pub(super) undone: bool,
 }
@@ -119,6 +123,7 @@ impl Sender {
             board: Scoreboard::default(),
             controller,
             phase: Phase::Open,
+            timed_out_at: una,
             point: una - 1,
             marked_until: una - 1,
             prr: Prr::begin(0, 0, 0),
@@ -238,18 +243,18 @@ impl Sender {
 
     /// An ACK has come that may say something new.
     pub(super) fn acknowledged(&mut self, news: &News<'_>) -> Outcome {
-        let (pipe, lost, phase) = (self.pipe(), self.board.lost(), self.phase);
+        let (pipe, lost, phase) = (self.pipe(), self.board.losses(), self.phase);
         let delivery = self.take(news);
         self.again &= self.phase != Phase::Open || !self.board.is_empty();
-        self.rack.learn(news.now, &delivery);
+        self.rack.learn(news.now, &delivery, news.ack);
         let undone = self.find_spurious(news, &delivery);
         self.end_recovery(news);
         self.late_at = self.find_losses(news, &delivery);
-        let newly_lost = self.board.lost().saturating_sub(lost);
+        let newly_lost = self.board.losses().wrapping_sub(lost);
         let fresh = if news.path.sack { delivery.delivered } else { delivery.acked };
         let recovers = self.begin_recovery(news.now, (news.ack, news.nxt), news.path.mss, fresh);
         self.probe_answered(news);
-        self.heed_mark(news, pipe);
+        let reduced = self.heed_mark(news, pipe) || recovers;
         let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
         self.tell_controller(news, &delivery, (pipe, newly_lost), recovery);
         if self.is_reducing() {
@@ -262,7 +267,7 @@ impl Sender {
                 partial: !news.path.sack && newly_lost > 0,
             });
         }
-        Outcome { round_trip: round_trip(news.now, &delivery), recovers, undone }
+        Outcome { round_trip: round_trip(news.now, &delivery), recovers, reduced, undone }
     }
 
     /// It may be time to find something lost (RFC 8985, section 6.2, step 5).
@@ -275,17 +280,14 @@ impl Sender {
         let patience = self.patience(path.mss);
         self.late_at = self.rack.detect(&mut self.board, now, patience, path.smoothed);
         let recovers = self.begin_recovery(now, (una, nxt), path.mss, 0);
-        Outcome { recovers, ..Outcome::default() }
+        Outcome { recovers, reduced: recovers, ..Outcome::default() }
     }
 
     /// The retransmission timer has fired: the first segment is lost at least.
-    pub(super) fn timed_out(
-        &mut self,
-        now: Instant,
-        (una, nxt): (Seq, Seq),
-        path: Path,
-        which: Timeout,
-    ) {
+    pub(super) fn timed_out(&mut self, now: Instant, (una, nxt): (Seq, Seq), path: Path) {
+        let again = self.phase == Phase::Loss && self.timed_out_at == una;
+        let which = if again { Timeout::Again } else { Timeout::First };
+        self.timed_out_at = una;
         self.controller.on_timeout(now, nxt.offset_from(una), which);
         if self.board.is_first_arrived() {
             self.board.forget_arrived();
@@ -378,7 +380,7 @@ impl Sender {
     /// Takes a recovery back that was not needed.
     fn find_spurious(&mut self, news: &News<'_>, delivery: &Delivery) -> bool {
         if let Some(twice) = news.twice {
-            self.rack.duplicate_reported(news.ack, news.nxt);
+            self.rack.duplicate_reported(news.nxt);
             if self.repairs.explained_by(twice) {
                 self.rack.overtaken();
                 return self.undo(news.now);
@@ -486,11 +488,15 @@ impl Sender {
     }
 
     /// A mark is a loss that was spared (RFC 3168, section 6.1.2): one in a round trip, and none while the window is being reduced.
-    fn heed_mark(&mut self, news: &News<'_>, flight: u32) {
-        if news.marked && self.phase == Phase::Open && news.ack.at_or_after(self.marked_until) {
+    fn heed_mark(&mut self, news: &News<'_>, flight: u32) -> bool {
+        // The number that ends the window is the first one that says that it was reduced: what acknowledges no more was sent before that was heard.
+        let counts = news.marked && news.ack.follows(self.marked_until);
+        if counts && self.phase == Phase::Open {
             self.controller.on_congestion(news.now, flight, Congested::Marked);
             self.marked_until = news.nxt;
+            return true;
         }
+        false
     }
 
     fn tell_controller(

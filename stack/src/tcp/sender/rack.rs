@@ -67,7 +67,8 @@ impl Rack {
     };
 
     /// Steps 1 to 3: what an ACK has delivered.
-    pub(super) fn learn(&mut self, now: Instant, delivery: &Delivery) {
+    pub(super) fn learn(&mut self, now: Instant, delivery: &Delivery, una: Seq) {
+        self.reordering.widened_until.take_if(|until| una.at_or_after(*until));
         if let Some((stamp, end)) = delivery.newest_certain {
             self.shortest.note(now, now.since(stamp.sent_at));
             let newer = self.newest.is_none_or(|(sent_at, highest)| {
@@ -101,9 +102,9 @@ impl Rack {
     }
 
     /// Step 4, with D-SACK: a duplicate means that something was sent again too early, and that the window is too small.
-    pub(super) fn duplicate_reported(&mut self, una: Seq, nxt: Seq) {
+    pub(super) fn duplicate_reported(&mut self, nxt: Seq) {
         let reordering = &mut self.reordering;
-        if reordering.widened_until.is_some_and(|until| una.precedes(until)) {
+        if reordering.widened_until.is_some() {
             return;
         }
         reordering.widened_until = Some(nxt);

@@ -19,6 +19,8 @@ pub(in crate::tcp) struct Scoreboard {
     in_flight: u32,
     arrived: u32,
     lost: u32,
+    /// Bytes that were ever found lost, modulo 2^32.
+    losses: u32,
     /// No byte before this number is lost, as long as anything is.
     lost_from: Option<Seq>,
 }
@@ -97,6 +99,16 @@ impl Scoreboard {
     /// Bytes that are lost and not sent again yet.
     pub(in crate::tcp) fn lost(&self) -> u32 {
         self.lost
+    }
+
+    /// Bytes that were ever found lost, each time they were, modulo 2^32.
+    pub(super) fn losses(&self) -> u32 {
+        self.losses
+    }
+
+    /// Numbers from the first on that have the same fate.
+    pub(in crate::tcp) fn first_len(&self) -> u32 {
+        self.runs.front().map_or(0, |run| run.len)
     }
 
     /// Bytes on their way that were sent before.
@@ -238,12 +250,14 @@ impl Scoreboard {
 
     /// Nothing was lost: what was not sent again is still on its way.
     pub(super) fn find_all(&mut self) {
-        for run in self.runs.iter_mut().rev().filter(|run| run.fate == Fate::Lost) {
+        let mut found = Vec::new();
+        for run in self.runs.iter_mut().filter(|run| run.fate == Fate::Lost) {
             run.fate = Fate::InFlight;
-            // What was given up was sent before whatever is still in order.
-            let (sent_at, start, end) = (run.stamp.sent_at, run.start, run.end());
-            self.order.push_front(Sending { sent_at, start, end });
+            found.push(Sending { sent_at: run.stamp.sent_at, start: run.start, end: run.end() });
         }
+        // What was given up was sent before whatever is still in order.
+        found.sort_by_key(|sending| sending.sent_at);
+        found.into_iter().rev().for_each(|sending| self.order.push_front(sending));
         self.in_flight += std::mem::take(&mut self.lost);
         self.lost_from = None;
     }
@@ -291,6 +305,7 @@ impl Scoreboard {
                 let (start, bytes) = (run.start, run.len);
                 self.in_flight -= bytes;
                 self.lost += bytes;
+                self.losses = self.losses.wrapping_add(bytes);
                 self.lost_from = Some(self.lost_from.map_or(start, |from| from.earlier(start)));
             }
             at += 1;

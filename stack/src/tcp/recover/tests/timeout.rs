@@ -55,6 +55,34 @@ fn what_has_just_left_is_not_lost_with_the_rest() {
     assert_eq!(t.sent().first().map(String::as_str), Some("A 1+1000 ack 1"));
 }
 
+/// RFC 5681, section 3.1: the threshold stays while the same segment is sent again, also if the peer has closed its window meanwhile.
+#[test]
+fn a_peer_that_answers_without_taking_anything_makes_no_new_loss() {
+    let mut t = with_sack();
+    t.fill();
+    t.at(200).input("A 1 ack 1 win 0").unwrap();
+    t.at(2000);
+    let threshold = t.windows().1;
+    t.input("A 1 ack 1 win 0").unwrap();
+    t.at(10_000);
+    assert!(t.count(Counter::TcpTimeouts) >= 2);
+    assert_eq!(t.windows().1, threshold);
+}
+
+/// Small segments, the first of which is lost.
+#[test]
+fn a_timeout_sends_nothing_again_that_has_arrived() {
+    let mut t = with_sack();
+    t.stream().set_nodelay(true);
+    t.write(100);
+    t.write(500);
+    t.sent();
+    t.at(101).input("A 1 ack 1 sack 101:601").unwrap();
+    t.at(5000);
+    let again = t.sent();
+    assert!(again.iter().all(|segment| segment.starts_with("A 1+100 ")), "{again:?}");
+}
+
 #[test]
 fn a_second_timeout_is_the_same_loss() {
     let mut t = with_sack();
