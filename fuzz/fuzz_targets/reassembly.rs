@@ -98,7 +98,9 @@ impl Run {
     /// is dropped before it, but noted where a segment waits for a gap. Returns where what was kept behind a gap begins.
     fn take(&mut self, from: usize, to: usize, edge: usize, fin: bool) -> Option<usize> {
         let end = to + usize::from(fin);
-        if from.max(self.next) >= end.min(edge) || self.is_over() {
+        // Table 6 of RFC 9293 wants the first or the last number in the window: one that reaches over all of it has neither.
+        let reaches_over = from < self.next && end > edge;
+        if from.max(self.next) >= end.min(edge) || reaches_over || self.is_over() {
             return None;
         }
         let before = self.next;
