@@ -171,7 +171,7 @@ impl Run {
         self.world.inject(&packet(1, &message));
         if truth == Truth::True && kind == TOO_BIG {
             let refused = u16::from_be_bytes([quote[2], quote[3]]);
-            self.path = self.path.min(believed(mtu, refused));
+            self.narrow(believed(mtu, refused));
         }
         if truth == Truth::False || !is_error(kind) {
             assert_eq!(self.standing(), before, "{kind:?} about {quote:?}");
@@ -179,6 +179,19 @@ impl Run {
             assert_eq!(answers.count(), 0, "nothing is sent for a false error");
         }
         (kind, truth)
+    }
+
+    /// What is on its way was too large, and is sent again at once.
+    fn narrow(&mut self, path: u16) {
+        if path >= self.path {
+            return;
+        }
+        self.path = path;
+        let established =
+            self.world.connection().is_some_and(|info| info.state == TcpState::Established);
+        let mut segments = self.world.sent.iter().filter_map(|packet| Segment::parse(packet));
+        let again = segments.any(|segment| segment.seq == self.unacknowledged);
+        assert!(again || !established, "nothing is sent again for a path of {path}");
     }
 
     fn standing(&mut self) -> Option<(TcpState, u32, u32, u16)> {

@@ -28,11 +28,13 @@ const MOST_STEPS: usize = 160;
 /// The number of the peer's SYN: the stream soon wraps.
 const ISS: u32 = u32::MAX - 300;
 const BUFFER: usize = 1 << 14;
-/// What all connections may take for their applications: little, so that it runs out.
-const MEMORY: usize = 1 << 16;
+/// What all connections may take for their applications: enough for this one, or so little that it runs out.
+const MEMORY: [usize; 2] = [1 << 16, 1 << 14];
 
 struct Run {
     world: World,
+    /// Most bytes that wait to be read.
+    memory: usize,
     /// What the peer offers in its SYN.
     options: Vec<u8>,
     /// Whether the peer has sent a FIN, in its place or not.
@@ -62,18 +64,24 @@ impl Seen {
 impl Run {
     /// The way into one of the states: the first byte says which, the second what both ends can do.
     fn reach(place: u8, abilities: u8) -> Self {
+        let memory = MEMORY[usize::from(abilities >> 7)];
         let world = World::new(TcpConfig {
             receive_buffer: BUFFER,
             send_buffer: BUFFER,
             receive_buffer_max: if abilities & 1 != 0 { 1 << 20 } else { 0 },
-            max_buffered: MEMORY,
+            max_buffered: memory,
             timestamps: abilities & 2 != 0,
             sack: abilities & 4 != 0,
             ecn: abilities & 8 != 0,
             ..TcpConfig::default()
         });
-        let mut run =
-            Self { world, options: options_of_syn(abilities), fin: false, reads_no_more: false };
+        let mut run = Self {
+            world,
+            memory,
+            options: options_of_syn(abilities),
+            fin: false,
+            reads_no_more: false,
+        };
         match place % 12 {
             0 => run.world.listen(),
             1 => run.world.connect(),
@@ -378,7 +386,7 @@ impl Run {
     fn judge(&mut self) {
         self.world.sent.clear();
         let buffered = self.world.buffered();
-        assert!(buffered <= MEMORY, "{buffered} bytes of memory");
+        assert!(buffered <= self.memory, "{buffered} bytes of memory");
     }
 }
 

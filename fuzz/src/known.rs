@@ -61,10 +61,12 @@ impl Known {
         }
     }
 
-    /// Whether a SYN of the stack's, perhaps sent again, belongs to this life.
+    /// Whether a SYN of the stack's, perhaps sent again, belongs to this life. One that begins at the same moment has the same numbers, and
+    /// differs only in what has been agreed on or sent since.
     pub fn began_with(&self, syn: &Segment) -> bool {
-        let same_peer = |iss: u32| !syn.has(ACK) || syn.ack == iss.wrapping_add(1);
-        self.stack_iss == syn.seq && self.peer_iss.is_none_or(same_peer)
+        let shift = syn.option(3).map_or(0, |shift| shift[0]);
+        let first = !syn.has(ACK) || self.peer_iss.is_none();
+        self.stack_iss == syn.seq && (first || (self.acked == syn.ack && self.shift == shift))
     }
 
     /// Where a number of the stack's lies in what it sends: 0 is its SYN.
