@@ -8,8 +8,11 @@ HIDDEN = PKG_CONFIG=false
 LOOM = RUSTFLAGS='--cfg loom' $(CARGO) test --release --target-dir target/loom -p darner-ring --lib loom
 # How many schedules `make miri` tries.
 SEEDS = 1
-# How long `make fuzz` goes on, and each test of `make stress` and `make tsan`.
+# How long each test of `make stress` and `make tsan` goes on.
 SECONDS = 60
+# How long `make fuzz` goes on, all targets together, and which: all by default.
+MINUTES = 2
+TARGETS =
 # Words that the names of the cells have in which `make grid` and `make yardstick` are interested; all by default.
 CELLS =
 # How often `make yardstick` measures a cell.
@@ -29,7 +32,7 @@ help:
 	@echo 'make schedules    all orders of up to LENGTH=7 steps of two sockets, against a plain model (minutes)'
 	@echo 'make stress    many threads on one stack, longer than the tests have time for (SECONDS=60 each, a quarter of an hour)'
 	@echo 'make tsan    the same under ThreadSanitizer, which reports data races'
-	@echo 'make fuzz    hostile input for a whole protocol thread (SECONDS=60)'
+	@echo 'make fuzz    hostile input: what was found before, and MINUTES=2 of new (TARGETS="states icmp": only those)'
 	@echo 'make grid    TCP over thousands of paths in virtual time, and a page that shows how it fares (minutes; CELLS="10G bbr": only those)'
 	@echo 'make yardstick    darner and the kernel as senders through darner wire (ten minutes; PAIRS=5, CELLS="100 bursts": only those)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
@@ -47,6 +50,7 @@ deps:
 
 lint: deps
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(HIDDEN) $(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
@@ -92,7 +96,7 @@ stress: deps
 		-E 'binary(stress) or test(/::stress::/)'
 
 fuzz: deps
-	@scripts/fuzz $(SECONDS)
+	@scripts/fuzz $(MINUTES) $(TARGETS)
 
 # `make test` runs a sample of it.
 grid: deps

@@ -127,9 +127,11 @@ impl Connection {
     }
 
     /// Where both sides have called at once, each gets the other's SYN a second time, with the acknowledgement of its own
-    /// (figure 8): only what follows that SYN is looked at.
+    /// (figure 8): only what follows that SYN is looked at. A reset is none of that, whatever else it has.
     fn accept_crossing_syn(&self, segment: &mut Segment) {
-        let crossing = segment.has(Flags::SYN | Flags::ACK) && segment.seq == self.rcv.irs;
+        let crossing = segment.has(Flags::SYN | Flags::ACK)
+            && !segment.has(Flags::RST)
+            && segment.seq == self.rcv.irs;
         if self.state == State::SynReceived && crossing {
             segment.trim_before(self.rcv.nxt);
         }
@@ -253,6 +255,18 @@ mod tests {
             assert_eq!(t.sent(), answer, "{segment}");
             assert_eq!(t.state().is_none(), want.is_ok(), "{segment}");
         }
+    }
+
+    /// The SYN, ACK that comes where both have called begins one before what is expected.
+    #[test]
+    fn a_reset_with_a_crossing_syn_is_not_in_sequence() {
+        let mut t = Harness::connecting(&Harness::plain());
+        assert_eq!(t.sent(), ["S 0"]);
+        t.input("S 0").unwrap();
+        assert_eq!(t.input("SRA 0 ack 1"), Err(Drop::TcpResetUnacceptable));
+        assert_eq!(t.state(), Some(State::SynReceived));
+        t.input("SA 0 ack 1").unwrap();
+        assert_eq!(t.state(), Some(State::Established));
     }
 
     #[test]

@@ -66,6 +66,12 @@ impl Tcp {
         self.send_half_open(net, flow, entry, segment, clock);
     }
 
+    /// By how much windows are shifted from the SYN-ACK on, whose own is not (RFC 7323, section 2.2).
+    fn window_shift_of(&self, entry: &HalfOpen, flags: Flags) -> u8 {
+        let shifted = !flags.contains(Flags::SYN) && entry.offers.window_scale().is_some();
+        if shifted { self.config.window_shift() } else { 0 }
+    }
+
     /// Without a frame to be had it is as good as lost on the way.
     fn send_half_open(
         &mut self,
@@ -77,13 +83,14 @@ impl Tcp {
     ) {
         let timestamps =
             entry.offers.timestamps().then_some(Timestamps { value: clock, echo: entry.ts_recent });
+        let window = self.first_window(flow) >> self.window_shift_of(entry, flags);
         let header = TcpHeader {
             source_port: flow.local_port,
             destination_port: flow.remote_port,
             seq,
             ack: entry.irs + 1,
             flags,
-            window: u16::try_from(self.first_window(flow)).unwrap_or(u16::MAX),
+            window: u16::try_from(window).unwrap_or(u16::MAX),
             urgent_pointer: 0,
             options: TcpOptions { timestamps, ..options },
         };

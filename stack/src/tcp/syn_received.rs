@@ -320,6 +320,25 @@ mod tests {
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
+    /// RFC 7323, section 2.2: shifted where both sides offer it, but never on a SYN.
+    #[test]
+    fn a_challenge_before_the_handshake_is_done_offers_a_shifted_window() {
+        for (syn, window) in [("S 0", 16_384), ("S 0 wscale 0", 16_384 >> 5)] {
+            let config = TcpConfig {
+                window_scaling: true,
+                receive_buffer: 16_384,
+                receive_buffer_max: 1 << 20,
+                ..Harness::plain()
+            };
+            let mut t = Harness::listening(&config, 1);
+            t.input(syn).unwrap();
+            assert_eq!(t.last().window, 16_384);
+            t.input("A 70000 ack 1").unwrap_err();
+            let answer = t.last();
+            assert_eq!((answer.text.as_str(), answer.window), ("A 1 ack 1", window), "{syn}");
+        }
+    }
+
     #[test]
     fn in_syn_received_only_the_exact_ack_counts() {
         for (segment, want, answer) in [

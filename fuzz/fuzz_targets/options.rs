@@ -1,0 +1,136 @@
+//! TCP options, read and written: any bytes are survived, mean what a plain walk over them says, and go through the writer unchanged.
+
+#![no_main]
+
+use darner::drops;
+
+// The stack's own files: they are not part of its interface.
+#[expect(dead_code, reason = "the stack uses more of it")]
+#[path = "../../stack/src/tcp"]
+mod tcp {
+    pub(crate) mod seq;
+}
+#[expect(dead_code, reason = "the stack uses more of it")]
+#[path = "../../stack/src/wire"]
+mod wire {
+    pub(crate) mod tcp;
+    pub(crate) mod tcp_options;
+}
+
+use tcp::seq::Seq;
+use wire::tcp::{Flags, TcpHeader, TcpView};
+use wire::tcp_options::{SackBlock, SackBlocks, TcpOptions, Timestamps};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    assert_eq!(TcpOptions::parse(bytes), walk(bytes));
+    view_as_segment(bytes);
+    for flags in [Flags::ACK, Flags::SYN] {
+        let fits = &bytes[..bytes.len().min(40) / 4 * 4];
+        go_through_a_header(fits, flags);
+    }
+});
+
+/// Whatever the bytes are as a segment, its parts lie within them.
+fn view_as_segment(bytes: &[u8]) {
+    let Ok(view) = TcpView::parse(bytes) else { return };
+    assert_eq!(view.header_len(), 20 + view.option_bytes().len());
+    assert_eq!(view.header_len() + view.payload().len(), bytes.len());
+    let _meaning = view.options();
+}
+
+/// A header with these options is read, written, and read again.
+fn go_through_a_header(options: &[u8], flags: Flags) {
+    let mut segment = vec![0; 20];
+    segment[12] = (5 + options.len() as u8 / 4) << 4;
+    segment[13] = flags.0;
+    segment.extend(options);
+    let view = TcpView::parse(&segment).expect("a header of the right length");
+    let read = view.options();
+    judge(&read, flags);
+
+    let header = TcpHeader {
+        source_port: 1,
+        destination_port: 2,
+        seq: Seq(3),
+        ack: Seq(4),
+        flags,
+        window: 5,
+        urgent_pointer: 6,
+        options: read,
+    };
+    let mut written = vec![0xff; header.header_len()];
+    header.emit(&mut written);
+    let again = TcpView::parse(&written).expect("a header of our own");
+    assert_eq!(again.option_bytes().len() % 4, 0);
+    assert!(again.option_bytes().len() <= 40);
+    // SACK blocks that find no room are left out from the end.
+    let want = TcpOptions { sack_blocks: first(&read, &again.options()), ..read };
+    assert_eq!(again.options(), want);
+    assert!(again.options().sack_blocks.as_slice().len() >= that_fit(&read));
+}
+
+fn judge(read: &TcpOptions, flags: Flags) {
+    assert_ne!(read.max_segment_size, Some(0), "a segment size of zero");
+    assert!(read.window_scale.is_none_or(|shift| shift <= 14), "RFC 7323, section 2.3");
+    if flags != Flags::SYN {
+        let of_a_syn = (read.max_segment_size, read.window_scale, read.sack_permitted);
+        assert_eq!(of_a_syn, (None, None, false), "only a SYN has them");
+    }
+}
+
+/// As many of the blocks that were read as were written.
+fn first(read: &TcpOptions, written: &TcpOptions) -> SackBlocks {
+    blocks(read.sack_blocks.as_slice().iter().take(written.sack_blocks.as_slice().len()).copied())
+}
+
+fn blocks(from: impl Iterator<Item = SackBlock>) -> SackBlocks {
+    let mut blocks = SackBlocks::default();
+    from.for_each(|block| blocks.push(block).expect("at most four"));
+    blocks
+}
+
+/// How many blocks there must be room for: an option is padded to words, timestamps take three of the ten.
+fn that_fit(options: &TcpOptions) -> usize {
+    let words = |present: bool, words: usize| if present { words } else { 0 };
+    let others = words(options.max_segment_size.is_some(), 1)
+        + words(options.window_scale.is_some(), 1)
+        + words(options.timestamps.is_some(), 3)
+        + words(options.sack_permitted && options.timestamps.is_none(), 1);
+    options.sack_blocks.as_slice().len().min((10 - others - 1) / 2)
+}
+
+/// What RFC 9293, section 3.2, has options mean, without haste.
+fn walk(mut bytes: &[u8]) -> TcpOptions {
+    let mut options = TcpOptions::default();
+    while let Some(&kind) = bytes.first() {
+        if kind == 0 {
+            break;
+        }
+        if kind == 1 {
+            bytes = &bytes[1..];
+            continue;
+        }
+        let Some(len) = bytes.get(1).map(|&len| usize::from(len)) else { break };
+        if len < 2 || len > bytes.len() {
+            break;
+        }
+        let data = &bytes[2..len];
+        let long =
+            |at: usize| u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
+        match (kind, data.len()) {
+            (2, 2) if data != [0, 0] => {
+                options.max_segment_size = Some(u16::from(data[0]) << 8 | u16::from(data[1]));
+            }
+            (3, 1) => options.window_scale = Some(data[0].min(14)),
+            (4, 0) => options.sack_permitted = true,
+            (5, 8 | 16 | 24 | 32) => {
+                let block = |at| SackBlock { left: Seq(long(at)), right: Seq(long(at + 4)) };
+                options.sack_blocks = blocks((0..data.len()).step_by(8).map(block));
+            }
+            (8, 8) => options.timestamps = Some(Timestamps { value: long(0), echo: long(4) }),
+            _ => {}
+        }
+        bytes = &bytes[len..];
+    }
+    options
+}
