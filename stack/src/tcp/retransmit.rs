@@ -36,20 +36,12 @@ impl Connection {
         if let Some(sender) = &mut self.sender {
             sender.timed_out(cx.now(), numbers, path, which);
         }
+        self.suspect_path(cx);
         self.send_first_again(cx);
     }
 
-    /// What is on its way was too large for the path: all of it is sent again, in smaller pieces.
-    pub(super) fn send_all_again(&mut self, cx: &mut Context<'_>) {
-        let nxt = self.snd.nxt;
-        if let Some(sender) = self.sender.as_mut().filter(|sender| !sender.board.is_empty()) {
-            sender.lose_all(nxt);
-            self.send_first_again(cx);
-        }
-    }
-
     /// Sends the first segment that is not acknowledged, whatever the windows say.
-    fn send_first_again(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn send_first_again(&mut self, cx: &mut Context<'_>) {
         if self.send_again(cx, self.snd.una, self.flight()).is_err() {
             self.retry_soon(cx.now());
         }
