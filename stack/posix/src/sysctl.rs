@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use darner::{EcnPolicy, TcpConfig};
+use darner::{EcnPolicy, MtuProbing, TcpConfig};
 
 /// Sets what the files of `directory` say and the stack has. What is missing there, or makes no sense, stays as it is.
 pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
@@ -27,6 +27,14 @@ pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
         _ => EcnPolicy::WhenAsked,
     });
     set(&mut tcp.ecn, ecn);
+    let probing = number("tcp_mtu_probing").map(|value| match value {
+        0 => MtuProbing::Off,
+        1 => MtuProbing::OnBlackHole,
+        _ => MtuProbing::Always,
+    });
+    set(&mut tcp.mtu_probing, probing);
+    let base = number("tcp_base_mss").and_then(|size| u16::try_from(size).ok());
+    set(&mut tcp.base_mss, base.filter(|size| TcpConfig::BASE_MSS.contains(size)));
     set(&mut tcp.receive_buffer, largest("tcp_rmem"));
     set(&mut tcp.send_buffer, largest("tcp_wmem"));
     set(&mut tcp.syn_retries, small("tcp_syn_retries"));

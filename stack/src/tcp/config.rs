@@ -74,7 +74,7 @@ pub struct TcpConfig {
     /// Whether segment sizes are tried out, where ICMP does not tell them (RFC 4821).
     pub mtu_probing: MtuProbing,
     /// Bytes of payload in a segment that nearly every path carries: what is sent where larger segments vanish, and what
-    /// [`MtuProbing::Always`] begins with. 512 to 65,495.
+    /// [`MtuProbing::Always`] begins with. One of [`BASE_MSS`](Self::BASE_MSS).
     pub base_mss: u16,
     /// Segments that leave together at least, where there is room for so many: the last of several has PSH.
     pub train_min: u8,
@@ -209,6 +209,9 @@ impl Default for TcpConfig {
 }
 
 impl TcpConfig {
+    /// What [`base_mss`](Self::base_mss) may be, in bytes.
+    pub const BASE_MSS: RangeInclusive<u16> = 512..=65_495;
+
     pub(super) fn rto_limits(&self) -> RtoLimits {
         RtoLimits { initial: self.initial_rto, min: self.min_rto, max: self.max_rto }
     }
@@ -258,7 +261,7 @@ impl TcpConfig {
             "an ACK is delayed by at most 500 ms (RFC 9293, section 3.8.6.3)"
         } else if self.initial_window == 0 {
             "the initial window is at least one segment"
-        } else if !BASE_MSS.contains(&self.base_mss) {
+        } else if !Self::BASE_MSS.contains(&self.base_mss) {
             "the base segment size is 512 to 65495 bytes: less is mostly headers, and no packet holds more"
         } else {
             return Ok(());
@@ -273,7 +276,6 @@ const BUFFER_MAX: usize = 1 << 30;
 const TABLE_MAX: usize = 1 << 30;
 const RTO_MAX: Duration = Duration::from_secs(3600);
 const DELAYED_ACK_MAX: Duration = Duration::from_millis(500);
-const BASE_MSS: RangeInclusive<u16> = 512..=65_495;
 
 #[cfg(test)]
 mod tests {
