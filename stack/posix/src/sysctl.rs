@@ -91,3 +91,27 @@ fn set<T>(what: &mut T, value: Option<T>) {
         *what = value;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mtu_probing_is_what_the_files_say() {
+        let directory = std::env::temp_dir().join(format!("darner-sysctl-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for (probing, base, want) in [
+            ("0", "512", (MtuProbing::Off, 512)),
+            ("1", "48", (MtuProbing::OnBlackHole, 1024)),
+            ("2", "70000", (MtuProbing::Always, 1024)),
+            ("x", "", (MtuProbing::OnBlackHole, 1024)),
+        ] {
+            std::fs::write(directory.join("tcp_mtu_probing"), probing).unwrap();
+            std::fs::write(directory.join("tcp_base_mss"), base).unwrap();
+            let mut tcp = TcpConfig::default();
+            read(&directory, &mut tcp);
+            assert_eq!((tcp.mtu_probing, tcp.base_mss), want, "{probing} {base}");
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}

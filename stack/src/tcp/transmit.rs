@@ -74,6 +74,7 @@ impl Connection {
     }
 
     /// Sends segment after segment; says what stands in the way of the next.
+    #[inline]
     fn send_what_may_leave(&mut self, cx: &mut Context<'_>) -> Result<HeldBack, NotSent> {
         loop {
             let step = match self.next_step(cx.config, cx.now()) {

@@ -102,13 +102,7 @@ impl Connection {
 
     /// The size to probe now, if one is to be tried, and enough waits to be sent for its loss to be noticed by what follows (section 7.4).
     fn probe_wanted(&mut self, cx: &Context<'_>) -> Option<u16> {
-        if cx.config.mtu_probing == MtuProbing::Off {
-            return None;
-        }
-        let most = self.largest(path_segment_size(cx.net, self.flow.remote));
-        let known = self.path_mtu.as_mut()?;
-        known.search.cap(most, cx.now());
-        let size = known.search.candidate()?;
+        let size = self.path_mtu.as_ref()?.search.candidate()?;
         let needed = u32::from(size) + FOLLOWED_BY * u32::from(self.snd.mss);
         let waits = self.unsent() >= needed.into();
         let allowed = self.congestion_window(cx.config).min(self.snd.wnd) >= needed;
@@ -130,7 +124,7 @@ impl Connection {
         }
         let start = self.snd.nxt;
         if self.send_new(cx, &Segment { len, flags: Flags::ACK }).is_err() {
-            // No frame is free. What follows will find out, and see to it that there is another try.
+            // No frame is free, which what follows will find out; or ICMP has told another connection of a narrower path.
             return Ok(());
         }
         cx.net.metrics.count(Counter::TcpMtuProbes);

@@ -66,10 +66,9 @@ impl Connection {
         self.fit_path(cx);
     }
 
-    /// What was reported and not believed, if the segment is still not acknowledged.
+    /// What was reported and not believed. It is about a segment that is not acknowledged: else it would be forgotten.
     pub(super) fn take_report(&mut self) -> Option<Report> {
-        let report = self.path_mtu.as_mut()?.report.take()?;
-        Some(report).filter(|report| report.is_open(self.snd.una))
+        self.path_mtu.as_mut()?.report.take()
     }
 
     /// The last of several counts: the path may have several narrow hops.

@@ -4,6 +4,7 @@ use super::*;
 use crate::drops::Drop;
 use crate::icmp::IcmpError;
 use crate::ip::PATH_MTU_AGE;
+use crate::tcp::Algorithm;
 use crate::tcp::harness::{Harness, PEER};
 
 /// A peer that takes full Ethernet packets, and no options.
@@ -92,7 +93,7 @@ mod reports {
         let mut t = plain();
         t.write(1460);
         t.input("A 1 ack 1461").unwrap();
-        t.write(4380);
+        t.write(60_000);
         t.sent();
         too_big(&mut t, 1461, 1280, 1500).unwrap();
         t.at(199);
@@ -101,7 +102,21 @@ mod reports {
         assert_eq!(cut(&t.sent()), [(1461, 1240)], "slow start: the timeout counts as any other");
         assert_eq!((size(&mut t), t.net.path_mtu(PEER)), (1240, 1280));
         t.input("A 1 ack 2701").unwrap();
+        // Nothing new goes before it to see whether the timeout was right (F-RTO).
         assert_eq!(cut(&t.sent()), [(2701, 1240), (3941, 1240)]);
+    }
+
+    #[test]
+    fn of_no_more_than_has_arrived_it_is_believed_at_once() {
+        let mut t = plain();
+        t.write(1000);
+        t.input("A 1 ack 1001").unwrap();
+        t.write(4380);
+        t.sent();
+        too_big(&mut t, 1001, 1039, 1500).unwrap();
+        assert_eq!(size(&mut t), 1460);
+        too_big(&mut t, 1001, 1040, 1500).unwrap();
+        assert_eq!(size(&mut t), 1000);
     }
 
     #[test]
@@ -283,6 +298,11 @@ mod probes {
         t.input("A 1 ack 9064").unwrap();
         assert_eq!((size(&mut t), remembers(&mut t)), (1460, false));
         assert_eq!((t.count(Counter::TcpMtuProbes), t.count(Counter::TcpMtuProbesLost)), (1, 0));
+        // It has arrived: nobody is believed at once who says that it cannot.
+        t.write(1460);
+        t.sent();
+        too_big(&mut t, 9064, 1280, 1500).unwrap();
+        assert_eq!(size(&mut t), 1460);
     }
 
     #[test]
@@ -301,6 +321,21 @@ mod probes {
             t.input("A 1 ack 7605").unwrap();
             t.write(8000);
             assert_eq!(cut(&t.sent())[0], (7605, 1460), "once more");
+        }
+    }
+
+    #[test]
+    fn no_controller_hears_of_a_lost_probe() {
+        for congestion in [Algorithm::Cubic, Algorithm::Bbr, Algorithm::Dctcp] {
+            let always = TcpConfig { mtu_probing: MtuProbing::Always, ..Harness::plain() };
+            let mut t = wide(&TcpConfig { congestion, ..always });
+            t.connection(|c| c.sack = true);
+            t.write(1460 + 6 * 1024);
+            t.sent();
+            let before = window(&mut t);
+            t.at(10).input("A 1 ack 1 sack 1461:4533").unwrap();
+            assert_eq!(t.count(Counter::TcpMtuProbesLost), 1);
+            assert!(window(&mut t) >= before, "{congestion:?}");
         }
     }
 
@@ -325,14 +360,21 @@ mod probes {
     #[test]
     fn a_probe_that_is_lost_with_others_says_nothing() {
         let mut t = probing();
-        t.connection(|c| c.sack = true);
+        t.connection(|c| {
+            c.sack = true;
+            let search = &mut c.path_mtu.as_mut().unwrap().search;
+            while search.candidate() == Some(1460) {
+                search.sent(1460);
+                search.lost(Instant::ZERO);
+            }
+        });
         t.write(9000);
-        t.sent();
-        t.input("A 1 ack 1 sack 2485:6581").unwrap();
+        assert_eq!(cut(&t.sent())[0], (1, 1242));
+        t.input("A 1 ack 1 sack 2267:6363").unwrap();
         assert_eq!(t.count(Counter::TcpFastRetransmits), 1);
         t.input("A 1 ack 9001").unwrap();
         let next = t.connection(|c| c.path_mtu.as_ref().unwrap().search.candidate());
-        assert_eq!(next, Some(1460), "the same size again");
+        assert_eq!(next, Some(1242), "the same size again");
         assert_eq!(t.count(Counter::TcpMtuProbesLost), 0);
     }
 
@@ -362,25 +404,38 @@ mod probes {
         assert_eq!(too_big(&mut t, 8865, 1200, 1300), Err(Drop::IcmpUnmatched));
     }
 
-    /// Data that the windows let go now waits for a round trip at most.
+    /// Else a probe that is larger than what an ACK lets go would never leave.
     #[test]
     fn a_probe_waits_for_room_and_nothing_overtakes_it() {
         let mut t = probing();
-        t.write(9000);
-        t.input("A 1 ack 9001").unwrap();
+        t.write(60_000);
+        t.input("A 1 ack 1461").unwrap();
         assert_eq!(size(&mut t), 1460);
         t.connection(|c| {
-            let known = PathMtu::new(Search::between(1460, 2000, Instant::ZERO));
-            c.path_mtu = Some(known);
+            c.path_mtu = Some(PathMtu::new(Search::between(1460, 2000, Instant::ZERO)));
             c.snd.peer_mss = 2000;
         });
         t.net.interface.mtu = 2040;
         t.sent();
+        let out =
+            |t: &mut Harness| t.connection(|c| (c.flight(), c.snd.una.offset_from(c.snd.iss)));
+        // Room for a full segment and not for the probe. In slow start an ACK makes twice as much as it acknowledges.
+        let (flight, una) = out(&mut t);
+        let missing = 1800 - (window(&mut t) - flight);
+        t.input(&format!("A 1 ack {}", una + missing / 2)).unwrap();
+        assert_eq!(t.sent(), [""; 0]);
+        let next = out(&mut t).0 + out(&mut t).1;
+        t.input(&format!("A 1 ack {}", una + missing / 2 + 200)).unwrap();
+        assert_eq!(cut(&t.sent()), [(next, 2000)]);
+    }
+
+    #[test]
+    fn a_window_that_does_not_hold_a_probe_and_what_follows_lets_none_out() {
+        let mut t = probing();
+        t.input("A 1 ack 1 win 4000").unwrap();
         t.write(60_000);
-        let sent = cut(&t.sent());
-        assert_eq!(sent[0], (9001, 2000));
-        let full = sent.last().unwrap();
-        assert!(full.0 + full.1 <= 9001 + window(&mut t));
+        assert_eq!(cut(&t.sent())[0], (1, 1024));
+        assert_eq!(t.count(Counter::TcpMtuProbes), 0);
     }
 
     #[test]
