@@ -54,6 +54,18 @@ pub(crate) enum Idle {
     Sleep,
 }
 
+/// Whether TCP finds out by itself how large a packet a path carries.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum MtuProbing {
+    /// Routers tell it, or nobody does.
+    Off,
+    /// Where full segments vanish.
+    OnBlackHole,
+    /// On every path.
+    Always,
+}
+
 /// CPUs, as in `0,2-3`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CpuList(pub(crate) Vec<usize>);
@@ -130,6 +142,7 @@ fn stack_config(flags: &StackOptions, file: &ConfigFile) -> Config {
             send_buffer: size(flags.send_buffer, file.send_buffer, tcp.send_buffer),
             send_buffer_max: size(flags.send_buffer_max, file.send_buffer_max, tcp.send_buffer_max),
             congestion: congestion.unwrap_or(tcp.congestion),
+            mtu_probing: flags.mtu_probing.or(file.mtu_probing).map_or(tcp.mtu_probing, Into::into),
             ..tcp
         },
         ..Config::default()
@@ -150,6 +163,16 @@ impl From<Idle> for darner::Idle {
             Idle::Spin => Self::Spin,
             Idle::Yield => Self::Yield,
             Idle::Sleep => Self::Sleep,
+        }
+    }
+}
+
+impl From<MtuProbing> for darner::MtuProbing {
+    fn from(probing: MtuProbing) -> Self {
+        match probing {
+            MtuProbing::Off => Self::Off,
+            MtuProbing::OnBlackHole => Self::OnBlackHole,
+            MtuProbing::Always => Self::Always,
         }
     }
 }
@@ -212,7 +235,7 @@ mod tests {
 
     #[test]
     fn flags_override_the_file_and_the_file_the_defaults() {
-        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\nsend-buffer-max = \"1MiB\"\ncongestion = \"bbr\"\n";
+        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\nsend-buffer-max = \"1MiB\"\ncongestion = \"bbr\"\nmtu-probing = \"always\"\n";
         let file = || toml::from_str::<ConfigFile>(file).unwrap();
         let from_file = Settings::merge(&StackOptions::default(), file());
         assert_eq!(from_file.device.to_string(), "memif:server");
@@ -221,8 +244,10 @@ mod tests {
         let tcp = from_file.stack.tcp;
         assert_eq!((tcp.send_buffer, tcp.send_buffer_max), (64 << 10, 1 << 20));
         assert_eq!(tcp.congestion, CongestionAlgorithm::Bbr);
+        assert_eq!(tcp.mtu_probing, darner::MtuProbing::Always);
         let flags = StackOptions {
             congestion: Some(CongestionAlgorithm::Dctcp),
+            mtu_probing: Some(MtuProbing::Off),
             device: Some("tap:x".parse().unwrap()),
             address: vec!["10.2.0.2/16".parse().unwrap()],
             no_stat: true,
@@ -233,5 +258,6 @@ mod tests {
         assert_eq!(from_flags.stack.addresses[0].to_string(), "10.2.0.2/16");
         assert_eq!((from_flags.stack.cores, from_flags.stat_socket), (vec![1], None));
         assert_eq!(from_flags.stack.tcp.congestion, CongestionAlgorithm::Dctcp);
+        assert_eq!(from_flags.stack.tcp.mtu_probing, darner::MtuProbing::Off);
     }
 }

@@ -66,6 +66,12 @@ pub enum Counter {
     TcpSpuriousRecoveries,
     /// Tail loss probes sent (RFC 8985).
     TcpLossProbes,
+    /// Times that segments became smaller because full ones had vanished without a word (RFC 4821, section 7.7).
+    TcpMtuBlackHoles,
+    /// Larger segments sent to see whether the path carries them.
+    TcpMtuProbes,
+    /// Such that the path did not carry.
+    TcpMtuProbesLost,
     /// Challenge ACKs sent (RFC 5961).
     TcpChallengeAcks,
     /// ACKs sent by the delayed-ACK timer.
@@ -156,6 +162,9 @@ impl Counter {
         Self::TcpFastRetransmits,
         Self::TcpSpuriousRecoveries,
         Self::TcpLossProbes,
+        Self::TcpMtuBlackHoles,
+        Self::TcpMtuProbes,
+        Self::TcpMtuProbesLost,
         Self::TcpChallengeAcks,
         Self::TcpDelayedAcks,
         Self::TcpZeroWindowProbes,
@@ -216,6 +225,9 @@ impl Counter {
             Self::TcpFastRetransmits => "tcpFastRetransmits",
             Self::TcpSpuriousRecoveries => "tcpSpuriousRecoveries",
             Self::TcpLossProbes => "tcpLossProbes",
+            Self::TcpMtuBlackHoles => "tcpMtuBlackHoles",
+            Self::TcpMtuProbes => "tcpMtuProbes",
+            Self::TcpMtuProbesLost => "tcpMtuProbesLost",
             Self::TcpChallengeAcks => "tcpChallengeAcks",
             Self::TcpDelayedAcks => "tcpDelayedAcks",
             Self::TcpZeroWindowProbes => "tcpZeroWindowProbes",

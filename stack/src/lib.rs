@@ -71,5 +71,5 @@ pub use stack::{ApplicationPanicked, ApplicationThread, Stack, StackHandle, Thre
 pub use steer::Verdict;
 pub use tcp::{
     Algorithm as CongestionAlgorithm, ConnectionInfo, CookiePolicy, EcnPolicy, FastOpenConfig,
-    MemoryPressure, Pacing, RecoveryPhase, TcpConfig, TcpState, UnknownAlgorithm,
+    MemoryPressure, MtuProbing, Pacing, RecoveryPhase, TcpConfig, TcpState, UnknownAlgorithm,
 };

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use darner::{EcnPolicy, TcpConfig};
+use darner::{EcnPolicy, MtuProbing, TcpConfig};
 
 /// Sets what the files of `directory` say and the stack has. What is missing there, or makes no sense, stays as it is.
 pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
@@ -27,6 +27,14 @@ pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
         _ => EcnPolicy::WhenAsked,
     });
     set(&mut tcp.ecn, ecn);
+    let probing = number("tcp_mtu_probing").map(|value| match value {
+        0 => MtuProbing::Off,
+        1 => MtuProbing::OnBlackHole,
+        _ => MtuProbing::Always,
+    });
+    set(&mut tcp.mtu_probing, probing);
+    let base = number("tcp_base_mss").and_then(|size| u16::try_from(size).ok());
+    set(&mut tcp.base_mss, base.filter(|size| TcpConfig::BASE_MSS.contains(size)));
     set(&mut tcp.receive_buffer, largest("tcp_rmem"));
     set(&mut tcp.send_buffer, largest("tcp_wmem"));
     set(&mut tcp.syn_retries, small("tcp_syn_retries"));
@@ -81,5 +89,29 @@ pub(crate) const FAST_OPEN_ALL_LISTENERS: u32 = 0x400;
 fn set<T>(what: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *what = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mtu_probing_is_what_the_files_say() {
+        let directory = std::env::temp_dir().join(format!("darner-sysctl-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for (probing, base, want) in [
+            ("0", "512", (MtuProbing::Off, 512)),
+            ("1", "48", (MtuProbing::OnBlackHole, 1024)),
+            ("2", "70000", (MtuProbing::Always, 1024)),
+            ("x", "", (MtuProbing::OnBlackHole, 1024)),
+        ] {
+            std::fs::write(directory.join("tcp_mtu_probing"), probing).unwrap();
+            std::fs::write(directory.join("tcp_base_mss"), base).unwrap();
+            let mut tcp = TcpConfig::default();
+            read(&directory, &mut tcp);
+            assert_eq!((tcp.mtu_probing, tcp.base_mss), want, "{probing} {base}");
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

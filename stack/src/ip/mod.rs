@@ -22,7 +22,7 @@ pub use prefix::{BadPrefix, Ipv4Prefix};
 
 pub(crate) use identification::Identification;
 pub(crate) use input::ReceivedFragment;
-pub(crate) use path_mtu::{Heard, PathMtus};
+pub(crate) use path_mtu::{AGE as PATH_MTU_AGE, Heard, LEAST_MTU, PathMtus, claimed_mtu};
 pub(crate) use reassembly::Reassembly;
 pub(crate) use route::{NextHop, Route, RouteTable};
 

@@ -34,8 +34,7 @@ impl PathMtus {
     pub(crate) fn learn(&mut self, destination: Ipv4Addr, heard: Heard) -> Option<u16> {
         let Heard { reported, refused, link_mtu, now } = heard;
         let known = self.narrow(destination, link_mtu, now);
-        // A router that does not report its MTU sends zero (RFC 1191, section 5).
-        let mtu = if reported == 0 { plateau_below(refused) } else { reported }.max(LEAST_MTU);
+        let mtu = claimed_mtu(reported, refused);
         if mtu >= known {
             return None;
         }
@@ -68,6 +67,12 @@ pub(crate) struct Heard {
     pub(crate) now: Instant,
 }
 
+/// What a router claims to carry that `reported` so much when it refused a packet of `refused` bytes. One that does not report
+/// its MTU sends zero (RFC 1191, section 5).
+pub(crate) fn claimed_mtu(reported: u16, refused: u16) -> u16 {
+    if reported == 0 { plateau_below(refused) } else { reported }.max(LEAST_MTU)
+}
+
 /// The next MTU in use below `len` (RFC 1191, section 7.1).
 fn plateau_below(len: u16) -> u16 {
     PLATEAUS.into_iter().find(|&plateau| plateau < len).unwrap_or(LEAST_MTU)
@@ -78,10 +83,10 @@ const PLATEAUS: [u16; 8] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 576];
 
 /// Reports of less are taken for this. RFC 791 lets a hop be as narrow as 68 bytes, but none is today, and a forged
 /// report would make us send a flood of tiny packets.
-const LEAST_MTU: u16 = 552;
+pub(crate) const LEAST_MTU: u16 = 552;
 
 /// RFC 1191, section 6.3, asks for ten minutes.
-const AGE: Duration = Duration::from_secs(600);
+pub(crate) const AGE: Duration = Duration::from_secs(600);
 
 /// Anyone who can guess a connection can make us remember a path.
 const MOST_PATHS: usize = 1024;

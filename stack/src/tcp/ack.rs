@@ -67,6 +67,9 @@ impl Connection {
         let ack = segment.ack;
         self.tune_send_buffer(cx);
         self.release_up_to(cx, ack);
+        if self.snd.proven < self.snd.mss {
+            self.prove_size(ack.offset_from(self.snd.una));
+        }
         self.snd.una = ack;
         self.snd.small = self.snd.small.later(ack);
         self.retries = 0;

@@ -45,8 +45,8 @@ impl Challenges {
 
 /// The limit of one connection: two ends that are out of step would otherwise tell each other so for ever.
 pub(super) struct ConnectionChallenges {
-    /// When the period began: in milliseconds, and only to be compared with moments soon after it.
-    since: u32,
+    /// When the period began, in ticks modulo 2^16: a period of a quarter of an hour ago may seem to last for a second more.
+    since: u16,
     sent: u8,
 }
 
@@ -54,9 +54,9 @@ impl ConnectionChallenges {
     pub(super) const NEW: Self = Self { since: 0, sent: 0 };
 
     fn take(&mut self, now: Instant) -> Option<()> {
-        #[expect(clippy::cast_possible_truncation, reason = "compared modulo 2^32")]
-        let now = now.as_millis() as u32;
-        if now.wrapping_sub(self.since) >= PERIOD_MS {
+        #[expect(clippy::cast_possible_truncation, reason = "compared modulo 2^16")]
+        let now = (now.as_millis() / TICK_MS) as u16;
+        if now.wrapping_sub(self.since) >= PERIOD_TICKS {
             *self = Self { since: now, sent: 0 };
         }
         if self.sent >= PER_PERIOD {
@@ -89,7 +89,9 @@ impl Connection {
 }
 
 const SECOND: u64 = 1_000_000_000;
-const PERIOD_MS: u32 = 1000;
+const TICK_MS: u64 = 16;
+/// About a second.
+const PERIOD_TICKS: u16 = 62;
 const PER_PERIOD: u8 = 10;
 
 #[cfg(test)]

@@ -71,6 +71,11 @@ pub struct TcpConfig {
     pub congestion: Algorithm,
     /// Whether what is sent is spread over the round trip.
     pub pacing: Pacing,
+    /// Whether segment sizes are tried out, where ICMP does not tell them (RFC 4821).
+    pub mtu_probing: MtuProbing,
+    /// Bytes of payload in a segment that nearly every path carries: what is sent where larger segments vanish, and what
+    /// [`MtuProbing::Always`] begins with. One of [`BASE_MSS`](Self::BASE_MSS).
+    pub base_mss: u16,
     /// Segments that leave together at least, where there is room for so many: the last of several has PSH.
     pub train_min: u8,
     /// TCP Fast Open (RFC 7413), for listeners and connections that ask for it.
@@ -130,6 +135,18 @@ pub enum EcnPolicy {
     Ask,
 }
 
+/// Whether TCP finds out by itself how large a packet a path carries (packetization layer path MTU discovery, RFC 4821).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum MtuProbing {
+    /// No: routers tell it by ICMP, or nobody does. What they have told is forgotten after ten minutes.
+    Off,
+    /// Where full segments time out twice in a row, smaller ones are sent, and then a larger one is tried now and then.
+    #[default]
+    OnBlackHole,
+    /// Segments are small at first on every path.
+    Always,
+}
+
 /// When a SYN is answered with a cookie: nothing is remembered of it, and the ACK that brings the cookie back makes the connection.
 ///
 /// A handshake with a cookie is not repeated from here when something of it is lost, segment sizes are rounded down, and a peer without
@@ -175,6 +192,8 @@ impl Default for TcpConfig {
             initial_window: 10,
             congestion: Algorithm::default(),
             pacing: Pacing::default(),
+            mtu_probing: MtuProbing::default(),
+            base_mss: 1024,
             train_min: 2,
             fast_open: FastOpenConfig::default(),
             timestamps: true,
@@ -190,6 +209,9 @@ impl Default for TcpConfig {
 }
 
 impl TcpConfig {
+    /// What [`base_mss`](Self::base_mss) may be, in bytes.
+    pub const BASE_MSS: RangeInclusive<u16> = 512..=65_495;
+
     pub(super) fn rto_limits(&self) -> RtoLimits {
         RtoLimits { initial: self.initial_rto, min: self.min_rto, max: self.max_rto }
     }
@@ -239,6 +261,8 @@ impl TcpConfig {
             "an ACK is delayed by at most 500 ms (RFC 9293, section 3.8.6.3)"
         } else if self.initial_window == 0 {
             "the initial window is at least one segment"
+        } else if !Self::BASE_MSS.contains(&self.base_mss) {
+            "the base segment size is 512 to 65495 bytes: less is mostly headers, and no packet holds more"
         } else {
             return Ok(());
         };
@@ -260,7 +284,7 @@ mod tests {
     #[test]
     fn the_default_runs_and_what_cannot_is_refused() {
         type Change = fn(&mut TcpConfig);
-        let changes: [(Change, &str); 9] = [
+        let changes: [(Change, &str); 10] = [
             (|c| c.receive_buffer = 0, "buffers"),
             (|c| c.max_buffered = c.receive_buffer - 1, "all TCP connections"),
             (|c| c.max_half_open = 0, "at least one connection"),
@@ -270,6 +294,7 @@ mod tests {
             (|c| c.min_rto = Duration::from_secs(2), "shortest"),
             (|c| c.max_rto = Duration::from_millis(1), "longest"),
             (|c| c.delayed_ack = Duration::from_secs(1), "500 ms"),
+            (|c| c.base_mss = 511, "512 to 65495"),
         ];
         TcpConfig::default().check().unwrap();
         for (change, want) in changes {

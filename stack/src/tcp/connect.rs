@@ -5,12 +5,10 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use super::arrive::{Disposition, Step, done, dropped};
 use super::congestion::Handshake;
 use super::connection::{Connection, Context, seconds};
-use super::emit::path_segment_size;
 use super::segment::Segment;
 use super::state::{Event, State};
 use crate::api::Readiness;
 use crate::drops::Drop;
-use crate::net::Net;
 use crate::socket::{Failure, Phase};
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
@@ -119,18 +117,7 @@ impl Connection {
             }
             _ => self.timestamps.enabled = false,
         }
-        self.fit_path(cx.net);
-    }
-
-    /// Segments get as large as the peer takes and the path carries (RFC 6691, section 3: both without options, so the
-    /// options come off here).
-    pub(super) fn fit_path(&mut self, net: &Net) {
-        let whole = self.snd.peer_mss.min(path_segment_size(net, self.flow.remote));
-        let options = if self.timestamps.enabled { TIMESTAMPS_LEN } else { 0 };
-        self.snd.mss = whole.max(SEGMENT_SIZE_MIN).saturating_sub(options);
-        if let Some(sender) = &mut self.sender {
-            sender.controller.on_mss(self.snd.mss.into());
-        }
+        self.begin_path(cx);
     }
 
     /// Both SYNs are acknowledged. SND.UNA is past ours.
@@ -189,9 +176,6 @@ impl Connection {
 
 /// What a peer takes that does not say (RFC 9293, MUST-15).
 pub(super) const DEFAULT_SEGMENT_SIZE: u16 = 536;
-/// Options need up to 40 bytes; a peer that wants less than this for both would get mostly headers.
-const SEGMENT_SIZE_MIN: u16 = 64;
-const TIMESTAMPS_LEN: u16 = 12;
 
 #[cfg(test)]
 mod tests {

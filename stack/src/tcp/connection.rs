@@ -13,6 +13,7 @@ use super::cork::Holding;
 use super::ecn::EcnState;
 use super::fast_open::{Cookies, FastOpen};
 use super::memory::Memory;
+use super::path_mtu::PathMtu;
 use super::reassembly::Reassembly;
 use super::rtt::Rtt;
 use super::sender::Sender;
@@ -60,6 +61,8 @@ pub(super) struct Connection {
     pub(super) timestamps: TimestampState,
     pub(super) ack: AckState,
     pub(super) rtt: Rtt,
+    /// What is known of the path's MTU, where it is less than the link's or said to be.
+    pub(super) path_mtu: Option<Box<PathMtu>>,
     /// Since something was sent, and until a while after it was acknowledged.
     pub(super) sender: Option<Box<Sender>>,
     pub(super) handshake: Handshake,
@@ -104,6 +107,8 @@ pub(super) struct SendSequence {
     pub(super) small: Seq,
     /// Most bytes of payload in a segment, beside the options that every segment carries.
     pub(super) mss: u16,
+    /// The most bytes in a segment, so far, that the peer has acknowledged.
+    pub(super) proven: u16,
     /// The MSS option of the peer's SYN.
     pub(super) peer_mss: u16,
     /// Snd.Wind.Shift (RFC 7323): by how much the peer's window fields are to be shifted.
@@ -124,6 +129,7 @@ impl SendSequence {
             max_wnd: 0,
             small: iss,
             mss: DEFAULT_SEGMENT_SIZE,
+            proven: 0,
             peer_mss: DEFAULT_SEGMENT_SIZE,
             wnd_shift: 0,
             sizing: Sizing::Automatic,
@@ -346,6 +352,7 @@ impl Connection {
             },
             ack: AckState { owed: Owed::Nothing, quick: config.quick_acks, interactive: false },
             rtt: Rtt::new(&config.rto_limits()),
+            path_mtu: None,
             sender: None,
             handshake: Handshake::Smooth,
             ecn: EcnState::default(),
@@ -361,7 +368,7 @@ impl Connection {
             wheel: WheelEntry::NONE,
             totals: Totals::default(),
         };
-        connection.fit_path(cx.net);
+        connection.fit_path(cx);
         connection
     }
 

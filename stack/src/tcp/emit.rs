@@ -59,7 +59,7 @@ impl Connection {
             Err(Refused::NoFrame) => return Err(NotSent),
             Err(Refused::TooBig) => {
                 // The path's MTU was lowered by somebody else's segment.
-                self.fit_path(cx.net);
+                self.fit_path(cx);
                 return Err(NotSent);
             }
         }
@@ -176,15 +176,24 @@ pub(super) fn max_segment_size(net: &Net) -> u16 {
     net.interface.mtu.saturating_sub(FIXED_HEADERS)
 }
 
-/// Most bytes of payload and options that fit in one segment to `remote`.
+/// Most bytes of payload and options that fit in one segment to `remote`, as far as is known.
 pub(super) fn path_segment_size(net: &Net, remote: Ipv4Addr) -> u16 {
+    segment_size(net, net.path_mtu(remote))
+}
+
+/// The same, if the path is no narrower than our own link.
+pub(super) fn link_segment_size(net: &Net) -> u16 {
+    segment_size(net, net.interface.mtu)
+}
+
+/// Most bytes of payload and options in a packet of `mtu` bytes.
+pub(super) fn segment_size(net: &Net, mtu: u16) -> u16 {
     let room = u16::try_from(net.frame_room()).unwrap_or(u16::MAX);
-    let path = net.path_mtu(remote).saturating_sub(FIXED_HEADERS);
-    path.min(room.saturating_sub(FIXED_HEADERS)).max(SEGMENT_SIZE_MIN)
+    mtu.min(room).saturating_sub(FIXED_HEADERS).max(SEGMENT_SIZE_MIN)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "20 + 20")]
-const FIXED_HEADERS: u16 = (ipv4::HEADER_LEN + HEADER_LEN) as u16;
+pub(super) const FIXED_HEADERS: u16 = (ipv4::HEADER_LEN + HEADER_LEN) as u16;
 /// A path that takes less than this per packet is not worth its headers, and a forged ICMP error must not make it so
 /// (the smallest MTU of RFC 791 is 68 bytes).
 const SEGMENT_SIZE_MIN: u16 = 88;

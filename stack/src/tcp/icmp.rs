@@ -33,28 +33,13 @@ impl Connection {
         }
         match (error, self.state) {
             (IcmpError::TooBig { mtu, len }, _) => {
-                return self.path_has_narrowed(cx, mtu, len);
+                return self.packet_too_big(cx, seq, (mtu, len));
             }
             // RFC 9293 would go on trying after an error that may pass. But a program that connects wants to try the next
             // address soon, which is why others give up here too (RFC 5461, section 4.1).
             (_, State::SynSent) => self.fail(cx, error.failure()),
             // Remembered, in case that nothing else is ever heard (section 3.9.2.2: MUST NOT abort).
             _ => self.soft_error = Some(error.failure()),
-        }
-        Ok(())
-    }
-
-    /// Segments become smaller from now on, and what is on its way is sent again in such: it was too large.
-    fn path_has_narrowed(&mut self, cx: &mut Context<'_>, mtu: u16, len: u16) -> Result<(), Drop> {
-        let before = self.snd.mss;
-        // Another connection may have learnt of it first.
-        let _known = cx.net.narrow_path(self.flow.remote, mtu, len);
-        self.fit_path(cx.net);
-        if self.snd.mss >= before {
-            return Err(Drop::IcmpUnmatched);
-        }
-        if self.state.is_synchronized() {
-            self.send_all_again(cx);
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ mod listen;
 mod listeners;
 mod memory;
 mod open;
+mod path_mtu;
 mod persist;
 mod pressure;
 mod push;
@@ -92,7 +93,7 @@ use state::State;
 use syn_cookie::SynCookies;
 use time_wait::TimeWaitTable;
 
-pub use config::{CookiePolicy, EcnPolicy, FastOpenConfig, Pacing, TcpConfig};
+pub use config::{CookiePolicy, EcnPolicy, FastOpenConfig, MtuProbing, Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::{ConnectionInfo, RecoveryPhase};
 pub(crate) use input::Stray;

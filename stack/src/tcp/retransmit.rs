@@ -35,20 +35,12 @@ impl Connection {
             sender.timed_out(cx.now(), numbers, path);
             self.window_reduced();
         }
+        self.suspect_path(cx);
         self.send_first_again(cx);
     }
 
-    /// What is on its way was too large for the path: all of it is sent again, in smaller pieces.
-    pub(super) fn send_all_again(&mut self, cx: &mut Context<'_>) {
-        let nxt = self.snd.nxt;
-        if let Some(sender) = self.sender.as_mut().filter(|sender| !sender.board.is_empty()) {
-            sender.lose_all(nxt);
-            self.send_first_again(cx);
-        }
-    }
-
     /// Sends the first segment that is not acknowledged, whatever the windows say.
-    fn send_first_again(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn send_first_again(&mut self, cx: &mut Context<'_>) {
         // What follows may have arrived.
         let first = self.sender.as_ref().map_or(0, |sender| sender.board.first_len());
         let most = if first > 0 { first } else { self.flight() };

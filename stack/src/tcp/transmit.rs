@@ -55,27 +55,10 @@ impl Connection {
     fn transmit_data(&mut self, cx: &mut Context<'_>) -> Result<(), NotSent> {
         self.notice_pause(cx.now());
         let before = self.snd.nxt;
-        let held_back = loop {
-            let step = match self.next_step(cx.config, cx.now()) {
-                Ok(step) => step,
-                Err(why) => break Ok(why),
-            };
-            if cx.net.outbox_room() < OUTBOX_RESERVE {
-                break Err(NotSent);
-            }
-            let sent = match step {
-                Next::Again(seq, len) => self.send_again(cx, seq, len),
-                Next::New(segment) => {
-                    let segment = self.in_train(cx.config, segment);
-                    self.send_new(cx, &segment)
-                }
-            };
-            match (sent, &mut self.sender) {
-                (Ok(len), Some(sender)) => {
-                    sender.paced(cx.now(), len, cx.config.pacing, self.rtt.srtt());
-                }
-                _ => break Err(NotSent),
-            }
+        let looked = if self.path_mtu.is_some() { self.look_at_path(cx) } else { Ok(()) };
+        let held_back = match looked {
+            Ok(()) => self.send_what_may_leave(cx),
+            Err(why) => Ok(why),
         };
         if let Ok(HeldBack::ByPace(at)) = held_back {
             self.deadlines.retry = self.deadlines.retry.min(at);
@@ -90,6 +73,33 @@ impl Connection {
         held_back.map(|_| ())
     }
 
+    /// Sends segment after segment; says what stands in the way of the next.
+    #[inline]
+    fn send_what_may_leave(&mut self, cx: &mut Context<'_>) -> Result<HeldBack, NotSent> {
+        loop {
+            let step = match self.next_step(cx.config, cx.now()) {
+                Ok(step) => step,
+                Err(why) => return Ok(why),
+            };
+            if cx.net.outbox_room() < OUTBOX_RESERVE {
+                return Err(NotSent);
+            }
+            let sent = match step {
+                Next::Again(seq, len) => self.send_again(cx, seq, len),
+                Next::New(segment) => {
+                    let segment = self.in_train(cx.config, segment);
+                    self.send_new(cx, &segment)
+                }
+            };
+            match (sent, &mut self.sender) {
+                (Ok(len), Some(sender)) => {
+                    sender.paced(cx.now(), len, cx.config.pacing, self.rtt.srtt());
+                }
+                _ => return Err(NotSent),
+            }
+        }
+    }
+
     /// What the congestion window has grown to says little about the path after a pause, which ends when something may leave.
     fn notice_pause(&mut self, now: Instant) {
         let (idle, rto) = (now.since(self.sent_at), self.rtt.rto());
@@ -102,7 +112,11 @@ impl Connection {
     }
 
     /// Sends the next numbers, whatever the windows say.
-    fn send_new(&mut self, cx: &mut Context<'_>, segment: &Segment) -> Result<u32, NotSent> {
+    pub(super) fn send_new(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment,
+    ) -> Result<u32, NotSent> {
         let seq = self.snd.nxt;
         self.emit(cx, seq, segment.len, segment.flags)?;
         if !self.is_outstanding() {
@@ -289,7 +303,7 @@ fn saturating(len: u64) -> u32 {
 }
 
 /// Frames kept for others while one connection has much to send: it goes on in the next turn.
-const OUTBOX_RESERVE: usize = 64;
+pub(super) const OUTBOX_RESERVE: usize = 64;
 
 #[cfg(test)]
 mod tests {

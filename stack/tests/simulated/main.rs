@@ -10,6 +10,7 @@ mod apps;
 mod bulk;
 mod claims;
 mod life;
+mod path_mtu;
 mod schedule;
 mod udp;
 mod world;

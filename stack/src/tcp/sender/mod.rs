@@ -6,6 +6,7 @@
 
 mod delivery;
 mod pacing;
+mod path_probe;
 mod prr;
 mod rack;
 mod rate;
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 use delivery::Delivery;
 use pacing::Pacer;
+pub(super) use path_probe::Found;
+use path_probe::PathProbe;
 use prr::{Progress, Prr, PrrAck};
 use rack::{Patience, Rack};
 use rate::DeliveryRate;
@@ -50,6 +53,7 @@ pub(super) struct Sender {
     frto: Frto,
     rack: Rack,
     tail: TailLoss,
+    path_probe: Option<PathProbe>,
     rate: DeliveryRate,
     usage: Usage,
     pacer: Pacer,
@@ -131,6 +135,7 @@ impl Sender {
             frto: Frto::Off,
             rack: Rack::NEW,
             tail: TailLoss::NONE,
+            path_probe: None,
             rate: DeliveryRate::NEW,
             usage: Usage::new(una),
             pacer: Pacer::NEW,
@@ -253,6 +258,8 @@ impl Sender {
         let newly_lost = self.board.losses().wrapping_sub(lost);
         let fresh = if news.path.sack { delivery.delivered } else { delivery.acked };
         let recovers = self.begin_recovery(news.now, (news.ack, news.nxt), news.path.mss, fresh);
+        // The loss of a probe of the path's MTU is nobody's business.
+        let newly_lost = if self.phase == Phase::Open { 0 } else { newly_lost };
         self.probe_answered(news);
         let reduced = self.heed_mark(news, pipe) || recovers;
         let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
@@ -337,6 +344,7 @@ impl Sender {
         self.duplicates = 0;
         self.departed = 0;
         self.tail.forget();
+        self.path_probe = None;
     }
 
     fn is_reducing(&self) -> bool {
@@ -458,7 +466,7 @@ impl Sender {
         mss: u32,
         fresh: u32,
     ) -> bool {
-        if self.phase != Phase::Open || self.board.lost() == 0 {
+        if self.phase != Phase::Open || self.board.lost() == 0 || self.misses_only_path_probe() {
             return false;
         }
         // FlightSize of RFC 5681: what has arrived behind the gap is part of it.
@@ -474,6 +482,7 @@ impl Sender {
         self.phase = Phase::Recovery;
         self.point = nxt;
         self.tail.forget();
+        self.path_probe = None;
         true
     }
 

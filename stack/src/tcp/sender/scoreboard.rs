@@ -239,6 +239,22 @@ impl Scoreboard {
         }
     }
 
+    /// What is in flight of these numbers is lost.
+    pub(super) fn lose_between(&mut self, start: Seq, end: Seq) {
+        self.lose(start, end, |_| true);
+    }
+
+    /// How much of these numbers is lost that was sent once.
+    pub(super) fn lost_once_between(&self, start: Seq, end: Seq) -> u32 {
+        let from = self.index_of(start);
+        let within = self.runs.iter().skip(from).take_while(|run| run.start.precedes(end));
+        let lost = within.filter(|run| {
+            let once = run.fate == Fate::Lost && run.sent == Transmissions::One;
+            once && run.start.at_or_after(start) && run.end().at_or_before(end)
+        });
+        lost.map(|run| run.len).sum()
+    }
+
     /// Nothing that is in flight will arrive.
     pub(in crate::tcp) fn lose_all(&mut self) {
         if let (Some(first), Some(last)) = (self.runs.front(), self.runs.back()) {
