@@ -20,6 +20,24 @@ fn tcp_handshake_window_size() {
 }
 
 #[test]
+fn tcp_cork_mss() {
+    let mut t = Harness::connected();
+    t.stream().set_cork(true);
+    t.write(250);
+    t.write(500);
+    assert_eq!(t.sent(), NOTHING, "less than a segment");
+    t.write(250);
+    assert_eq!(t.sent(), ["PA 1+1000 ack 1"], "a full one of three writes");
+    t.write(2200);
+    assert_eq!(t.sent(), ["A 1001+1000 ack 1", "PA 2001+1000 ack 1"], "cut at the segment size");
+    t.input("A 1 ack 3001").unwrap();
+    assert_eq!(t.sent(), NOTHING);
+    t.stream().set_cork(false);
+    t.application();
+    assert_eq!(t.sent(), ["PA 3001+200 ack 1"]);
+}
+
+#[test]
 fn tcp_send_window_sizes_piggyback() {
     for (window, first, out) in [
         (1000, "A 1+1000 ack 1", 1000),
