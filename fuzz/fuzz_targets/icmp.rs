@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use darner::{TcpConfig, TcpState};
+use darner::{MtuProbing, TcpConfig, TcpState};
 use darner_fuzz::{ACK, FIN, MTU, SYN, Script, Segment, World, checksum, packet, stream};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -42,8 +42,10 @@ const TOO_BIG: (u8, u8) = (3, 4);
 struct Run {
     world: World,
     timestamps: bool,
-    /// What paths are to take, from the errors that were true.
+    /// What the path is taken to carry.
     path: u16,
+    /// The least of what true errors have claimed: what is not believed at once may be later.
+    claimed: u16,
     /// The number of the oldest byte that the peer has not acknowledged.
     unacknowledged: u32,
     /// How much the peer has sent.
@@ -68,11 +70,15 @@ enum Truth {
 impl Run {
     fn opening(setup: u8) -> Self {
         let timestamps = setup & 1 != 0;
-        let mut world = World::new(TcpConfig { timestamps, ..TcpConfig::default() });
+        let mut world = World::new(TcpConfig {
+            timestamps,
+            mtu_probing: MtuProbing::Off,
+            ..TcpConfig::default()
+        });
         world.connect();
         let unacknowledged = world.known.as_ref().expect("a SYN is out").stack_iss;
         let packets = world.sent.clone();
-        Self { world, timestamps, path: MTU, unacknowledged, said: 0, packets }
+        Self { world, timestamps, path: MTU, claimed: MTU, unacknowledged, said: 0, packets }
     }
 
     /// Only an error about our SYN ends the attempt (RFC 5927, section 4.1).
@@ -171,7 +177,7 @@ impl Run {
         self.world.inject(&packet(1, &message));
         if truth == Truth::True && kind == TOO_BIG {
             let refused = u16::from_be_bytes([quote[2], quote[3]]);
-            self.narrow(believed(mtu, refused));
+            self.narrow(believed(mtu, refused), &quote);
         }
         if truth == Truth::False || !is_error(kind) {
             assert_eq!(self.standing(), before, "{kind:?} about {quote:?}");
@@ -181,17 +187,24 @@ impl Run {
         (kind, truth)
     }
 
-    /// What is on its way was too large, and is sent again at once.
-    fn narrow(&mut self, path: u16) {
-        if path >= self.path {
-            return;
+    /// What is on its way was too large. It is sent again at once where nothing has arrived that speaks against it (RFC 5927, section 7.2).
+    fn narrow(&mut self, path: u16, quote: &[u8]) {
+        self.claimed = self.claimed.min(path);
+        let Some(info) = self.world.connection() else { return };
+        let first = self.world.known.as_ref().expect("a SYN is out").stack_iss.wrapping_add(1);
+        let seq = u32::from_be_bytes([quote[24], quote[25], quote[26], quote[27]]);
+        let sent = self.sent().wrapping_sub(seq).min(self.path.into());
+        let credible = path < self.path && u32::from(path - 40 - self.options_len()) < sent;
+        if info.state == TcpState::Established && self.unacknowledged == first && credible {
+            assert_eq!(info.segment_size, path - 40 - self.options_len(), "nothing was proven");
+            let mut segments = self.world.sent.iter().filter_map(|packet| Segment::parse(packet));
+            let again = segments.any(|segment| segment.seq == self.unacknowledged);
+            assert!(again, "nothing is sent again for a path of {path}");
         }
-        self.path = path;
-        let established =
-            self.world.connection().is_some_and(|info| info.state == TcpState::Established);
-        let mut segments = self.world.sent.iter().filter_map(|packet| Segment::parse(packet));
-        let again = segments.any(|segment| segment.seq == self.unacknowledged);
-        assert!(again || !established, "nothing is sent again for a path of {path}");
+    }
+
+    fn options_len(&self) -> u16 {
+        if self.timestamps { 12 } else { 0 }
     }
 
     fn standing(&mut self) -> Option<(TcpState, u32, u32, u16)> {
@@ -225,8 +238,9 @@ impl Run {
         self.note_packets();
         let info = self.world.connection().expect("no ICMP error ends a connection");
         assert_eq!(info.state, TcpState::Established);
-        let options = if self.timestamps { 12 } else { 0 };
-        assert_eq!(info.segment_size, self.path - 40 - options, "a path of {}", self.path);
+        let path = info.segment_size + 40 + self.options_len();
+        assert!((self.claimed..=self.path).contains(&path), "{path}: no error has said so");
+        self.path = path;
     }
 
     /// The peer takes what is sent, and misses nothing of it at the end.

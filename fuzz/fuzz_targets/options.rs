@@ -19,7 +19,9 @@ mod wire {
 
 use tcp::seq::Seq;
 use wire::tcp::{Flags, TcpHeader, TcpView};
-use wire::tcp_options::{SackBlock, SackBlocks, TcpOptions, Timestamps};
+use wire::tcp_options::{
+    FastOpenCookie, FastOpenForm, FastOpenOption, SackBlock, SackBlocks, TcpOptions, Timestamps,
+};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     assert_eq!(TcpOptions::parse(bytes), walk(bytes));
@@ -75,6 +77,7 @@ fn judge(read: &TcpOptions, flags: Flags) {
     if flags != Flags::SYN {
         let of_a_syn = (read.max_segment_size, read.window_scale, read.sack_permitted);
         assert_eq!(of_a_syn, (None, None, false), "only a SYN has them");
+        assert_eq!(read.fast_open, None, "only a SYN has it");
     }
 }
 
@@ -95,8 +98,12 @@ fn that_fit(options: &TcpOptions) -> usize {
     let others = words(options.max_segment_size.is_some(), 1)
         + words(options.window_scale.is_some(), 1)
         + words(options.timestamps.is_some(), 3)
-        + words(options.sack_permitted && options.timestamps.is_none(), 1);
-    options.sack_blocks.as_slice().len().min((10 - others - 1) / 2)
+        + words(options.sack_permitted && options.timestamps.is_none(), 1)
+        + options.fast_open.map_or(0, |option| {
+            let head = if option.form == FastOpenForm::Standard { 2 } else { 4 };
+            (head + option.cookie.as_bytes().len()).div_ceil(4)
+        });
+    options.sack_blocks.as_slice().len().min((10 - others).saturating_sub(1) / 2)
 }
 
 /// What RFC 9293, section 3.2, has options mean, without haste.
@@ -127,10 +134,20 @@ fn walk(mut bytes: &[u8]) -> TcpOptions {
                 let block = |at| SackBlock { left: Seq(long(at)), right: Seq(long(at + 4)) };
                 options.sack_blocks = blocks((0..data.len()).step_by(8).map(block));
             }
+            (34, 0 | 4 | 6 | 8 | 10 | 12 | 14 | 16) => {
+                options.fast_open = Some(fast_open(data, FastOpenForm::Standard));
+            }
+            (254, 2 | 6 | 8 | 10 | 12 | 14 | 16 | 18) if data[..2] == [0xf9, 0x89] => {
+                options.fast_open = Some(fast_open(&data[2..], FastOpenForm::Experimental));
+            }
             (8, 8) => options.timestamps = Some(Timestamps { value: long(0), echo: long(4) }),
             _ => {}
         }
         bytes = &bytes[len..];
     }
     options
+}
+
+fn fast_open(cookie: &[u8], form: FastOpenForm) -> FastOpenOption {
+    FastOpenOption { cookie: FastOpenCookie::new(cookie).expect("an even number of bytes"), form }
 }

@@ -6,7 +6,7 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
-use darner::{ConnectionInfo, TcpConfig, TcpState};
+use darner::{ConnectionInfo, EcnPolicy, TcpConfig, TcpState};
 use darner_fuzz::{ACK, FIN, Known, RST, SYN, Script, Segment, URG, World, stream};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -72,7 +72,7 @@ impl Run {
             max_buffered: memory,
             timestamps: abilities & 2 != 0,
             sack: abilities & 4 != 0,
-            ecn: abilities & 8 != 0,
+            ecn: if abilities & 8 != 0 { EcnPolicy::Ask } else { EcnPolicy::Off },
             ..TcpConfig::default()
         });
         let mut run = Self {
