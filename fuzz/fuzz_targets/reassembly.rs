@@ -28,6 +28,8 @@ const ISS: u32 = u32::MAX - 300;
 /// Bytes beyond which nothing is sent: more than a window.
 const LONGEST: usize = 3 << 13;
 const WINDOW: usize = 1 << 13;
+/// What is stored at a time. A window that crosses from one to the next takes two, and as much again may wait behind a gap.
+const CHUNK: usize = 16 << 10;
 
 struct Run {
     world: World,
@@ -125,7 +127,7 @@ impl Run {
         assert_eq!(expected, number(self.next + usize::from(self.is_over())), "RCV.NXT");
         assert_eq!(self.world.readable(), self.next - self.world.read as usize);
         assert!(self.world.frames_held() <= MOST_STEPS, "a frame for each segment at most");
-        assert!(self.world.buffered() <= 2 * WINDOW + (16 << 10), "a window's worth");
+        assert!(self.world.buffered() <= 2 * CHUNK + WINDOW, "a window's worth");
         let answers: Vec<_> = self.world.sent.iter().filter_map(|p| Segment::parse(p)).collect();
         for answer in &answers {
             self.judge_blocks(&answer.sack_blocks());
