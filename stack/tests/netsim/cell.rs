@@ -7,6 +7,7 @@ use darner::CongestionAlgorithm;
 
 use crate::floor;
 use crate::path::{FRAME, Path};
+use crate::snapshot::Figures;
 use crate::trace::Trace;
 use crate::two_ends::TwoEnds;
 
@@ -31,8 +32,24 @@ pub(crate) struct Outcome {
     pub(crate) floor: f64,
 }
 
-impl Outcome {
-    pub(crate) fn is_below_floor(&self) -> bool {
+impl Figures for Outcome {
+    const HEAD: &'static str = "# path: rate, round trip, loss, order, queue; congestion control, flows; throughput in % of the capacity, segments sent again in %, \
+fairness; floor of the throughput";
+    const COUNT: usize = 4;
+
+    fn from_numbers(numbers: &[f64]) -> Self {
+        let [throughput, again, fairness, floor] = *numbers else { panic!("four numbers") };
+        Self { throughput, again, fairness, floor }
+    }
+
+    /// A little is not worth a failure: another order of the same events.
+    fn is_worse_than(&self, before: &Self) -> bool {
+        self.throughput < before.throughput * 0.97 - 0.5
+            || self.again > before.again * 1.15 + 0.2
+            || self.fairness < before.fairness - 0.05
+    }
+
+    fn is_out_of_bounds(&self) -> bool {
         self.throughput < self.floor
     }
 }
@@ -93,4 +110,20 @@ const SEED: u64 = 9293;
 fn equal_shares_are_fair_and_one_for_all_is_not() {
     assert!((jain(&[5, 5, 5, 5]) - 1.0).abs() < 1e-9);
     assert!((jain(&[20, 0, 0, 0]) - 0.25).abs() < 1e-9);
+}
+
+#[test]
+fn worse_is_less_throughput_more_repeats_or_less_fair() {
+    let before = Outcome { throughput: 90.0, again: 1.0, fairness: 0.99, floor: 0.0 };
+    for (throughput, again, fairness, want) in [
+        (90.0, 1.0, 0.99, false),
+        (87.5, 1.2, 0.95, false),
+        (86.0, 1.0, 0.99, true),
+        (90.0, 1.5, 0.99, true),
+        (90.0, 1.0, 0.93, true),
+        (99.0, 0.0, 1.0, false),
+    ] {
+        let now = Outcome { throughput, again, fairness, floor: 0.0 };
+        assert_eq!(now.is_worse_than(&before), want);
+    }
 }

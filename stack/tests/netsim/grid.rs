@@ -10,6 +10,7 @@ use darner::CongestionAlgorithm::{Bbr, Cubic, Dctcp, NewReno};
 use crate::cell::{Cell, Outcome};
 use crate::page;
 use crate::path::{Loss, Order, Path, Queue};
+use crate::snapshot::Figures;
 
 /// A cell, and what it came to.
 pub(crate) struct Row {
@@ -32,7 +33,7 @@ fn every_cell_is_above_its_floor() {
     fs::write(&file, page).unwrap();
     let below: Vec<String> = rows
         .iter()
-        .filter(|row| row.outcome.is_below_floor())
+        .filter(|row| row.outcome.is_out_of_bounds())
         .map(|row| format!("{} {}", row.cell, row.outcome))
         .collect();
     println!("{} cells; the page is {file}", rows.len());

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::grid::Row;
 use crate::path::{Loss, Order, Path, Queue};
+use crate::snapshot::Figures;
 
 /// A page that needs nothing else.
 pub(crate) fn draw(rows: &[Row]) -> String {
     let mut page = format!(
         "<!doctype html><meta charset=utf-8><title>darner: the grid</title><style>{STYLE}</style>"
     );
-    let below = rows.iter().filter(|row| row.outcome.is_below_floor()).count();
+    let below = rows.iter().filter(|row| row.outcome.is_out_of_bounds()).count();
     write!(
         page,
         "<h1>TCP on every path</h1><p>Throughput of one flow in percent of what the path can carry, by rate (across) and round trip (down), in virtual \
@@ -76,7 +77,7 @@ fn map(page: &mut String, rows: &[&Row], loss: Loss, label: &str) {
 
 fn square(page: &mut String, row: &Row, (x, y): (usize, usize)) {
     let throughput = row.outcome.throughput;
-    let frame = if row.outcome.is_below_floor() { " class=below" } else { "" };
+    let frame = if row.outcome.is_out_of_bounds() { " class=below" } else { "" };
     let dark = if throughput < 55.0 { "light" } else { "dark" };
     write!(
         page,

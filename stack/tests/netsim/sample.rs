@@ -6,9 +6,13 @@ use darner::CongestionAlgorithm::{self, Bbr, Cubic, Dctcp, NewReno};
 
 use crate::cell::Cell;
 use crate::path::{Loss, Order, Path, Queue};
-use crate::snapshot::check;
+use crate::snapshot;
 
 const PACKETS: u64 = 50_000;
+
+fn check(group: &str, cells: &[Cell]) {
+    snapshot::check(group, cells, |cell| cell.run(PACKETS));
+}
 
 fn path(megabits: u64, round_trip_ms: u64) -> Path {
     Path {
@@ -32,7 +36,7 @@ fn clean_paths() {
             cells.push(one(path(megabits, round_trip), Cubic));
         }
     }
-    check("clean", &cells, PACKETS);
+    check("clean", &cells);
 }
 
 #[test]
@@ -46,7 +50,7 @@ fn lossy_paths() {
             }
         }
     }
-    check("lossy", &cells, PACKETS);
+    check("lossy", &cells);
 }
 
 #[test]
@@ -57,7 +61,7 @@ fn bursts_and_reordering() {
         cells.push(one(Path { loss: Loss::Bursts, ..path }, Cubic));
         cells.push(one(Path { order: Order::Mixed, ..path }, Cubic));
     }
-    check("bursts", &cells, PACKETS);
+    check("bursts", &cells);
 }
 
 #[test]
@@ -69,7 +73,7 @@ fn bloated_queues() {
         one(bloated(10, 20), Bbr),
         one(bloated(100, 20), Cubic),
     ];
-    check("bloated", &cells, PACKETS);
+    check("bloated", &cells);
 }
 
 #[test]
@@ -81,7 +85,7 @@ fn queues_that_mark() {
             [(10, 20), (100, 20)].map(|(megabits, ms)| one(marking(megabits, ms), congestion)),
         );
     }
-    check("marking", &cells, PACKETS);
+    check("marking", &cells);
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn every_controller() {
             cells.push(one(Path { loss, ..path(megabits, round_trip) }, congestion));
         }
     }
-    check("controllers", &cells, PACKETS);
+    check("controllers", &cells);
 }
 
 #[test]
@@ -104,5 +108,5 @@ fn several_flows() {
             cells.push(Cell { path: path(10, 20), congestion, flows });
         }
     }
-    check("fairness", &cells, PACKETS);
+    check("fairness", &cells);
 }
