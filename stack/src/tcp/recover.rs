@@ -44,10 +44,8 @@ impl Connection {
         };
         let Some(sender) = &mut self.sender else { return };
         let outcome = sender.acknowledged(&news);
-        if advances {
-            let echoed = news.echo_ms.filter(|_| phase != Phase::Open || self.retries > 0);
-            self.learn_round_trip(cx, outcome.round_trip, echoed);
-        }
+        let by_echo = advances && (phase != Phase::Open || self.retries > 0);
+        self.learn_round_trip(cx, outcome.round_trip, news.echo_ms.filter(|_| by_echo));
         self.follow(cx, &outcome);
     }
 
@@ -151,7 +149,7 @@ impl Connection {
         now.as_millis().checked_sub(elapsed.into()).filter(|_| elapsed < ECHO_MAX_MS)
     }
 
-    /// A sample for each ACK of something new (RFC 6298, section 3): of a segment that was sent once, by our own clock, which is
+    /// A sample for each ACK of something new (RFC 6298, section 3), be it behind a gap: of a segment that was sent once, by our own clock, which is
     /// finer than a timestamp's. While something is being sent again, by the clock that the peer echoes, which cannot mistake one transmission for
     /// another (RFC 7323, section 4).
     fn learn_round_trip(&mut self, cx: &Context<'_>, own: Option<Duration>, echo_ms: Option<u64>) {

@@ -25,6 +25,8 @@ pub(in crate::tcp) struct Delivery {
     newest_doubtful: Option<(Stamp, Seq)>,
     /// When the first of what was sent once, and is now acknowledged cumulatively, was sent.
     pub(super) sent_once: Option<Instant>,
+    /// The same of what is now acknowledged selectively.
+    pub(super) sacked_once: Option<Instant>,
     /// Something that is now acknowledged cumulatively was sent more than once.
     pub(super) acked_again: bool,
     /// Where the lowest of what has arrived by its only transmission begins.
@@ -46,6 +48,7 @@ impl Delivery {
             newest_certain: None,
             newest_doubtful: None,
             sent_once: None,
+            sacked_once: None,
             acked_again: false,
             lowest_once: None,
             highest_certain: None,
@@ -59,15 +62,23 @@ impl Delivery {
         if piece.fate == Fate::Arrived {
             return;
         }
-        self.arrived(piece);
+        self.note(piece);
         match piece.sent {
             Transmissions::One => _ = self.sent_once.get_or_insert(piece.stamp.sent_at),
             Transmissions::More => self.acked_again = true,
         }
     }
 
-    /// A piece has arrived, which was not known.
+    /// A piece has arrived behind a gap, which was not known.
     pub(super) fn arrived(&mut self, piece: &Run) {
+        self.note(piece);
+        if piece.sent == Transmissions::One {
+            let sent_at = piece.stamp.sent_at;
+            self.sacked_once = Some(self.sacked_once.map_or(sent_at, |first| first.min(sent_at)));
+        }
+    }
+
+    fn note(&mut self, piece: &Run) {
         self.delivered += piece.len;
         let end = piece.end();
         if piece.sent == Transmissions::One {

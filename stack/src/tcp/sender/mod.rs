@@ -558,9 +558,10 @@ fn progress(delivery: &Delivery, newly_lost: u32) -> Progress {
 }
 
 /// By Karn's algorithm only what was sent once gives a sample, and that not beside something that was sent again: its ACK has waited
-/// for the other to arrive.
+/// for the other to arrive. What is behind a gap is acknowledged at once (RFC 5681, section 4.2), so that recoveries have samples too.
 fn round_trip(now: Instant, delivery: &Delivery) -> Option<Duration> {
-    delivery.sent_once.filter(|_| !delivery.acked_again).map(|sent_at| now.since(sent_at))
+    let in_order = delivery.sent_once.filter(|_| !delivery.acked_again);
+    in_order.or(delivery.sacked_once).map(|sent_at| now.since(sent_at))
 }
 
 /// Enough to tell loss from reordering (RFC 5681, section 3.2).

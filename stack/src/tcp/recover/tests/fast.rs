@@ -241,3 +241,15 @@ fn a_path_that_has_narrowed_is_no_congestion() {
     assert_eq!(sent[0], "A 1001+500 ack 1");
     assert_eq!(t.windows().1, (1 << 30) / 1000, "no threshold");
 }
+
+/// Otherwise a recovery, in which nothing else is certain, would go by the round trip of before.
+#[test]
+fn what_arrives_behind_a_gap_tells_the_round_trip() {
+    let mut t = with_sack();
+    t.fill();
+    t.sent();
+    let before = t.connection(|c| c.rtt.srtt()).unwrap();
+    t.at(150).input("A 1 ack 1 sack 1001:2001").unwrap();
+    let after = t.connection(|c| c.rtt.srtt()).unwrap();
+    assert!(after < before, "100 ms, and now 50: {before:?} {after:?}");
+}
