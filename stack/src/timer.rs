@@ -32,6 +32,8 @@ pub(crate) struct Wheel<T> {
     levels: Box<[Level; LEVELS]>,
     /// Where the wheel stands: no timer's tick is before it.
     tick: u64,
+    /// No occupied slot begins before this tick, so that most turns need not look for one.
+    idle_until: u64,
     /// A slot above level 0 that begins at `tick` and still holds timers that must be moved down.
     cascading: Option<Place>,
 }
@@ -52,7 +54,8 @@ impl<T: Copy> Wheel<T> {
     /// An empty wheel that stands at the epoch.
     pub(crate) fn new() -> Self {
         const EMPTY: Level = Level { occupied: 0, slots: [List::EMPTY; SLOTS] };
-        Self { nodes: Nodes::new(), levels: Box::new([EMPTY; LEVELS]), tick: 0, cascading: None }
+        let levels = Box::new([EMPTY; LEVELS]);
+        Self { nodes: Nodes::new(), levels, tick: 0, idle_until: 0, cascading: None }
     }
 
     /// Arms a timer. A deadline that has passed means: at the next call of [`Wheel::pop_due`].
@@ -95,6 +98,20 @@ impl<T: Copy> Wheel<T> {
         self.pop_due_after_moving(now, MOVES_PER_CALL)
     }
 
+    /// Whether [`Wheel::pop_due`] has to be called at `now`. If not, the wheel stands there from now on.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        !self.stays_idle(now.as_nanos() >> TICK_SHIFT)
+    }
+
+    /// Moves the wheel on to a tick before which no slot begins. Standing still further on changes no timer's level: see [`Place::of`].
+    fn stays_idle(&mut self, now: u64) -> bool {
+        let idle = now < self.idle_until;
+        if idle {
+            self.tick = self.tick.max(now);
+        }
+        idle
+    }
+
     /// A time at which [`Wheel::pop_due`] should be called, if any timer is armed.
     ///
     /// It is exact for timers that are due within 64 ticks, and for others a lower bound: a call
@@ -109,16 +126,16 @@ impl<T: Copy> Wheel<T> {
 
     fn pop_due_after_moving(&mut self, now: Instant, mut moves: usize) -> Option<(Instant, T)> {
         let now = now.as_nanos() >> TICK_SHIFT;
-        loop {
+        while !self.stays_idle(now) {
             self.cascade(&mut moves);
             if self.cascading.is_some() {
                 return None;
             }
-            let earliest = self.earliest().map(|place| (place, self.start_of(place)));
-            let Some((place, start)) = earliest.filter(|&(_, start)| start <= now) else {
-                // Standing still further on changes no timer's level: see `Place::of`.
-                self.tick = self.tick.max(now);
-                return None;
+            let earliest = self.earliest();
+            let start = earliest.map_or(u64::MAX, |place| self.start_of(place));
+            let Some(place) = earliest.filter(|_| start <= now) else {
+                self.idle_until = start;
+                continue;
             };
             self.tick = self.tick.max(start);
             if place.level > 0 {
@@ -127,6 +144,7 @@ impl<T: Copy> Wheel<T> {
             }
             return Some(self.take(self.first_at(place)));
         }
+        None
     }
 
     /// Moves timers out of the slot that the wheel has reached, to where they belong seen from its
@@ -187,6 +205,7 @@ impl<T: Copy> Wheel<T> {
 
     fn link_at(&mut self, index: u32, place: Place) {
         self.nodes[index].place = place;
+        self.idle_until = self.idle_until.min(self.start_of(place));
         let level = &mut self.levels[usize::from(place.level)];
         level.occupied |= 1 << place.slot;
         self.nodes.append(&mut level.slots[usize::from(place.slot)], index);

@@ -90,7 +90,13 @@ impl Doorbell {
 
     /// Whether nobody rings.
     pub fn is_silent(&self) -> bool {
-        self.words.iter().all(|word| word.load(Ordering::Relaxed) == 0)
+        self.is_silent_up_to(Self::SLOTS)
+    }
+
+    /// Whether none of the first `slots` rings. Like [`take`](Self::take), it may look at some more.
+    pub fn is_silent_up_to(&self, slots: usize) -> bool {
+        let mut words = self.words.iter().take(slots.div_ceil(WORD));
+        words.all(|word| word.load(Ordering::Relaxed) == 0)
     }
 
     /// Announces sleep. False if somebody rings, or if `idle`, which looks at whatever else the core is woken for, says that there

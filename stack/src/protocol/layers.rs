@@ -242,6 +242,21 @@ impl Layers {
         self.settled = self.tcp.settle_listeners(&mut self.net);
     }
 
+    /// Whether no timer is due, no order was given, and nobody hints: what can come up between turns.
+    pub(super) fn hears_nothing(&mut self) -> bool {
+        !self.net.timers.is_due(self.net.now)
+            && !self.shared.has_orders()
+            && self.inbox.is_silent(&self.shared)
+    }
+
+    /// Whether a turn that found nothing to do has left nothing to do either.
+    pub(super) fn leaves_nothing(&self) -> bool {
+        self.is_settled()
+            && self.deferred.is_empty()
+            && self.net.readies.is_empty()
+            && self.tcp.leaves_nothing()
+    }
+
     /// Whether a turn is due soon though nothing arrives.
     pub(super) fn is_settled(&self) -> bool {
         self.settled == Settled::Everything

@@ -59,6 +59,7 @@ pub struct Protocol {
     received: Burst,
     transmit: Burst,
     stopping: Option<Instant>,
+    left: Left,
     /// Last: orders are dropped once every socket has ended.
     _end: End,
 }
@@ -70,6 +71,14 @@ impl Drop for End {
     fn drop(&mut self) {
         self.0.end();
     }
+}
+
+/// What the last turn has left for the next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Left {
+    /// It found nothing to do, and there is nothing until something new happens.
+    Nothing,
+    Something,
 }
 
 /// What a turn of the protocol loop did.
@@ -130,6 +139,7 @@ impl Protocol {
             received: Burst::new(),
             transmit: Burst::new(),
             stopping: None,
+            left: Left::Something,
             _end: end,
         };
         let _turn = InTurn::enter(protocol.layers.shared.index);
@@ -141,8 +151,17 @@ impl Protocol {
     pub fn turn(&mut self, now: Instant) -> Turn {
         let _turn = InTurn::enter(self.layers.shared.index);
         self.layers.net.now = now;
-        let work = self.receive()
-            + self.take_forwarded()
+        let arrived = self.receive() + self.take_forwarded();
+        // An idle core is to find out soon that it is.
+        let idle = arrived == 0 && self.left == Left::Nothing && self.layers.hears_nothing();
+        let work = if idle { 0 } else { self.work(arrived) };
+        self.layers.net.metrics.count(Counter::LoopTurns);
+        Turn { work, finished: self.is_finished(now) }
+    }
+
+    /// All of a turn but what arrives; returns how much there was with that.
+    fn work(&mut self, arrived: usize) -> usize {
+        let work = arrived
             + self.layers.run_timers(BUDGET)
             + self.follow_orders()
             + self.layers.follow_hints(BUDGET);
@@ -155,14 +174,16 @@ impl Protocol {
         self.transmit();
         self.layers.net.steer.publish();
         let work = work + self.layers.net.readies.wake_all();
-        self.layers.net.metrics.count(Counter::LoopTurns);
-        Turn { work, finished: self.is_finished(now) }
+        let nothing = work == 0 && !self.has_refused() && self.layers.leaves_nothing();
+        self.left = if nothing { Left::Nothing } else { Left::Something };
+        work
     }
 
     /// Does at `now`, between turns, what an application may do in one. What it leads to comes with the next turn.
     pub fn with_core<T>(&mut self, now: Instant, act: impl FnOnce(&mut Core<'_>) -> T) -> T {
         let _turn = InTurn::enter(self.layers.shared.index);
         self.layers.net.now = now;
+        self.left = Left::Something;
         act(&mut Core::new(&mut self.layers))
     }
 
@@ -187,6 +208,7 @@ impl Protocol {
     /// As [`TcpConfig::check`].
     pub fn set_tcp(&mut self, config: &TcpConfig) -> io::Result<()> {
         config.check()?;
+        self.left = Left::Something;
         self.layers.tcp.set_config(config);
         Ok(())
     }
@@ -194,8 +216,7 @@ impl Protocol {
     /// When a turn is due though nothing arrives.
     pub fn next_deadline(&self) -> Option<Instant> {
         let net = &self.layers.net;
-        let refused = !(self.transmit.is_empty() && net.outbox.is_empty());
-        let again = refused || !self.layers.is_settled();
+        let again = self.has_refused() || !self.layers.is_settled();
         let retry = again.then(|| net.now + TRY_AGAIN_AFTER);
         [net.timers.next_deadline(), self.stopping, retry].into_iter().flatten().min()
     }
@@ -224,6 +245,12 @@ impl Protocol {
             self.application = None;
         }
         self.stopping = Some(self.stopping.map_or(deadline, |earlier| earlier.min(deadline)));
+        self.left = Left::Something;
+    }
+
+    /// Whether the device did not take everything.
+    fn has_refused(&self) -> bool {
+        !(self.transmit.is_empty() && self.layers.net.outbox.is_empty())
     }
 
     fn receive(&mut self) -> usize {
@@ -270,6 +297,10 @@ impl Protocol {
     }
 
     fn follow_orders(&mut self) -> usize {
+        // Most turns find none.
+        if !self.layers.shared.has_orders() {
+            return 0;
+        }
         // What an application orders while it is called comes with the next turn.
         let waiting = self.layers.shared.orders_waiting().min(BUDGET);
         let mut count = 0;

@@ -97,6 +97,52 @@ fn who_wakes_itself_has_its_turn_after_the_packets() {
     }
 }
 
+/// A protocol thread whose next turn only looks whether there is something.
+fn at_rest(application: impl Application + 'static) -> (Protocol, mem::MemHandle) {
+    let (mut protocol, handle) = alone(application);
+    while protocol.turn(NOW).is_busy() {}
+    assert_eq!(protocol.left, Left::Nothing);
+    (protocol, handle)
+}
+
+const NOW: Instant = Instant::from_millis(1);
+
+#[test]
+fn whatever_comes_up_between_turns_is_seen_in_the_next() {
+    let later = NOW + Duration::from_millis(5);
+    type Event = fn(&mut Protocol, &mem::MemHandle);
+    let events: [(&str, Event); 5] = [
+        ("frame", |_, handle| handle.inject_bytes(&[0; 60]).unwrap()),
+        ("order", |protocol, _| protocol.with_core(NOW, |core| core.waker()).wake()),
+        ("hint", |protocol, _| {
+            let mut socket = protocol.layers.bind_udp("10.0.0.2:9".parse().unwrap()).unwrap();
+            protocol.turn(NOW);
+            let to: SocketAddr = "10.0.0.3:9".parse().unwrap();
+            std::thread::spawn(move || socket.send_to(b"far", to).unwrap()).join().unwrap();
+        }),
+        ("nudge", |protocol, _| protocol.layers.shared.nudge()),
+        ("timer", |protocol, _| {
+            protocol.layers.set_timer(Duration::from_millis(4), Token(1));
+            assert!(!protocol.turn(NOW).is_busy());
+        }),
+    ];
+    for (name, event) in events {
+        let (mut protocol, handle) = at_rest(Idle);
+        event(&mut protocol, &handle);
+        assert!(protocol.turn(later).is_busy(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_begun_between_turns_goes_on_in_the_next() {
+    let (mut protocol, handle) = at_rest(Idle);
+    let before = handle.transmitted();
+    let to = "10.0.0.3:80".parse().unwrap();
+    let _stream = protocol.with_core(NOW, |core| core.connect(to, Token(1))).unwrap();
+    protocol.turn(NOW);
+    assert!(handle.transmitted() > before, "the SYN, or who is asked where it is to go");
+}
+
 /// Calls itself, and finds somebody inside the shard when it is first told of that.
 #[derive(Default)]
 struct Hindered {

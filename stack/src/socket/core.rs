@@ -117,6 +117,10 @@ impl CoreShared {
         while self.orders.pop().is_some() {}
     }
 
+    pub(crate) fn has_orders(&self) -> bool {
+        !self.orders.is_empty()
+    }
+
     pub(crate) fn orders_waiting(&self) -> usize {
         self.orders.len()
     }

@@ -138,9 +138,7 @@ impl Inbox {
         budget: usize,
         mut look: impl FnMut(Hint),
     ) -> usize {
-        // Slots of threads that have not been heard of yet ring on.
-        let slots = self.rings.len().max(FIRST_SLOT);
-        core.doorbell.take(slots, |slot| self.ring(slot));
+        core.doorbell.take(self.slots(), |slot| self.ring(slot));
         // Most turns find nothing.
         if self.rung.is_empty() {
             return 0;
@@ -163,6 +161,16 @@ impl Inbox {
             }
         }
         count
+    }
+
+    /// Whether nobody has hinted since all was taken.
+    pub(crate) fn is_silent(&self, core: &CoreShared) -> bool {
+        self.rung.is_empty() && core.doorbell.is_silent_up_to(self.slots())
+    }
+
+    /// Slots of threads that have not been heard of yet ring on.
+    fn slots(&self) -> usize {
+        self.rings.len().max(FIRST_SLOT)
     }
 
     fn take_ring(&mut self, slot: usize, budget: usize, look: &mut impl FnMut(Hint)) -> Taken {

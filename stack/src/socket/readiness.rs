@@ -123,6 +123,11 @@ impl Readies {
         }
     }
 
+    /// Whether nobody is to be told of anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.application.is_empty() && self.rung.is_empty() && self.sleepers.is_empty()
+    }
+
     /// How many sockets wait to be told of.
     pub(crate) fn len(&self) -> usize {
         self.application.len()

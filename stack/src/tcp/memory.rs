@@ -47,6 +47,11 @@ impl Memory {
         MemoryPressure::of(self.used, self.limit)
     }
 
+    /// Whether no share is to be counted again before something happens to a connection.
+    pub(super) fn is_counted(&self) -> bool {
+        self.refused == Refused::None && self.pressure() == MemoryPressure::None
+    }
+
     /// Whether there are `bytes` more.
     pub(super) fn admit(&mut self, bytes: usize) -> Result<(), Drop> {
         if bytes > self.limit.saturating_sub(self.used) {

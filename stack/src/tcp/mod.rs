@@ -244,6 +244,11 @@ impl Tcp {
         self.dirty = dirty;
     }
 
+    /// Whether the next flush finds nothing unless something happens.
+    pub(crate) fn leaves_nothing(&self) -> bool {
+        self.dirty.is_empty() && self.memory.is_counted()
+    }
+
     /// Resets everything: the stack stops.
     pub(crate) fn abort_all(&mut self, net: &mut Net) {
         let ids: Vec<SocketId> = self.connections.ids().collect();
