@@ -5,20 +5,23 @@
 
 mod kernel;
 mod patterns;
+mod smoltcp;
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ::smoltcp::socket::tcp::CongestionControl;
 use darner::{Config, Stack, StackHandle};
 use pmd::dpdk::{Device, DeviceConfig, DeviceSpec, Eal, HugePages};
 
-use crate::through_a_wire::counted;
+use crate::through_a_wire::{counted, start};
 use crate::world::{DARNER, Darner, KERNEL, World};
 use kernel::Kernel;
 use patterns::PATTERNS;
+use smoltcp::Smoltcp;
 
 /// One percent of the packets is lost, each way.
 const PATH: &str = "--rate 50M --delay 2ms --loss 1% --seed 11";
@@ -59,6 +62,26 @@ fn a_kernel_with_bbr_connects_to_darner() {
     meet(Kernel("bbr"), Client::Peer);
 }
 
+#[test]
+fn darner_connects_to_smoltcp() {
+    meet(Smoltcp(CongestionControl::None), Client::Darner);
+}
+
+#[test]
+fn darner_connects_to_smoltcp_with_cubic() {
+    meet(Smoltcp(CongestionControl::Cubic), Client::Darner);
+}
+
+#[test]
+fn smoltcp_connects_to_darner() {
+    meet(Smoltcp(CongestionControl::None), Client::Peer);
+}
+
+#[test]
+fn smoltcp_with_cubic_connects_to_darner() {
+    meet(Smoltcp(CongestionControl::Cubic), Client::Peer);
+}
+
 #[derive(Clone, Copy)]
 enum Client {
     Darner,
@@ -95,8 +118,14 @@ fn meet(kind: impl Kind + Send + 'static, client: Client) {
 
 /// Another TCP.
 trait Kind {
-    /// Lays the wire from `left` to [`TAP`].
-    fn lay(&self, world: &World, left: &str) -> Darner;
+    /// Lays the wire from `left` to [`TAP`], behind which no kernel has an address.
+    fn lay(&self, world: &World, left: &str) -> Darner {
+        world.kernel(&format!("ip tuntap add dev {TAP} mode tap"));
+        world.kernel(&format!("sysctl -qw net.ipv6.conf.{TAP}.disable_ipv6=1"));
+        world.kernel(&format!("ip link set {TAP} up"));
+        start(world, &format!("{left} af_packet:{TAP} {PATH}"))
+    }
+
     /// Starts it behind the tap; called on a thread in the namespace.
     fn start(&self, folder: &Path) -> Box<dyn Peer>;
 }
@@ -149,6 +178,19 @@ fn connect(darner: &StackHandle, peer: &dyn Peer, client: Client, port: u16) -> 
             let client = peer.connect(port);
             (client, darners(server.join().expect("no panic")))
         }
+    }
+}
+
+/// The answer of a TCP that never waits, which is asked until there is one.
+fn patiently<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let begin = Instant::now();
+    loop {
+        let answer = ask();
+        let waits = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        if !waits || begin.elapsed() > PATIENCE {
+            return answer;
+        }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
