@@ -4,6 +4,7 @@
 //! `docs/interop.md`, whose table has a row for each test here.
 
 mod kernel;
+mod lwip;
 mod patterns;
 mod smoltcp;
 
@@ -20,6 +21,7 @@ use pmd::dpdk::{Device, DeviceConfig, DeviceSpec, Eal, HugePages};
 use crate::through_a_wire::{counted, start};
 use crate::world::{DARNER, Darner, KERNEL, World};
 use kernel::Kernel;
+use lwip::Lwip;
 use patterns::PATTERNS;
 use smoltcp::Smoltcp;
 
@@ -80,6 +82,16 @@ fn smoltcp_connects_to_darner() {
 #[test]
 fn smoltcp_with_cubic_connects_to_darner() {
     meet(Smoltcp(CongestionControl::Cubic), Client::Peer);
+}
+
+#[test]
+fn darner_connects_to_lwip() {
+    meet(Lwip, Client::Darner);
+}
+
+#[test]
+fn lwip_connects_to_darner() {
+    meet(Lwip, Client::Peer);
 }
 
 #[derive(Clone, Copy)]
