@@ -15,7 +15,7 @@ use pmd::sim::{End, Sim, Wire};
 
 use crate::world::LEFT;
 use actor::Actor;
-use part::{PATTERNS, Pattern, ZERO_WINDOWS};
+use part::{PATTERNS, Pattern};
 use peer::Peer;
 
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +100,7 @@ impl Meeting {
         assert!(done, "{name}, {client:?} connects, seed {seed}: {darners:?} and {peer:?}");
         let shut = peer.shut_windows();
         assert!(
-            name != ZERO_WINDOWS || shut.iter().all(|&count| count > 0),
+            name != "zero windows" || shut.iter().all(|&count| count > 0),
             "{shut:?}, seed {seed}"
         );
         self.darner.stop(self.now());

@@ -15,10 +15,8 @@ pub(super) const PATTERNS: [(&str, Pattern); 4] = [
     ("bulk", bulk),
     ("request-response", request_response),
     ("half-close", half_close),
-    (ZERO_WINDOWS, zero_windows),
+    ("zero windows", zero_windows),
 ];
-
-pub(super) const ZERO_WINDOWS: &str = "zero windows";
 
 fn bulk(seed: u64) -> [Part; 2] {
     parts(
