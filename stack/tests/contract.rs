@@ -71,7 +71,8 @@ fn every_link_leads_to_a_file_and_every_test_is_in_it() {
 #[test]
 fn every_meeting_with_another_tcp_has_a_row() {
     let text = text_of("interop.md");
-    let tests = text_of("../app/tests/kernel/interop.rs");
+    let tests = ["../app/tests/kernel/interop.rs", "../stack/tests/simulated/with_smoltcp.rs"];
+    let tests = tests.map(text_of).concat();
     let is_test = |line: &&str| line.starts_with("fn ");
     let names: BTreeSet<&str> = tests
         .split("#[test]\n")
@@ -81,12 +82,21 @@ fn every_meeting_with_another_tcp_has_a_row() {
     let labels = links(&text).map(|(label, _)| label.trim_matches('`'));
     let told: BTreeSet<&str> = labels.filter(|label| !label.contains(' ')).collect();
     assert_eq!(told, names);
-    let patterns = text_of("../app/tests/kernel/interop/patterns.rs");
-    let patterns = patterns.split("const PATTERNS").nth(1).unwrap().split("];").next().unwrap();
-    let patterns: Vec<&str> = patterns.split('"').skip(1).step_by(2).collect();
+    let played = patterns_of("../app/tests/kernel/interop/patterns.rs");
     let asserted = text.split("\n## ").find(|section| section.starts_with("What is asserted"));
     let told = rows(asserted.unwrap()).skip(1).filter_map(|row| row[2..].split(" |").next());
-    assert_eq!(told.collect::<Vec<_>>(), patterns);
+    assert_eq!(told.collect::<Vec<_>>(), played);
+    // smoltcp has no urgent data.
+    let simulated = patterns_of("../stack/tests/simulated/with_smoltcp/part.rs");
+    let known = played.into_iter().filter(|name| name != "urgent data");
+    assert_eq!(simulated, known.collect::<Vec<_>>());
+}
+
+/// The names in a file's table of patterns.
+fn patterns_of(file: &str) -> Vec<String> {
+    let text = text_of(file);
+    let table = text.split("const PATTERNS").nth(1).unwrap().split("];").next().unwrap();
+    table.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// `[label](target)`, in order.

@@ -40,7 +40,7 @@ pub(crate) struct Script {
 
 impl Script {
     /// The byte at `position`.
-    fn byte(self, position: u64) -> u8 {
+    pub(crate) fn byte(self, position: u64) -> u8 {
         let mixed = (position ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 56) as u8
     }

@@ -13,4 +13,5 @@ mod life;
 mod path_mtu;
 mod schedule;
 mod udp;
+mod with_smoltcp;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use super::{End, PATIENCE};
+use super::{End, PATIENCE, Urgent};
 use crate::world::eventually;
 
 /// Plays both ends; panics where one of them is not given what it must be.
@@ -77,30 +77,59 @@ fn half_close(client: End, server: End) {
     both(client, server, play);
 }
 
-/// Fetched out of turn, and not among the bytes around it; one way, then the other.
-fn urgent_data(client: End, server: End) {
-    let send = |end: &mut End| {
-        end.write_all(b"before").expect("connected");
-        assert_eq!(end.send_urgent(b'!').expect("connected"), 1);
-        end.write_all(b"after").expect("connected");
-    };
+/// One way, then the other; or as much of it as an end allows that does not know what urgent data is.
+fn urgent_data(mut client: End, mut server: End) {
+    match [client.urgent().is_some(), server.urgent().is_some()] {
+        [true, true] => both(client, server, out_of_turn),
+        [true, false] => both(client, server, in_the_stream),
+        [false, _] => both(server, client, in_the_stream),
+    }
+}
+
+/// Fetched out of turn, and not among the bytes around it.
+fn out_of_turn(mut end: End, first: First) {
     let receive = |end: &mut End| {
-        let fetched = eventually(PATIENCE, || end.urgent().is_ok_and(|byte| byte == b'!'));
+        let fetched = eventually(PATIENCE, || urgent(end).fetch().is_ok_and(|byte| byte == b'!'));
         assert!(fetched, "no urgent byte");
         expect(end, b"beforeafter");
     };
-    let play = move |mut end: End, first: First| match first {
+    match first {
         First::Send => {
-            send(&mut end);
+            send_with_urgent(&mut end);
             receive(&mut end);
         }
         First::Receive => {
             receive(&mut end);
-            send(&mut end);
+            send_with_urgent(&mut end);
             expect_end(&mut end);
         }
-    };
-    both(client, server, play);
+    }
+}
+
+/// Read in turn by an end that knows no better; its answer has nothing urgent.
+fn in_the_stream(mut end: End, first: First) {
+    match first {
+        First::Send => {
+            send_with_urgent(&mut end);
+            expect(&mut end, b"before!after");
+            urgent(&mut end).fetch().expect_err("nothing was urgent");
+        }
+        First::Receive => {
+            expect(&mut end, b"before!after");
+            end.write_all(b"before!after").expect("connected");
+            expect_end(&mut end);
+        }
+    }
+}
+
+fn send_with_urgent(end: &mut End) {
+    end.write_all(b"before").expect("connected");
+    assert_eq!(urgent(end).send(b'!').expect("connected"), 1);
+    end.write_all(b"after").expect("connected");
+}
+
+fn urgent(end: &mut End) -> &mut dyn Urgent {
+    end.urgent().expect("it knows urgent data")
 }
 
 /// Nobody reads until the window is shut; one way, then the other.
