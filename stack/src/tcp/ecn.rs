@@ -202,18 +202,18 @@ mod tests {
         assert_eq!(t.sent().len(), 10);
         let window = |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().window());
         t.at(200).input("AE 1 ack 1001").unwrap();
-        assert_eq!(window(&mut t), 5000);
+        assert_eq!(window(&mut t), 8000, "RFC 8511");
         t.burst(&["AE 1 ack 2001", "AE 1 ack 3001", "AE 1 ack 6001"]);
-        assert_eq!(window(&mut t), 5000, "the same mark");
+        assert_eq!(window(&mut t), 8000, "the same mark");
         assert_eq!(t.sent()[0], "AW 10001+1000 ack 1");
         t.input("AE 1 ack 7001").unwrap();
-        assert_eq!(t.sent(), ["A 11001+1000 ack 1"], "said once, and still echoed");
+        assert_eq!(t.sent(), ["A 14001+1000 ack 1"], "said once, and still echoed");
         t.input("AE 1 ack 10001").unwrap();
-        assert_eq!(window(&mut t), 5000, "sent before it could be heard");
+        assert_eq!(window(&mut t), 8000, "sent before it could be heard");
         t.sent();
         t.at(300).input("A 1 ack 11001").unwrap();
         t.input("AE 1 ack 12001").unwrap();
-        assert!(window(&mut t) < 5000, "the next round trip");
+        assert!(window(&mut t) < 8000, "the next round trip");
         assert_eq!(t.count(Counter::TcpRetransSegs), 0);
     }
 
@@ -237,16 +237,20 @@ mod tests {
 
     /// Section 6.1.2: dropped or marked, it is one window of data.
     #[test]
-    fn a_loss_in_the_same_window_reduces_nothing_more() {
+    fn a_loss_in_the_same_window_is_of_the_same_congestion() {
         let mut t = connected(&with_ecn());
         t.write(30_000);
         t.sent();
         let window =
             |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().controller.window());
         t.at(200).input("AE 1 ack 1001").unwrap();
-        assert_eq!(window(&mut t), 5000);
+        assert_eq!(window(&mut t), 8000);
         t.input("A 1 ack 1001 sack 2001:10001").unwrap();
-        assert_eq!((t.count(Counter::TcpFastRetransmits), window(&mut t)), (1, 5000));
+        assert_eq!(
+            (t.count(Counter::TcpFastRetransmits), window(&mut t)),
+            (1, 5000),
+            "a half in all"
+        );
         t.at(300).input("A 1 ack 10001").unwrap();
         t.sent();
         t.at(400).input("A 1 ack 11001").unwrap();
