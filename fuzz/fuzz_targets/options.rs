@@ -20,8 +20,8 @@ mod wire {
 use tcp::seq::Seq;
 use wire::tcp::{Flags, TcpHeader, TcpView};
 use wire::tcp_options::{
-    AccurateEcnOption, EcnBytes, FastOpenCookie, FastOpenForm, FastOpenOption, FieldOrder, SackBlock,
-    SackBlocks, TcpOptions, Timestamps,
+    AccurateEcnOption, EcnBytes, FIELD_MAX, FastOpenCookie, FastOpenForm, FastOpenOption,
+    FieldOrder, SackBlock, SackBlocks, TcpOptions, Timestamps, accurate_ecn_len,
 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -76,6 +76,9 @@ fn go_through_a_header(options: &[u8], flags: Flags) {
 fn judge(read: &TcpOptions, flags: Flags) {
     assert_ne!(read.max_segment_size, Some(0), "a segment size of zero");
     assert!(read.window_scale.is_none_or(|shift| shift <= 14), "RFC 7323, section 2.3");
+    let counters = read.accurate_ecn.map(|option| [option.ect0(), option.ce(), option.ect1()]);
+    let mut counters = counters.iter().flatten().flatten();
+    assert!(counters.all(|&bytes| bytes <= FIELD_MAX), "24 bits");
     if flags != Flags::SYN {
         let of_a_syn = (read.max_segment_size, read.window_scale, read.sack_permitted);
         assert_eq!(of_a_syn, (None, None, false), "only a SYN has them");
@@ -108,7 +111,9 @@ fn finds_room(options: &TcpOptions) -> bool {
 
 fn words_of(option: &AccurateEcnOption) -> usize {
     let fields = [option.ect0(), option.ce(), option.ect1()].iter().flatten().count();
-    (2 + 3 * fields).div_ceil(4)
+    let words = (2 + 3 * fields).div_ceil(4);
+    assert_eq!(accurate_ecn_len(fields as u8), 4 * words);
+    words
 }
 
 /// Words of the options that always find room.
