@@ -10,7 +10,7 @@ use darner::{CongestionAlgorithm, Ipv4Prefix};
 use pmd::dpdk::DeviceSpec;
 
 use crate::placement::PlacementOption;
-use crate::settings::{CpuList, HugePages, Idle, MtuProbing};
+use crate::settings::{CpuList, Ecn, HugePages, Idle, MtuProbing};
 use crate::wire::WireCommand;
 
 /// A TCP/IP stack in user space, and small programs on it.
@@ -284,6 +284,9 @@ pub(crate) struct StackOptions {
     /// How much may be in flight is for this to say: cubic, reno, bbr or dctcp [default: cubic]
     #[arg(long, value_name = "NAME")]
     pub(crate) congestion: Option<CongestionAlgorithm>,
+    /// Whether routers may mark packets instead of dropping them (ECN), and whether we ask for it [default: ask]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) ecn: Option<Ecn>,
     /// Whether to try out how large a packet a path carries, where routers do not tell [default: on-black-hole]
     #[arg(long, value_name = "WHEN")]
     pub(crate) mtu_probing: Option<MtuProbing>,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
 use crate::placement::Placement;
-use crate::settings::{CpuList, HugePages, Idle, MtuProbing};
+use crate::settings::{CpuList, Ecn, HugePages, Idle, MtuProbing};
 
 /// The file as a whole. Everything may be left out; what is not known is an error.
 #[derive(Debug, Default, Deserialize)]
@@ -35,6 +35,7 @@ pub(crate) struct ConfigFile {
     pub(crate) send_buffer: Option<Text<ByteSize>>,
     pub(crate) send_buffer_max: Option<Text<ByteSize>>,
     pub(crate) congestion: Option<Text<CongestionAlgorithm>>,
+    pub(crate) ecn: Option<Ecn>,
     pub(crate) mtu_probing: Option<MtuProbing>,
     pub(crate) pcap: Option<PathBuf>,
     pub(crate) stat_socket: Option<PathBuf>,

@@ -54,6 +54,20 @@ pub(crate) enum Idle {
     Sleep,
 }
 
+/// Whether connections take part in explicit congestion notification.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ecn {
+    /// Never.
+    Off,
+    /// Those of peers who ask for it.
+    WhenAsked,
+    /// Ours ask for it too.
+    Ask,
+    /// Ours ask for accurate feedback (AccECN).
+    AskAccurate,
+}
+
 /// Whether TCP finds out by itself how large a packet a path carries.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -142,6 +156,7 @@ fn stack_config(flags: &StackOptions, file: &ConfigFile) -> Config {
             send_buffer: size(flags.send_buffer, file.send_buffer, tcp.send_buffer),
             send_buffer_max: size(flags.send_buffer_max, file.send_buffer_max, tcp.send_buffer_max),
             congestion: congestion.unwrap_or(tcp.congestion),
+            ecn: flags.ecn.or(file.ecn).map_or(tcp.ecn, Into::into),
             mtu_probing: flags.mtu_probing.or(file.mtu_probing).map_or(tcp.mtu_probing, Into::into),
             ..tcp
         },
@@ -163,6 +178,17 @@ impl From<Idle> for darner::Idle {
             Idle::Spin => Self::Spin,
             Idle::Yield => Self::Yield,
             Idle::Sleep => Self::Sleep,
+        }
+    }
+}
+
+impl From<Ecn> for darner::EcnPolicy {
+    fn from(ecn: Ecn) -> Self {
+        match ecn {
+            Ecn::Off => Self::Off,
+            Ecn::WhenAsked => Self::WhenAsked,
+            Ecn::Ask => Self::Ask,
+            Ecn::AskAccurate => Self::AskAccurate,
         }
     }
 }
@@ -235,7 +261,7 @@ mod tests {
 
     #[test]
     fn flags_override_the_file_and_the_file_the_defaults() {
-        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\nsend-buffer-max = \"1MiB\"\ncongestion = \"bbr\"\nmtu-probing = \"always\"\n";
+        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\nsend-buffer-max = \"1MiB\"\ncongestion = \"bbr\"\necn = \"ask-accurate\"\nmtu-probing = \"always\"\n";
         let file = || toml::from_str::<ConfigFile>(file).unwrap();
         let from_file = Settings::merge(&StackOptions::default(), file());
         assert_eq!(from_file.device.to_string(), "memif:server");
@@ -244,9 +270,11 @@ mod tests {
         let tcp = from_file.stack.tcp;
         assert_eq!((tcp.send_buffer, tcp.send_buffer_max), (64 << 10, 1 << 20));
         assert_eq!(tcp.congestion, CongestionAlgorithm::Bbr);
+        assert_eq!(tcp.ecn, darner::EcnPolicy::AskAccurate);
         assert_eq!(tcp.mtu_probing, darner::MtuProbing::Always);
         let flags = StackOptions {
             congestion: Some(CongestionAlgorithm::Dctcp),
+            ecn: Some(Ecn::Off),
             mtu_probing: Some(MtuProbing::Off),
             device: Some("tap:x".parse().unwrap()),
             address: vec!["10.2.0.2/16".parse().unwrap()],
@@ -258,6 +286,7 @@ mod tests {
         assert_eq!(from_flags.stack.addresses[0].to_string(), "10.2.0.2/16");
         assert_eq!((from_flags.stack.cores, from_flags.stat_socket), (vec![1], None));
         assert_eq!(from_flags.stack.tcp.congestion, CongestionAlgorithm::Dctcp);
+        assert_eq!(from_flags.stack.tcp.ecn, darner::EcnPolicy::Off);
         assert_eq!(from_flags.stack.tcp.mtu_probing, darner::MtuProbing::Off);
     }
 }

@@ -20,7 +20,8 @@ mod wire {
 use tcp::seq::Seq;
 use wire::tcp::{Flags, TcpHeader, TcpView};
 use wire::tcp_options::{
-    FastOpenCookie, FastOpenForm, FastOpenOption, SackBlock, SackBlocks, TcpOptions, Timestamps,
+    AccurateEcnOption, EcnBytes, FIELD_MAX, FastOpenCookie, FastOpenForm, FastOpenOption,
+    FieldOrder, SackBlock, SackBlocks, TcpOptions, Timestamps, accurate_ecn_len,
 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -44,7 +45,7 @@ fn view_as_segment(bytes: &[u8]) {
 fn go_through_a_header(options: &[u8], flags: Flags) {
     let mut segment = vec![0; 20];
     segment[12] = (5 + options.len() as u8 / 4) << 4;
-    segment[13] = flags.0;
+    segment[13] = flags.0 as u8;
     segment.extend(options);
     let view = TcpView::parse(&segment).expect("a header of the right length");
     let read = view.options();
@@ -65,8 +66,9 @@ fn go_through_a_header(options: &[u8], flags: Flags) {
     let again = TcpView::parse(&written).expect("a header of our own");
     assert_eq!(again.option_bytes().len() % 4, 0);
     assert!(again.option_bytes().len() <= 40);
-    // SACK blocks that find no room are left out from the end.
-    let want = TcpOptions { sack_blocks: first(&read, &again.options()), ..read };
+    // SACK blocks that find no room are left out from the end, and so is an AccECN option.
+    let accurate_ecn = read.accurate_ecn.filter(|_| finds_room(&read));
+    let want = TcpOptions { accurate_ecn, sack_blocks: first(&read, &again.options()), ..read };
     assert_eq!(again.options(), want);
     assert!(again.options().sack_blocks.as_slice().len() >= that_fit(&read));
 }
@@ -74,6 +76,9 @@ fn go_through_a_header(options: &[u8], flags: Flags) {
 fn judge(read: &TcpOptions, flags: Flags) {
     assert_ne!(read.max_segment_size, Some(0), "a segment size of zero");
     assert!(read.window_scale.is_none_or(|shift| shift <= 14), "RFC 7323, section 2.3");
+    let counters = read.accurate_ecn.map(|option| [option.ect0(), option.ce(), option.ect1()]);
+    let mut counters = counters.iter().flatten().flatten();
+    assert!(counters.all(|&bytes| bytes <= FIELD_MAX), "24 bits");
     if flags != Flags::SYN {
         let of_a_syn = (read.max_segment_size, read.window_scale, read.sack_permitted);
         assert_eq!(of_a_syn, (None, None, false), "only a SYN has them");
@@ -94,16 +99,34 @@ fn blocks(from: impl Iterator<Item = SackBlock>) -> SackBlocks {
 
 /// How many blocks there must be room for: an option is padded to words, timestamps take three of the ten.
 fn that_fit(options: &TcpOptions) -> usize {
+    let fits = finds_room(options);
+    let accurate = options.accurate_ecn.filter(|_| fits).map_or(0, |option| words_of(&option));
+    let room = (10 - others(options) - accurate).saturating_sub(1) / 2;
+    options.sack_blocks.as_slice().len().min(room)
+}
+
+fn finds_room(options: &TcpOptions) -> bool {
+    options.accurate_ecn.is_none_or(|option| others(options) + words_of(&option) <= 10)
+}
+
+fn words_of(option: &AccurateEcnOption) -> usize {
+    let fields = [option.ect0(), option.ce(), option.ect1()].iter().flatten().count();
+    let words = (2 + 3 * fields).div_ceil(4);
+    assert_eq!(accurate_ecn_len(fields as u8), 4 * words);
+    words
+}
+
+/// Words of the options that always find room.
+fn others(options: &TcpOptions) -> usize {
     let words = |present: bool, words: usize| if present { words } else { 0 };
-    let others = words(options.max_segment_size.is_some(), 1)
+    words(options.max_segment_size.is_some(), 1)
         + words(options.window_scale.is_some(), 1)
         + words(options.timestamps.is_some(), 3)
         + words(options.sack_permitted && options.timestamps.is_none(), 1)
         + options.fast_open.map_or(0, |option| {
             let head = if option.form == FastOpenForm::Standard { 2 } else { 4 };
             (head + option.cookie.as_bytes().len()).div_ceil(4)
-        });
-    options.sack_blocks.as_slice().len().min((10 - others).saturating_sub(1) / 2)
+        })
 }
 
 /// What RFC 9293, section 3.2, has options mean, without haste.
@@ -140,12 +163,26 @@ fn walk(mut bytes: &[u8]) -> TcpOptions {
             (254, 2 | 6 | 8 | 10 | 12 | 14 | 16 | 18) if data[..2] == [0xf9, 0x89] => {
                 options.fast_open = Some(fast_open(&data[2..], FastOpenForm::Experimental));
             }
+            (172 | 174, _) => options.accurate_ecn = Some(accurate_ecn(kind, data)),
             (8, 8) => options.timestamps = Some(Timestamps { value: long(0), echo: long(4) }),
             _ => {}
         }
         bytes = &bytes[len..];
     }
     options
+}
+
+fn accurate_ecn(kind: u8, data: &[u8]) -> AccurateEcnOption {
+    let field = |at: usize| {
+        let bytes = data.get(3 * at..3 * at + 3).unwrap_or(&[0; 3]);
+        bytes.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte))
+    };
+    let count = (data.len() / 3).min(3) as u8;
+    let (order, ect0, ect1) = match kind {
+        172 => (FieldOrder::Ect0First, field(0), field(2)),
+        _ => (FieldOrder::Ect1First, field(2), field(0)),
+    };
+    AccurateEcnOption::new(order, EcnBytes { ect0, ce: field(1), ect1 }, count)
 }
 
 fn fast_open(cookie: &[u8], form: FastOpenForm) -> FastOpenOption {

@@ -70,6 +70,7 @@ pub use snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo, NeighborState, S
 pub use stack::{ApplicationPanicked, ApplicationThread, Stack, StackHandle, ThreadPanicked};
 pub use steer::Verdict;
 pub use tcp::{
-    Algorithm as CongestionAlgorithm, ConnectionInfo, CookiePolicy, EcnPolicy, FastOpenConfig,
-    MemoryPressure, MtuProbing, Pacing, RecoveryPhase, TcpConfig, TcpState, UnknownAlgorithm,
+    Algorithm as CongestionAlgorithm, ConnectionInfo, CookiePolicy, EcnCounts, EcnPolicy,
+    FastOpenConfig, MemoryPressure, MtuProbing, Pacing, RecoveryPhase, TcpConfig, TcpState,
+    UnknownAlgorithm,
 };

@@ -21,9 +21,11 @@ pub(crate) fn read(directory: &Path, tcp: &mut TcpConfig) {
     set(&mut tcp.timestamps, switch("tcp_timestamps"));
     set(&mut tcp.sack, switch("tcp_sack"));
     set(&mut tcp.window_scaling, switch("tcp_window_scaling"));
+    // 1 and 2 agree to no accurate feedback there, and 4 and 5 do; we always do.
     let ecn = number("tcp_ecn").map(|value| match value {
         0 => EcnPolicy::Off,
-        1 => EcnPolicy::Ask,
+        1 | 4 => EcnPolicy::Ask,
+        3 => EcnPolicy::AskAccurate,
         _ => EcnPolicy::WhenAsked,
     });
     set(&mut tcp.ecn, ecn);
@@ -95,6 +97,28 @@ fn set<T>(what: &mut T, value: Option<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ecn_is_what_the_file_says() {
+        let name = format!("darner-sysctl-ecn-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        for (value, want) in [
+            ("0", EcnPolicy::Off),
+            ("1", EcnPolicy::Ask),
+            ("2", EcnPolicy::WhenAsked),
+            ("3", EcnPolicy::AskAccurate),
+            ("4", EcnPolicy::Ask),
+            ("5", EcnPolicy::WhenAsked),
+            ("x", EcnPolicy::Ask),
+        ] {
+            std::fs::write(directory.join("tcp_ecn"), value).unwrap();
+            let mut tcp = TcpConfig::default();
+            read(&directory, &mut tcp);
+            assert_eq!(tcp.ecn, want, "{value}");
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 
     #[test]
     fn mtu_probing_is_what_the_files_say() {

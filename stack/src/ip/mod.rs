@@ -79,12 +79,17 @@ pub(crate) struct Outgoing {
     pub(crate) fragment: Fragment,
 }
 
-/// Whether routers may mark a packet instead of dropping it (RFC 3168, section 5).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Whether routers may mark a packet instead of dropping it, and whether one has (RFC 3168, section 5).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Ecn {
+    #[default]
     NotCapable,
+    /// ECT(1), which we never send (RFC 9331).
+    Capable1,
     /// ECT(0).
     Capable,
+    /// CE.
+    Marked,
 }
 
 impl Ecn {
@@ -92,13 +97,21 @@ impl Ecn {
     pub(crate) fn bits(self) -> u8 {
         match self {
             Self::NotCapable => 0,
+            Self::Capable1 => 1,
             Self::Capable => 2,
+            Self::Marked => 3,
+        }
+    }
+
+    pub(crate) fn of(tos: u8) -> Self {
+        match tos & 3 {
+            0 => Self::NotCapable,
+            1 => Self::Capable1,
+            2 => Self::Capable,
+            _ => Self::Marked,
         }
     }
 }
-
-/// Both bits: a router has marked the packet.
-pub(crate) const CONGESTION_EXPERIENCED: u8 = 3;
 
 /// Which protocol a packet carries, and thus where its checksum stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -46,6 +46,7 @@ impl Connection {
         }
         self.advance(Event::SynAcked);
         self.take_window(segment);
+        self.syn_ack_answered(cx, segment);
         self.measure_handshake(cx);
         self.established(cx);
         Continue(())

@@ -51,8 +51,13 @@ impl Connection {
 
     /// Section 3.10.7.4. The third step, security, has no subject here.
     fn arrive_otherwise(&mut self, cx: &mut Context<'_>, mut segment: Segment) -> Step {
-        let begins = segment.seq;
+        let (begins, carried) = (segment.seq, segment.payload_len());
         if self.opens_again(&segment) {
+            if self.contradicts_syn(cx, &segment) {
+                self.reset_for(cx, &segment);
+                self.fail(cx, Failure::Reset);
+                return dropped(Drop::TcpSynUnexpected);
+            }
             self.send_syn(cx);
             return dropped(Drop::TcpDuplicate);
         }
@@ -63,8 +68,10 @@ impl Connection {
         self.process_ack(cx, &segment)?;
         self.remember_timestamp(cx, &segment, begins);
         self.process_urgent(cx, &segment);
-        self.notice_mark(cx, &segment);
-        self.process_text_and_fin(cx, segment)
+        self.notice_mark(cx, &segment, carried);
+        self.process_text_and_fin(cx, segment)?;
+        self.tell_marks(cx);
+        Continue(())
     }
 
     /// First, with timestamps: an old one makes the segment an old one, whatever its number (PAWS, RFC 7323,
@@ -154,6 +161,7 @@ impl Connection {
     /// An ACK tells a peer that is out of step where we are. Two ends that are both out of step would go on telling
     /// each other: those without data are answered within a limit.
     fn answer_unacceptable(&mut self, cx: &mut Context<'_>, segment: &Segment) {
+        self.notice_syn_ack_again(segment);
         if segment.payload_len() > 0 || segment.has(Flags::FIN) {
             self.ack_now();
         } else {

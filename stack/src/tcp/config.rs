@@ -82,7 +82,7 @@ pub struct TcpConfig {
     pub fast_open: FastOpenConfig,
     /// Whether to offer the timestamps option (RFC 7323).
     pub timestamps: bool,
-    /// Whether to take part in explicit congestion notification (RFC 3168).
+    /// Whether to take part in explicit congestion notification (RFC 3168 and 9768).
     pub ecn: EcnPolicy,
     /// Whether to offer selective acknowledgements (RFC 2018).
     pub sack: bool,
@@ -123,16 +123,19 @@ pub struct FastOpenConfig {
     pub sends_without_cookie: bool,
 }
 
-/// Whether connections take part in explicit congestion notification (RFC 3168).
+/// Whether connections take part in explicit congestion notification: as in RFC 3168, one mark in a round trip, or with accurate feedback (AccECN, RFC
+/// 9768), every mark.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum EcnPolicy {
     /// Never.
     Off,
-    /// Those that a peer opens who asks for it.
+    /// Those that a peer opens who asks for it, in the way that he asks for.
     WhenAsked,
-    /// Those, and our own SYNs ask for it.
+    /// Those, and our own SYNs ask for it as in RFC 3168.
     #[default]
     Ask,
+    /// Those, and our own SYNs ask for accurate feedback; a peer that does not know it answers as in RFC 3168.
+    AskAccurate,
 }
 
 /// Whether TCP finds out by itself how large a packet a path carries (packetization layer path MTU discovery, RFC 4821).
@@ -150,7 +153,7 @@ pub enum MtuProbing {
 /// When a SYN is answered with a cookie: nothing is remembered of it, and the ACK that brings the cookie back makes the connection.
 ///
 /// A handshake with a cookie is not repeated from here when something of it is lost, segment sizes are rounded down, and a peer without
-/// timestamps gets no window scaling, no selective acknowledgements and no ECN. So cookies are for floods.
+/// timestamps gets no window scaling, no selective acknowledgements and no ECN but AccECN. So cookies are for floods.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum CookiePolicy {
     /// Never: SYNs beyond the limits are dropped.

@@ -42,7 +42,7 @@ impl Connection {
                 self.snd.una = segment.ack;
                 self.advance(Event::SynAckArrived);
                 self.established(cx);
-                self.ack_now();
+                self.acknowledge_syn_ack(cx);
                 self.process_urgent(cx, &segment);
                 self.process_text_and_fin(cx, segment)
             }
@@ -97,7 +97,7 @@ impl Connection {
         self.rcv.acked = self.rcv.nxt;
         self.rcv.edge = self.rcv.nxt + offered;
         self.agree_on(cx, &segment.options);
-        self.agree_on_ecn(cx, segment.flags);
+        self.agree_on_ecn(cx, segment);
     }
 
     /// Options hold if both SYNs have them.
@@ -123,12 +123,13 @@ impl Connection {
     /// Both SYNs are acknowledged. SND.UNA is past ours.
     pub(super) fn established(&mut self, cx: &mut Context<'_>) {
         // RFC 6928, section 2, and RFC 6298, rule 5.7.
-        self.handshake = if self.retries > 1 { Handshake::Lossy } else { Handshake::Smooth };
+        let lossy = self.retries > 1 || self.was_opened_with_mark();
+        self.handshake = if lossy { Handshake::Lossy } else { Handshake::Smooth };
         if self.retries > 0 {
             self.rtt.distrust_handshake(&cx.config.rto_limits());
         }
         self.retries = 0;
-        self.fast_open = None;
+        self.rare.take_fast_open();
         self.deadlines.retransmit = Instant::FAR_FUTURE;
         self.deadlines.give_up = Instant::FAR_FUTURE;
         self.heard_at = cx.now();

@@ -10,10 +10,11 @@ use super::config::TcpConfig;
 use super::congestion::Handshake;
 use super::connect::DEFAULT_SEGMENT_SIZE;
 use super::cork::Holding;
-use super::ecn::EcnState;
-use super::fast_open::{Cookies, FastOpen};
+use super::ecn::Classic;
+use super::fast_open::Cookies;
 use super::memory::Memory;
 use super::path_mtu::PathMtu;
+use super::rare::Rare;
 use super::reassembly::Reassembly;
 use super::rtt::Rtt;
 use super::sender::Sender;
@@ -66,13 +67,12 @@ pub(super) struct Connection {
     /// Since something was sent, and until a while after it was acknowledged.
     pub(super) sender: Option<Box<Sender>>,
     pub(super) handshake: Handshake,
-    pub(super) ecn: EcnState,
+    pub(super) ecn: Classic,
     pub(super) challenges: ConnectionChallenges,
     pub(super) deadlines: Deadlines,
     /// What has arrived ahead of its turn, or twice; few connections have any.
     pub(super) reassembly: Option<Box<Reassembly>>,
-    /// TCP Fast Open, until the handshake is complete.
-    pub(super) fast_open: Option<Box<FastOpen>>,
+    pub(super) rare: Rare,
     /// Data on the SYN was taken, here or by the peer.
     pub(super) syn_data: bool,
     /// Few connections have urgent data.
@@ -355,12 +355,12 @@ impl Connection {
             path_mtu: None,
             sender: None,
             handshake: Handshake::Smooth,
-            ecn: EcnState::default(),
+            ecn: Classic::default(),
             challenges: ConnectionChallenges::NEW,
             deadlines: Deadlines::NONE,
             reassembly: None,
             urgent: None,
-            fast_open: None,
+            rare: Rare::NOTHING,
             syn_data: false,
             heard_at: cx.now(),
             data_at: cx.now(),

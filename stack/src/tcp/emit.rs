@@ -34,6 +34,7 @@ impl Connection {
         let opens_or_resets = flags.intersects(Flags::SYN | Flags::RST);
         let urgent = self.urgent_pointer(seq).filter(|_| !opens_or_resets);
         let (ecn_flags, ecn) = self.ecn_of(seq, len, flags);
+        let options = self.options_for(cx, seq, flags, len);
         let flags = flags | ecn_flags;
         let header = TcpHeader {
             source_port: self.flow.local_port,
@@ -43,7 +44,7 @@ impl Connection {
             flags: if urgent.is_some() { flags | Flags::URG } else { flags },
             window: self.window_field(edge, flags),
             urgent_pointer: urgent.unwrap_or(0),
-            options: self.options_for(cx, flags, len),
+            options,
         };
         // Data on a SYN stands behind it.
         let first = if flags.contains(Flags::SYN) { seq + 1 } else { seq };
@@ -64,7 +65,6 @@ impl Connection {
             }
         }
         self.count_sent(cx, seq, len, flags);
-        self.ecn_told(flags);
         self.rcv.edge = self.rcv.edge.later(edge);
         if urgent.is_some() {
             self.urgent_announced();
@@ -72,6 +72,7 @@ impl Connection {
         if flags.contains(Flags::ACK) {
             self.acknowledged();
         }
+        self.ecn_told((seq, len, flags), options.accurate_ecn);
         Ok(())
     }
 
@@ -104,7 +105,13 @@ impl Connection {
         }
     }
 
-    pub(super) fn options_for(&self, cx: &Context<'_>, flags: Flags, len: u32) -> TcpOptions {
+    pub(super) fn options_for(
+        &self,
+        cx: &Context<'_>,
+        seq: Seq,
+        flags: Flags,
+        len: u32,
+    ) -> TcpOptions {
         let timestamps = self.timestamps.enabled.then(|| Timestamps {
             value: timestamp(cx.now(), self.timestamps.offset),
             echo: if flags.contains(Flags::ACK) { self.timestamps.recent } else { 0 },
@@ -112,18 +119,21 @@ impl Connection {
         if !flags.contains(Flags::SYN) {
             // A reset acknowledges nothing in particular.
             let full = if flags.contains(Flags::RST) { len } else { self.snd.mss.into() };
-            let sack_blocks = self.sack_blocks(full.saturating_sub(len) as usize);
-            return TcpOptions { timestamps, sack_blocks, ..TcpOptions::default() };
+            let room = full.saturating_sub(len) as usize;
+            let sack_blocks = self.sack_blocks(room);
+            let options = TcpOptions { timestamps, sack_blocks, ..TcpOptions::default() };
+            return self.with_accurate_option(options, (seq, len, flags), room);
         }
         // A SYN-ACK offers what the SYN has offered; `rcv.wnd_shift` was cleared if it did not.
-        TcpOptions {
+        let options = TcpOptions {
             max_segment_size: Some(max_segment_size(cx.net)),
             window_scale: self.rcv.scaling.then_some(self.rcv.wnd_shift),
             sack_permitted: self.sack,
             fast_open: self.syn_introduction().option,
             timestamps,
             ..TcpOptions::default()
-        }
+        };
+        TcpOptions { accurate_ecn: self.option_of_syn(flags, &options), ..options }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::compact::{Compact, Entry, bytes_per_flow};
+use super::ecn::{AccurateSyn, Mode};
 use super::seq::Seq;
 use super::shares::Shares;
 use crate::demux::{FlowHash, FlowKey, FlowKey4, FlowKey6};
@@ -45,11 +46,13 @@ pub(super) struct HalfOpen {
     /// The largest segment that the peer takes; zero if it has not said.
     pub(super) mss: u16,
     pub(super) offers: Offers,
+    /// Its SYN has asked for accurate ECN feedback.
+    pub(super) accurate: Option<AccurateSyn>,
     /// How often the SYN-ACK was sent again; the table counts.
     pub(super) resent: u8,
 }
 
-/// The options that the SYN offered: window scale with its shift (bits 0 to 3), selective acknowledgements (bit 4), ECN (bit 5) and timestamps
+/// The options that the SYN offered: window scale with its shift (bits 0 to 3), selective acknowledgements (bit 4), classic ECN (bit 5) and timestamps
 /// (bit 6), and besides whether the handshake is complete but for the listener (bit 7): what has no timestamps needs none of the others in a [cookie](super::syn_cookie).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Offers(u8);
@@ -119,6 +122,13 @@ impl<K: FlowKey> HalfOpenTable<K> {
         }
     }
 
+    /// The SYN has come again.
+    pub(super) fn note_syn(&mut self, flow: &K, accurate: Option<AccurateSyn>) {
+        if let Some(number) = self.entries.find(flow) {
+            self.entries.get_mut(number).state.accurate = accurate;
+        }
+    }
+
     /// How often a SYN-ACK can be sent again within `span`: so many times a connection is deferred.
     pub(super) fn rounds_within(&self, span: Duration) -> u8 {
         let mut passed = Duration::ZERO;
@@ -182,6 +192,17 @@ impl<K: FlowKey> HalfOpenTable<K> {
     }
 }
 
+impl HalfOpen {
+    /// What the SYN-ACK agrees to.
+    pub(super) fn mode(&self) -> Mode {
+        match self.accurate {
+            Some(_) => Mode::Accurate,
+            None if self.offers.ecn() => Mode::Classic,
+            None => Mode::Off,
+        }
+    }
+}
+
 impl Offers {
     /// A shift above 14 counts as 14 (RFC 7323, section 2.3).
     pub(super) fn new(window_scale: Option<u8>, timestamps: bool, sack: bool) -> Self {
@@ -190,7 +211,7 @@ impl Offers {
         Self(shift | flag(sack, SACK) | flag(timestamps, TIMESTAMPS))
     }
 
-    /// The same from a peer that takes part in ECN too.
+    /// The same from a peer that takes part in classic ECN too.
     pub(super) fn with_ecn(self) -> Self {
         Self(self.0 | ECN)
     }
@@ -292,6 +313,7 @@ mod tests {
             ts_recent: 0,
             mss: 536,
             offers: Offers::new(None, false, false),
+            accurate: None,
             resent: 0,
         }
     }

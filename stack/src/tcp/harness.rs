@@ -18,7 +18,7 @@ use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
-use crate::ip::{Addressed, CONGESTION_EXPERIENCED, Datagram};
+use crate::ip::{Addressed, Datagram, Ecn};
 use crate::net::{Net, Timer};
 use crate::rng::Rng;
 use crate::socket::thread::InTurn;
@@ -28,7 +28,8 @@ use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{Flags, TcpHeader, TcpView};
 use crate::wire::tcp_options::{
-    FastOpenCookie, FastOpenForm, FastOpenOption, SackBlock, TcpOptions, Timestamps,
+    AccurateEcnOption, EcnBytes, FastOpenCookie, FastOpenForm, FastOpenOption, FieldOrder,
+    SackBlock, TcpOptions, Timestamps,
 };
 
 pub(super) const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -214,7 +215,7 @@ impl Harness {
             destination: US,
             protocol: protocol::TCP,
             ttl: 64,
-            tos: if text.contains(" ce ") { CONGESTION_EXPERIENCED } else { 0 },
+            tos: mark(text).bits(),
             to: Addressed::Unicast,
         }
     }
@@ -245,7 +246,8 @@ impl Harness {
             let value = words.next().unwrap();
             let number = || value.parse::<i64>().unwrap();
             match word {
-                "ce" => {}
+                "ce" | "ect0" | "ect1" => {}
+                "acc" => header.options.accurate_ecn = Some(accurate_ecn(value)),
                 "ack" => header.ack = relative(self.our_iss(), number()),
                 "win" => header.window = number().try_into().unwrap(),
                 "urg" => header.urgent_pointer = number().try_into().unwrap(),
@@ -443,7 +445,7 @@ fn flag(letter: char) -> Option<Flags> {
     LETTERS.iter().find(|(_, known)| *known == letter).map(|(bit, _)| *bit)
 }
 
-const LETTERS: [(Flags, char); 8] = [
+const LETTERS: [(Flags, char); 9] = [
     (Flags::SYN, 'S'),
     (Flags::FIN, 'F'),
     (Flags::RST, 'R'),
@@ -452,8 +454,26 @@ const LETTERS: [(Flags, char); 8] = [
     (Flags::ACK, 'A'),
     (Flags::ECE, 'E'),
     (Flags::CWR, 'W'),
+    // AE, formerly of the nonce.
+    (Flags::AE, 'N'),
 ];
 const IP_LEN: usize = 20;
+
+/// The ECN field of the packet: `ce 1`, `ect0 1` or `ect1 1`.
+fn mark(text: &str) -> Ecn {
+    let marks = [(" ce ", Ecn::Marked), (" ect0 ", Ecn::Capable), (" ect1 ", Ecn::Capable1)];
+    let said = marks.into_iter().find(|(word, _)| text.contains(word));
+    said.map_or(Ecn::NotCapable, |(_, ecn)| ecn)
+}
+
+/// Counters as AccECN0 has them, parted by colons; those that are missing are left out.
+fn accurate_ecn(text: &str) -> AccurateEcnOption {
+    let fields: Vec<u32> = text.split(':').map(|field| field.parse().unwrap()).collect();
+    let field = |at: usize| fields.get(at).copied().unwrap_or(0);
+    let bytes = EcnBytes { ect0: field(0), ce: field(1), ect1: field(2) };
+    let count = u8::try_from(fields.len()).unwrap();
+    AccurateEcnOption::new(FieldOrder::Ect0First, bytes, count)
+}
 
 /// Digits of a cookie, or `-` for none.
 fn fast_open(text: &str) -> FastOpenOption {

@@ -53,7 +53,7 @@ impl Host {
             destination: self.address,
             protocol: protocol::TCP,
             ttl: 64,
-            tos: 0,
+            tos: bytes[1],
             to: Addressed::Unicast,
         };
         let _dropped = self.tcp.input(&mut self.net, datagram);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::config::TcpConfig;
 use super::congestion::LARGEST;
 use super::connection::Connection;
+use super::ecn::Mode;
 use super::sender::{Phase, Sender};
 use super::state::State;
 use crate::time::Instant;
@@ -63,6 +64,12 @@ pub struct ConnectionInfo {
     pub sack: bool,
     /// Both sides take part in explicit congestion notification (RFC 3168).
     pub ecn: bool,
+    /// And with accurate feedback (AccECN, RFC 9768).
+    pub accurate_ecn: bool,
+    /// What of our data has arrived, by its marks, as the peer reports it with accurate feedback.
+    pub ecn_delivered: EcnCounts,
+    /// What has come from the peer, by its marks, counted for accurate feedback.
+    pub ecn_received: EcnCounts,
     /// Data on the SYN was taken, by us or by the peer (TCP Fast Open, RFC 7413).
     pub syn_data: bool,
     /// By how much our and the peer's window fields are shifted, if they are (RFC 7323).
@@ -73,6 +80,19 @@ pub struct ConnectionInfo {
     pub delivered: u32,
     /// Payload of the largest segment that has come.
     pub received_segment_size: u16,
+}
+
+/// What has arrived by the ECN field of its packets, modulo 2^32: all zero without accurate feedback (RFC 9768, section 3.2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct EcnCounts {
+    /// Packets that a router has marked (CE).
+    pub marked_packets: u32,
+    /// Bytes in them.
+    pub marked_bytes: u32,
+    /// Bytes in packets of ECT(0) that no router has marked.
+    pub ect0_bytes: u32,
+    /// And of ECT(1).
+    pub ect1_bytes: u32,
 }
 
 /// Where loss recovery stands.
@@ -92,6 +112,7 @@ impl Connection {
     pub(super) fn info(&self, config: &TcpConfig) -> ConnectionInfo {
         let flow = &self.flow;
         let sender = self.sender.as_deref();
+        let [ecn_delivered, ecn_received] = self.ecn_counts();
         let (reorderings, reordering_degree) = sender.map_or((0, 0), |sender| sender.reordering());
         ConnectionInfo {
             state: self.state,
@@ -121,7 +142,10 @@ impl Connection {
             window_probes: self.probe_backoff,
             timestamps: self.timestamps.enabled,
             sack: self.sack,
-            ecn: self.ecn.enabled,
+            ecn: self.ecn_mode() != Mode::Off,
+            accurate_ecn: self.ecn_mode() == Mode::Accurate,
+            ecn_delivered,
+            ecn_received,
             syn_data: self.syn_data,
             window_shifts: self.rcv.scaling.then_some((self.rcv.wnd_shift, self.snd.wnd_shift)),
             last_data: self.data_at,

@@ -23,6 +23,7 @@ impl Tcp {
             rcv_nxt: connection.rcv.nxt,
             timestamp: connection.timestamps.enabled.then_some(connection.timestamps.recent),
             window: connection.window_field(connection.rcv.edge, Flags::ACK),
+            ace: connection.ace(),
         };
         if self.time_wait.insert(net.now, connection.flow, entry).is_some() {
             net.metrics.count(Counter::TcpTimeWaitRecycled);
@@ -84,7 +85,7 @@ impl Tcp {
             destination_port: flow.remote_port,
             seq: entry.snd_nxt,
             ack: entry.rcv_nxt,
-            flags: Flags::ACK,
+            flags: Flags::ACK | entry.ace,
             window: entry.window,
             urgent_pointer: 0,
             options: TcpOptions { timestamps, ..TcpOptions::default() },

@@ -1,8 +1,7 @@
 //! OPEN, passively: LISTEN (RFC 9293, section 3.10.7.2), where a SYN begins a handshake.
 
 use super::Tcp;
-use super::config::EcnPolicy;
-use super::ecn;
+use super::ecn::{AccurateSyn, Mode};
 use super::fast_open::Welcome;
 use super::half_open::{HalfOpen, NoRoom, Offers};
 use super::reset::reset_segment;
@@ -52,13 +51,15 @@ impl Tcp {
         let window_scale = options.window_scale.filter(|_| self.config.window_scaling);
         let sack = options.sack_permitted && self.config.sack;
         let offers = Offers::new(window_scale, timestamps.is_some(), sack);
-        let ecn = self.config.ecn != EcnPolicy::Off && ecn::asks(syn.flags);
+        let asked = Mode::asked_by(syn.flags, self.config.ecn);
+        let accurate = AccurateSyn { arrived: syn.ecn, doubtful: false };
         let entry = HalfOpen {
             irs: syn.seq,
             iss: at_least.map_or(iss, |least| iss.later(least)),
             ts_recent: timestamps.map_or(0, |timestamps| timestamps.value),
             mss: options.max_segment_size.unwrap_or(0),
-            offers: if ecn { offers.with_ecn() } else { offers },
+            offers: if asked == Mode::Classic { offers.with_ecn() } else { offers },
+            accurate: (asked == Mode::Accurate).then_some(accurate),
             resent: 0,
         };
         if at_least.is_none() && self.answers_with_cookie(flow) {

@@ -33,6 +33,7 @@ mod path_mtu;
 mod persist;
 mod pressure;
 mod push;
+mod rare;
 mod reassembly;
 mod receive;
 mod recover;
@@ -95,7 +96,7 @@ use time_wait::TimeWaitTable;
 
 pub use config::{CookiePolicy, EcnPolicy, FastOpenConfig, MtuProbing, Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
-pub use info::{ConnectionInfo, RecoveryPhase};
+pub use info::{ConnectionInfo, EcnCounts, RecoveryPhase};
 pub(crate) use input::Stray;
 pub use pressure::MemoryPressure;
 pub use state::State as TcpState;

@@ -7,9 +7,11 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::TcpConfig;
+use super::ecn::Mode;
 use super::harness::{PEER, US, pattern};
 use super::host::Host;
+use super::info::EcnCounts;
+use super::{Algorithm, EcnPolicy, TcpConfig};
 use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
 use crate::rng::Rng;
@@ -23,6 +25,8 @@ struct Wire {
     repeated: u32,
     /// Held back by up to ten times the usual delay.
     late: u32,
+    /// Marked, of those that may be (ECN).
+    marked: u32,
 }
 
 struct End {
@@ -43,6 +47,8 @@ struct Pair {
     /// By when they arrive, and then by when they were sent.
     flying: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
     sent: u64,
+    /// Packets of each end that were marked.
+    marks: [u32; 2],
 }
 
 impl End {
@@ -86,9 +92,14 @@ impl End {
 
 impl Pair {
     fn new(config: &TcpConfig, wire: Wire, seed: u8, to_write: [u64; 2]) -> Self {
+        Self::of_two([config; 2], wire, seed, to_write)
+    }
+
+    /// A server and a client.
+    fn of_two(configs: [&TcpConfig; 2], wire: Wire, seed: u8, to_write: [u64; 2]) -> Self {
         let mut ends = [
-            End::new(config, US, seed, to_write[0]),
-            End::new(config, PEER, seed.wrapping_add(1), to_write[1]),
+            End::new(configs[0], US, seed, to_write[0]),
+            End::new(configs[1], PEER, seed.wrapping_add(1), to_write[1]),
         ];
         let listener = ListenerShared::new((US, 80).into(), ListenOptions::with_backlog(1), 1);
         let [server, client] = &mut ends;
@@ -105,27 +116,48 @@ impl Pair {
             now: Instant::ZERO,
             flying: BTreeMap::new(),
             sent: 0,
+            marks: [0; 2],
         }
+    }
+
+    /// Runs to the end; returns what both ends had agreed on and counted when their connections were last seen.
+    fn run_watched(&mut self, chunk: usize) -> [(Mode, [EcnCounts; 2]); 2] {
+        let mut last = [(Mode::Off, Default::default()); 2];
+        while self.goes_on() {
+            self.turn(chunk);
+            for (last, seen) in last.iter_mut().zip(self.ecn()) {
+                *last = seen.unwrap_or(*last);
+            }
+        }
+        last
     }
 
     /// Runs until both applications have everything and both connections are gone; returns how long it took.
     fn run(&mut self, chunk: usize) -> Duration {
-        while self.ends.iter().any(|end| end.stream.is_some() || !end.host.tcp.is_idle()) {
-            assert!(self.now < Instant::from_millis(3_600_000), "no end in sight");
-            if self.ends[0].stream.is_none() && !self.ends[0].saw_end {
-                self.ends[0].stream = self.listener.pop(0);
-            }
-            for from in 0..2 {
-                let end = &mut self.ends[from];
-                end.host.net.now = self.now;
-                end.host.run_timers();
-                end.run_application(chunk);
-                end.host.flush();
-                self.transmit(from);
-            }
-            self.step();
+        while self.goes_on() {
+            self.turn(chunk);
         }
         self.now.since(Instant::ZERO)
+    }
+
+    fn goes_on(&self) -> bool {
+        self.ends.iter().any(|end| end.stream.is_some() || !end.host.tcp.is_idle())
+    }
+
+    fn turn(&mut self, chunk: usize) {
+        assert!(self.now < Instant::from_millis(3_600_000), "no end in sight");
+        if self.ends[0].stream.is_none() && !self.ends[0].saw_end {
+            self.ends[0].stream = self.listener.pop(0);
+        }
+        for from in 0..2 {
+            let end = &mut self.ends[from];
+            end.host.net.now = self.now;
+            end.host.run_timers();
+            end.run_application(chunk);
+            end.host.flush();
+            self.transmit(from);
+        }
+        self.step();
     }
 
     fn transmit(&mut self, from: usize) {
@@ -135,6 +167,11 @@ impl Pair {
                 () if self.chance(self.wire.repeated) => 2,
                 () => 1,
             };
+            let mut bytes = bytes;
+            if bytes[1] & 3 != 0 && self.chance(self.wire.marked) {
+                bytes[1] |= 3;
+                self.marks[from] += 1;
+            }
             for _ in 0..copies {
                 let held_back =
                     if self.chance(self.wire.late) { 1 + self.rng.below(10) } else { 1 };
@@ -160,6 +197,15 @@ impl Pair {
         }
     }
 
+    /// What both ends have agreed on, and counted: as they go on, or as soon as the handshake is over.
+    fn ecn(&mut self) -> [Option<(Mode, [EcnCounts; 2])>; 2] {
+        [0, 1].map(|end| {
+            let tcp = &mut self.ends[end].host.tcp;
+            let connection = tcp.connections.iter().next()?;
+            Some((connection.ecn_mode(), connection.ecn_counts()))
+        })
+    }
+
     fn chance(&mut self, parts: u32) -> bool {
         self.rng.below(1000) < parts
     }
@@ -181,10 +227,11 @@ impl Pair {
 
 const DELAY: Duration = Duration::from_micros(500);
 
-fn configs() -> [TcpConfig; 3] {
+fn configs() -> [TcpConfig; 4] {
     let small = TcpConfig { receive_buffer: 4096, send_buffer: 8192, ..TcpConfig::default() };
     let plain = TcpConfig { timestamps: false, window_scaling: false, ..TcpConfig::default() };
-    [TcpConfig::default(), small, plain]
+    let accurate = TcpConfig { ecn: EcnPolicy::AskAccurate, ..TcpConfig::default() };
+    [TcpConfig::default(), small, plain, accurate]
 }
 
 #[test]
@@ -207,8 +254,9 @@ fn streams_arrive_whole_over_any_wire() {
         Wire { lost: 100, ..Wire::default() },
         Wire { late: 200, ..Wire::default() },
         Wire { repeated: 200, ..Wire::default() },
-        Wire { lost: 50, repeated: 50, late: 100 },
-        Wire { lost: 200, repeated: 100, late: 200 },
+        Wire { lost: 50, repeated: 50, late: 100, ..Wire::default() },
+        Wire { lost: 200, repeated: 100, late: 200, ..Wire::default() },
+        Wire { lost: 20, late: 50, marked: 100, ..Wire::default() },
     ];
     for (number, wire) in wires.into_iter().enumerate() {
         for (seed, config) in (0..).zip(configs().iter().cycle().take(9)) {
@@ -218,5 +266,59 @@ fn streams_arrive_whole_over_any_wire() {
             pair.run(1 + usize::from(seed) * 37);
             pair.assert_complete();
         }
+    }
+}
+
+/// Every combination of RFC 9768, table 2, that two of our stacks can make: both ends always go by the same feedback.
+#[test]
+fn whatever_two_ends_are_told_to_do_they_agree_on_one_feedback() {
+    use EcnPolicy::{Ask, AskAccurate, Off, WhenAsked};
+    for (client, server, want) in [
+        (AskAccurate, AskAccurate, Mode::Accurate),
+        (AskAccurate, Ask, Mode::Accurate),
+        (AskAccurate, WhenAsked, Mode::Accurate),
+        (AskAccurate, Off, Mode::Off),
+        (Ask, AskAccurate, Mode::Classic),
+        (Ask, Ask, Mode::Classic),
+        (Ask, WhenAsked, Mode::Classic),
+        (Ask, Off, Mode::Off),
+        (WhenAsked, AskAccurate, Mode::Off),
+        (Off, AskAccurate, Mode::Off),
+    ] {
+        let [server_config, client_config] =
+            [server, client].map(|ecn| TcpConfig { ecn, ..TcpConfig::default() });
+        let configs = [&server_config, &client_config];
+        let mut pair = Pair::of_two(configs, Wire::default(), 1, [1_000_000, 100_000]);
+        let modes = pair.run_watched(10_000);
+        pair.assert_complete();
+        assert_eq!(modes.map(|(mode, _)| mode), [want; 2], "{client:?} to {server:?}");
+    }
+}
+
+/// What one end counts the other one learns, whichever way it is told: with options, or without room for any, and with ACKs that get lost.
+#[test]
+fn marks_are_told_as_they_were_made() {
+    for (congestion, lost) in [
+        (Algorithm::Cubic, 0),
+        (Algorithm::NewReno, 0),
+        (Algorithm::Dctcp, 0),
+        (Algorithm::Dctcp, 20),
+    ] {
+        let ecn = EcnPolicy::AskAccurate;
+        let config = TcpConfig { ecn, congestion, ..TcpConfig::default() };
+        let wire = Wire { marked: 50, lost, ..Wire::default() };
+        let mut pair = Pair::new(&config, wire, 7, [3_000_000, 0]);
+        let [(_, [told, _]), (_, [_, counted])] = pair.run_watched(100_000);
+        pair.assert_complete();
+        assert!(counted.marked_packets > 50, "{congestion}: {counted:?}");
+        if lost == 0 {
+            assert_eq!(counted.marked_packets, pair.marks[0], "{congestion}");
+            assert_eq!(pair.count(Counter::TcpRetransSegs), 0, "{congestion}");
+        }
+        // The last ACKs may be on their way when the connection was looked at.
+        let missing = counted.marked_packets.abs_diff(told.marked_packets);
+        assert!(missing <= counted.marked_packets / 20 + 2, "{congestion}: {told:?} {counted:?}");
+        let missing = counted.marked_bytes.abs_diff(told.marked_bytes);
+        assert!(missing <= counted.marked_bytes / 20 + 3000, "{congestion}: {told:?} {counted:?}");
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::connection::{Connection, Context};
+use super::ecn::Echo;
 use super::isn::timestamp;
 use super::rtt::samples_per_round;
 use super::segment::Segment;
@@ -22,12 +23,13 @@ struct Selective {
 impl Connection {
     /// An acceptable ACK has come. SND.UNA and the window are still what they were before it.
     pub(super) fn recover(&mut self, cx: &mut Context<'_>, segment: &Segment) {
+        let echo = self.echo(segment);
         let Some(sender) = &self.sender else { return };
         let (phase, doubtful) = (sender.phase(), sender.has_sent_again());
         let Selective { blocks, twice } = self.selective(segment);
         let repeats = self.is_duplicate_ack(segment);
         let advances = segment.ack.follows(self.snd.una);
-        let marked = self.echoes_mark(segment);
+        let marked = echo == Echo::Marked;
         if !(advances || repeats || marked || twice.is_some() || !blocks.is_empty()) {
             return;
         }
@@ -38,12 +40,12 @@ impl Connection {
             blocks: &blocks,
             twice,
             repeats,
-            marked,
+            echo,
             echo_ms: if doubtful { self.echo_ms(cx.now(), segment) } else { None },
             path: self.path(),
         };
         let Some(sender) = &mut self.sender else { return };
-        let outcome = sender.acknowledged(&news);
+        let outcome = sender.acknowledged(&news, self.rare.accurate_mut());
         let by_echo = advances && (phase != Phase::Open || self.retries > 0);
         self.learn_round_trip(cx, outcome.round_trip, news.echo_ms.filter(|_| by_echo));
         self.follow(cx, &outcome);

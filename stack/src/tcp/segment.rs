@@ -4,7 +4,7 @@ use pmd::{ChecksumStatus, Frame};
 
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
-use crate::ip::{Addressed, CONGESTION_EXPERIENCED, Datagram};
+use crate::ip::{Addressed, Datagram, Ecn};
 use crate::tcp::seq::Seq;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
@@ -27,8 +27,8 @@ pub(super) struct Segment {
     /// The number of the urgent byte, wherever that is: the one before what the pointer leads to.
     pub(super) urgent: Option<Seq>,
     pub(super) options: TcpOptions,
-    /// A router has marked the packet (RFC 3168).
-    pub(super) marked: bool,
+    /// What the packet's ECN field says (RFC 3168).
+    pub(super) ecn: Ecn,
     pub(super) payload: Frame,
 }
 
@@ -62,8 +62,7 @@ impl Segment {
         }
         let segment = Header::of(&view);
         frame.trim_front(header_len + view.header_len());
-        let marked = tos & CONGESTION_EXPERIENCED == CONGESTION_EXPERIENCED;
-        Ok((key, segment.with(frame, marked)))
+        Ok((key, segment.with(frame, Ecn::of(tos))))
     }
 
     pub(super) fn has(&self, flags: Flags) -> bool {
@@ -139,9 +138,9 @@ impl Header {
         }
     }
 
-    fn with(self, payload: Frame, marked: bool) -> Segment {
+    fn with(self, payload: Frame, ecn: Ecn) -> Segment {
         let Self { seq, ack, flags, window, urgent, options } = self;
-        Segment { seq, ack, flags, window, urgent, options, marked, payload }
+        Segment { seq, ack, flags, window, urgent, options, ecn, payload }
     }
 }
 

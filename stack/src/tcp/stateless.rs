@@ -2,7 +2,8 @@
 //! section 3.6), and the ACK that brings it back makes the connection.
 
 use super::Tcp;
-use super::config::CookiePolicy;
+use super::config::{CookiePolicy, EcnPolicy};
+use super::ecn::AccurateSyn;
 use super::half_open::{HalfOpen, Offers};
 use super::segment::Segment;
 use super::syn_cookie::marked_timestamp;
@@ -59,12 +60,15 @@ impl Tcp {
         }
         self.listeners.find(flow)?;
         let theirs = segment.timestamps().filter(|_| self.config.timestamps);
+        let offers = theirs.map_or(Offers::NONE, |theirs| Offers::with_timestamps(theirs.echo));
+        let accurate = !offers.ecn() && self.shows_accurate_ecn(segment);
         let entry = HalfOpen {
             irs: segment.seq - 1,
             iss: segment.ack - 1,
             ts_recent: theirs.map_or(0, |theirs| theirs.value),
             mss: 0,
-            offers: theirs.map_or(Offers::NONE, |theirs| Offers::with_timestamps(theirs.echo)),
+            offers,
+            accurate: accurate.then(AccurateSyn::default),
             resent: 0,
         };
         let Some(mss) = self.syn_cookies.open(net.now, &mut net.rng, flow, &entry) else {
@@ -72,6 +76,14 @@ impl Tcp {
             return None;
         };
         Some(HalfOpen { mss, ..entry })
+    }
+
+    /// What a cookie need not keep: the ACE field of one who has agreed to accurate feedback is never 0 or 1 at first, if his segment carries nothing (RFC 9768,
+    /// section 5.1). With data it is a counter that begins at 5, and one who has agreed to classic feedback never sets its highest bit.
+    fn shows_accurate_ecn(&self, segment: &Segment) -> bool {
+        let bare = segment.payload_len() == 0 && !segment.has(Flags::FIN);
+        let shown = if bare { Flags::AE | Flags::CWR } else { Flags::AE };
+        self.config.ecn != EcnPolicy::Off && segment.flags.intersects(shown)
     }
 }
 
@@ -109,7 +121,7 @@ mod tests {
         t.connection(|c| {
             let stamps = (c.timestamps.enabled, c.timestamps.recent, c.timestamps.offset);
             let received = (c.rcv.irs, c.rcv.nxt, c.rcv.acked, c.rcv.edge, c.rcv.scaling);
-            let scales = (c.rcv.wnd_shift, c.snd.wnd_shift, c.sack, c.ecn.enabled);
+            let scales = (c.rcv.wnd_shift, c.snd.wnd_shift, c.sack, c.ecn_mode());
             let sent = c.snd.nxt.offset_from(c.snd.una);
             (state, stamps, received, scales, (sent, c.snd.mss, c.snd.wnd, c.snd.peer_mss))
         })
@@ -121,6 +133,8 @@ mod tests {
             "S 0 mss 1460 wscale 7 sackOK ts 1000:0",
             "SEW 0 mss 1460 wscale 7 sackOK ts 1000:0",
             "SEW 0 mss 1460 ts 1000:0",
+            "SEWN 0 mss 1460 wscale 7 sackOK ts 1000:0",
+            "SEWN 0 mss 1460",
             "S 0 mss 1440 wscale 0 ts 1000:0",
             "S 0 mss 536 sackOK ts 1000:0",
             "S 0 mss 1460 ts 1000:0",
@@ -132,7 +146,8 @@ mod tests {
                 let config = TcpConfig { syn_cookies: policy, ..TcpConfig::default() };
                 let mut t = Harness::listening(&config, 1);
                 t.at(123_456);
-                shake_hands(&mut t, syn, "A 1 ack 1 win 500").unwrap();
+                let ack = if syn.starts_with("SEWN") { "AW" } else { "A" };
+                shake_hands(&mut t, syn, &format!("{ack} 1 ack 1 win 500")).unwrap();
                 assert!(t.accept(), "{syn}");
                 (settled(&mut t), t.sent(), t.count(Counter::TcpPassiveOpens))
             };

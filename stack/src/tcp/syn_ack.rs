@@ -11,7 +11,7 @@ use crate::demux::FlowKey4;
 use crate::ip::Ecn;
 use crate::net::Net;
 use crate::wire::tcp::{Flags, TcpHeader};
-use crate::wire::tcp_options::{FastOpenOption, TcpOptions, Timestamps};
+use crate::wire::tcp_options::{FastOpenOption, MAX_LEN, TcpOptions, Timestamps};
 
 impl Tcp {
     /// The window that our SYN-ACK offers: not scaled, and no more than the connection will buffer.
@@ -39,15 +39,23 @@ impl Tcp {
         entry: &HalfOpen,
         (clock, fast_open): (u32, Option<FastOpenOption>),
     ) {
-        let options = TcpOptions {
+        let others = TcpOptions {
             fast_open,
             max_segment_size: Some(max_segment_size(net)),
             window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),
             sack_permitted: entry.offers.sack(),
             ..TcpOptions::default()
         };
-        let ecn = if entry.offers.ecn() { ecn::AGREES } else { Flags::NONE };
-        let segment = (entry.iss, Flags::SYN | Flags::ACK | ecn, options);
+        // Something on the way may have dropped the first for its option (RFC 9768, section 3.2.3.2.2).
+        let accurate_ecn = if entry.accurate.is_some() && entry.resent == 0 {
+            let with = Timestamps { value: clock, echo: entry.ts_recent };
+            let timestamps = entry.offers.timestamps().then_some(with);
+            ecn::first_option(MAX_LEN - TcpOptions { timestamps, ..others }.fixed_len())
+        } else {
+            None
+        };
+        let options = TcpOptions { accurate_ecn, ..others };
+        let segment = (entry.iss, Flags::SYN | Flags::ACK | ecn::of_syn_ack(entry), options);
         self.send_half_open(net, flow, entry, segment, clock);
     }
 
@@ -61,7 +69,8 @@ impl Tcp {
         if self.challenges.admit(net).is_none() {
             return;
         }
-        let segment = (entry.iss + 1, Flags::ACK, TcpOptions::default());
+        let ace = if entry.accurate.is_some() { ecn::ace_at_first() } else { Flags::NONE };
+        let segment = (entry.iss + 1, Flags::ACK | ace, TcpOptions::default());
         let clock = self.clock_of(net, flow);
         self.send_half_open(net, flow, entry, segment, clock);
     }

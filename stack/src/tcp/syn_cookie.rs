@@ -9,6 +9,8 @@
 //! | 3 | which of the two secrets |
 //! | 4 to 31 | a hash, under that secret, of the flow, the peer's number, the segment size and the options |
 //!
+//! That the peer has asked for accurate ECN feedback is kept nowhere: his ACK shows it ([`shows_accurate_ecn`](super::Tcp::shows_accurate_ecn)).
+//!
 //! The options have no room there. Where the peer sends timestamps, the low six bits of ours say them; where it does not, the SYN-ACK
 //! offers none. The hash covers them either way, so an ACK whose timestamp was tampered with opens nothing.
 
@@ -150,7 +152,7 @@ mod tests {
     };
 
     fn syn(mss: u16, offers: Offers) -> HalfOpen {
-        HalfOpen { irs: Seq(7), iss: Seq(0), ts_recent: 0, mss, offers, resent: 0 }
+        HalfOpen { irs: Seq(7), iss: Seq(0), ts_recent: 0, mss, offers, accurate: None, resent: 0 }
     }
 
     fn all_offers() -> Offers {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Tcp;
 use super::connection::{Connection, Context, WheelEntry};
+use super::ecn::{Mode, contradict};
 use super::half_open::{Due, HalfOpen};
 use super::reset::reset_segment;
 use super::segment::Segment;
@@ -35,9 +36,7 @@ impl Tcp {
         let bare_syn =
             segment.has(Flags::SYN) && !segment.flags.intersects(Flags::ACK | Flags::RST);
         if bare_syn && segment.seq == entry.irs {
-            // Our answer was lost, or is late.
-            self.send_syn_ack(net, &flow, entry);
-            return Err(Drop::TcpDuplicate);
+            return Err(self.answer_syn_again(net, &flow, entry, &segment));
         }
         self.check_half_open_sequence(net, &flow, entry, &segment)?;
         if segment.has(Flags::RST) {
@@ -67,6 +66,34 @@ impl Tcp {
             return Err(Drop::TcpAcceptDeferred);
         }
         self.complete_half_open(net, flow, entry, segment)
+    }
+
+    /// Our SYN-ACK was lost, or is late. The last SYN is the one that counts, but two that ask for different feedback leave nobody sure which was agreed on: the connection
+    /// MUST be reset (RFC 9768, section 3.1.5).
+    fn answer_syn_again(
+        &mut self,
+        net: &mut Net,
+        flow: &FlowKey4,
+        entry: &HalfOpen,
+        syn: &Segment,
+    ) -> Drop {
+        let asked = Mode::asked_by(syn.flags, self.config.ecn);
+        if contradict(entry.mode(), asked) {
+            self.half_open.remove(flow);
+            net.metrics.count(Counter::TcpAttemptFails);
+            reset_segment(net, flow, syn);
+            return Drop::TcpSynUnexpected;
+        }
+        let mut entry = *entry;
+        if let Some(accurate) = &mut entry.accurate {
+            accurate.arrived = syn.ecn;
+            accurate.doubtful |= asked == Mode::Off;
+            self.half_open.note_syn(flow, entry.accurate);
+            // An option may have been why the SYN-ACK was lost.
+            entry.resent = entry.resent.max(1);
+        }
+        self.send_syn_ack(net, flow, &entry);
+        Drop::TcpDuplicate
     }
 
     /// Whether the listener waits for a segment that brings something. Once the time for that is over our SYN-ACK is sent again, and
@@ -214,7 +241,7 @@ impl Connection {
         self.rcv.acked = self.rcv.nxt;
         self.rcv.edge = self.rcv.nxt + window;
         self.retries = entry.resent;
-        self.ecn.enabled = entry.offers.ecn();
+        self.agree_on_ecn_as(entry);
         let timestamps = Timestamps { value: entry.ts_recent, echo: 0 };
         let options = TcpOptions {
             max_segment_size: Some(entry.mss).filter(|&size| size > 0),

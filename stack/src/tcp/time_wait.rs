@@ -8,6 +8,7 @@ use super::seq::Seq;
 use crate::demux::{FlowHash, FlowKey, FlowKey4, FlowKey6};
 use crate::linked::List;
 use crate::time::Instant;
+use crate::wire::tcp::Flags;
 
 /// The connections of one core that are in TIME-WAIT.
 ///
@@ -32,6 +33,8 @@ pub(super) struct TimeWait {
     pub(super) timestamp: Option<u32>,
     /// The window field of our last ACK.
     pub(super) window: u16,
+    /// Its ACE field, with accurate ECN feedback.
+    pub(super) ace: Flags,
 }
 
 impl<K: FlowKey> TimeWaitTable<K> {
@@ -129,7 +132,13 @@ mod tests {
     }
 
     fn state(number: u32) -> TimeWait {
-        TimeWait { snd_nxt: Seq(number), rcv_nxt: Seq(number), timestamp: None, window: 0 }
+        TimeWait {
+            snd_nxt: Seq(number),
+            rcv_nxt: Seq(number),
+            timestamp: None,
+            window: 0,
+            ace: Flags::NONE,
+        }
     }
 
     fn table(limit: usize) -> TimeWaitTable<FlowKey4> {

@@ -59,7 +59,7 @@ impl<'a> TcpView<'a> {
 
     /// The control bits.
     pub(crate) fn flags(&self) -> Flags {
-        Flags(self.fixed[13])
+        Flags(u16::from_be_bytes([self.fixed[12], self.fixed[13]]) & Flags::KNOWN)
     }
 
     /// The window, not yet scaled.
@@ -147,8 +147,9 @@ impl TcpHeader {
         fixed[2..4].copy_from_slice(&self.destination_port.to_be_bytes());
         fixed[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
         fixed[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
-        fixed[12] = words << 4;
-        fixed[13] = self.flags.0;
+        let [high, low] = self.flags.0.to_be_bytes();
+        fixed[12] = words << 4 | high;
+        fixed[13] = low;
         fixed[14..16].copy_from_slice(&self.window.to_be_bytes());
         fixed[16..18].fill(0);
         fixed[18..].copy_from_slice(&self.urgent_pointer.to_be_bytes());
@@ -156,9 +157,9 @@ impl TcpHeader {
     }
 }
 
-/// The eight control bits.
+/// The nine control bits. The three before them are reserved, and ignored (RFC 9293, section 3.1).
 #[derive(Clone, Copy, Default, Eq, PartialEq)]
-pub(crate) struct Flags(pub(crate) u8);
+pub(crate) struct Flags(pub(crate) u16);
 
 impl Flags {
     /// No bit.
@@ -179,10 +180,20 @@ impl Flags {
     pub(crate) const ECE: Self = Self(0x40);
     /// Congestion window reduced (RFC 3168).
     pub(crate) const CWR: Self = Self(0x80);
+    /// Accurate ECN (RFC 9768), formerly the sum of a nonce.
+    pub(crate) const AE: Self = Self(0x100);
+
+    /// All of them.
+    const KNOWN: u16 = 0x1ff;
 
     /// Whether every bit of `other` is set.
     pub(crate) const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Those of explicit congestion notification: AE, CWR and ECE.
+    pub(crate) const fn ecn(self) -> Self {
+        Self(self.0 & (Self::AE.0 | Self::CWR.0 | Self::ECE.0))
     }
 
     /// Whether some bit of `other` is set.
@@ -204,7 +215,7 @@ impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for (bit, name) in
-            ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"].iter().enumerate()
+            ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE"].iter().enumerate()
         {
             if self.0 >> bit & 1 != 0 {
                 write!(f, "{separator}{name}")?;

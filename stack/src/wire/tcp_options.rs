@@ -1,9 +1,13 @@
-//! TCP options (RFC 9293, section 3.2; RFC 7323; RFC 2018): what they say, and how they are written.
+//! TCP options (RFC 9293, section 3.2; RFC 7323; RFC 2018; RFC 9768): what they say, and how they are written.
 
+mod accurate_ecn;
 mod fast_open;
 
 use std::fmt;
 
+pub(crate) use accurate_ecn::{
+    AccurateEcnOption, EcnBytes, FIELD_MAX, FieldOrder, encoded_len as accurate_ecn_len,
+};
 pub(crate) use fast_open::{FastOpenCookie, FastOpenForm, FastOpenOption};
 
 use crate::tcp::seq::Seq;
@@ -25,6 +29,8 @@ pub(crate) struct TcpOptions {
     pub(crate) fast_open: Option<FastOpenOption>,
     /// The sender's clock, and ours as it last saw it.
     pub(crate) timestamps: Option<Timestamps>,
+    /// Bytes that the sender has received, by their marks.
+    pub(crate) accurate_ecn: Option<AccurateEcnOption>,
     /// What the sender holds beyond the acknowledgement number.
     pub(crate) sack_blocks: SackBlocks,
 }
@@ -76,7 +82,10 @@ impl TcpOptions {
                     self.timestamps = Some(Timestamps::of(data));
                 }
             }
-            (kind, data) => self.fast_open = FastOpenOption::of(kind, data).or(self.fast_open),
+            (kind, data) => {
+                self.fast_open = FastOpenOption::of(kind, data).or(self.fast_open);
+                self.accurate_ecn = AccurateEcnOption::of(kind, data).or(self.accurate_ecn);
+            }
         }
     }
 
@@ -94,6 +103,13 @@ impl TcpOptions {
 
     /// Bytes that [`TcpOptions::emit`] writes: a multiple of 4, at most 40.
     pub(crate) fn encoded_len(&self) -> usize {
+        let mut len = self.fixed_len();
+        len += self.accurate_ecn_that_fits(len).map_or(0, |option| option.encoded_len());
+        len + self.sack_blocks_that_fit(len).map_or(0, |blocks| 4 + blocks.len() * SACK_BLOCK_LEN)
+    }
+
+    /// Bytes of the options that never give way to others.
+    pub(crate) fn fixed_len(&self) -> usize {
         let mut len = 0;
         if self.max_segment_size.is_some() {
             len += 4;
@@ -105,14 +121,14 @@ impl TcpOptions {
         if self.window_scale.is_some() {
             len += 4;
         }
-        len += self.fast_open.map_or(0, |option| option.encoded_len());
-        len + self.sack_blocks_that_fit(len).map_or(0, |blocks| 4 + blocks.len() * SACK_BLOCK_LEN)
+        len + self.fast_open.map_or(0, |option| option.encoded_len())
     }
 
     /// Writes the options in the order and padding of Linux, so that we look like what middleboxes know: the SYN's
     /// `<mss,sackOK,ts,nop,wscale>` or `<mss,nop,nop,sackOK,nop,wscale>`, then `<nop,nop,ts>` and `<nop,nop,sack>`.
     ///
-    /// SACK blocks that do not fit are left out from the end: the first are the most recent (RFC 2018, section 4).
+    /// SACK blocks that do not fit are left out from the end: the first are the most recent (RFC 2018, section 4). So is an AccECN option
+    /// that does not fit.
     pub(super) fn emit(&self, out: &mut [u8]) {
         let mut out = Cursor { out, at: 0 };
         if let Some(size) = self.max_segment_size {
@@ -139,6 +155,9 @@ impl TcpOptions {
         if let Some(option) = self.fast_open {
             option.words().for_each(|word| out.put(word));
         }
+        if let Some(option) = self.accurate_ecn_that_fits(out.at) {
+            option.words().for_each(|word| out.put(word));
+        }
         if let Some((blocks, len)) = self.sack_blocks_that_fit(out.at).and_then(with_option_len) {
             out.put([NO_OPERATION, NO_OPERATION, SACK, len]);
             for block in blocks {
@@ -146,6 +165,11 @@ impl TcpOptions {
                 out.put(block.right.0.to_be_bytes());
             }
         }
+    }
+
+    /// The AccECN option, if there is room for it behind `len` bytes of other options.
+    fn accurate_ecn_that_fits(&self, len: usize) -> Option<AccurateEcnOption> {
+        self.accurate_ecn.filter(|option| len + option.encoded_len() <= MAX_LEN)
     }
 
     /// The blocks there is room for behind `len` bytes of other options, if there are any.

@@ -42,6 +42,8 @@ pub(crate) enum Queue {
     Bloated,
     /// Twice what fills the path, and packets are marked (ECN) once there is half of it.
     Marking,
+    /// The same, and both ends count the marks (AccECN).
+    Counting,
 }
 
 impl Path {
@@ -56,13 +58,13 @@ impl Path {
         match self.queue {
             Queue::Shallow => (self.product() / 2).max(least),
             Queue::Bloated => (self.product() * 4).max(2 * least),
-            Queue::Marking => (self.product() * 2).max(2 * least),
+            Queue::Marking | Queue::Counting => (self.product() * 2).max(2 * least),
         }
     }
 
     fn mark_bytes(&self) -> usize {
         match self.queue {
-            Queue::Marking => (self.product() / 2).max(20 * FRAME) as usize,
+            Queue::Marking | Queue::Counting => (self.product() / 2).max(20 * FRAME) as usize,
             Queue::Shallow | Queue::Bloated => usize::MAX,
         }
     }
@@ -128,6 +130,7 @@ impl fmt::Display for Path {
             Queue::Shallow => "shallow",
             Queue::Bloated => "bloated",
             Queue::Marking => "marking",
+            Queue::Counting => "counted",
         };
         let round_trip = self.round_trip.as_micros() as f64 / 1000.0;
         write!(f, "{rate:>4} {round_trip:>5}ms {loss:>6} {order:>7} {queue:>7}")

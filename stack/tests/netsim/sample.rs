@@ -89,6 +89,13 @@ fn queues_that_mark() {
 }
 
 #[test]
+fn queues_that_mark_for_ends_that_count() {
+    let counting = |megabits, ms| Path { queue: Queue::Counting, ..path(megabits, ms) };
+    let cells = [Cubic, NewReno, Dctcp].map(|congestion| one(counting(100, 20), congestion));
+    check("counting", &cells);
+}
+
+#[test]
 fn every_controller() {
     let mut cells = Vec::new();
     for congestion in [NewReno, Bbr, Dctcp] {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use darner::counters::Counter;
 use darner::time::Instant;
-use darner::{Config, CongestionAlgorithm, ConnectionInfo, Protocol, TcpConfig};
+use darner::{Config, CongestionAlgorithm, ConnectionInfo, EcnPolicy, Protocol, TcpConfig};
 use pmd::Pool;
 use pmd::sim::{End, EndId, Sim, Way};
 
 use crate::flows::{Delivered, Sink, Source};
-use crate::path::{FRAME, Path};
+use crate::path::{FRAME, Path, Queue};
 
 /// A source, a sink, and what lies between.
 pub(crate) struct TwoEnds {
@@ -127,7 +127,9 @@ impl TwoEnds {
 fn tcp(path: &Path, congestion: CongestionAlgorithm, flows: u64) -> TcpConfig {
     let buffer = (8 * (path.product() + path.queue_bytes())).clamp(1 << 20, 1 << 29) as usize;
     let offered = (1 << 27) / flows as usize;
+    let counted = path.queue == Queue::Counting;
     TcpConfig {
+        ecn: if counted { EcnPolicy::AskAccurate } else { EcnPolicy::default() },
         receive_buffer: buffer,
         send_buffer: buffer.min(offered),
         max_buffered: 1 << 30,

@@ -42,6 +42,14 @@ pub(super) fn tcp_info(info: Option<&ConnectionInfo>, listens: bool, now: Instan
         (SHORTEST_RTT, info.shortest_round_trip.map_or(u32::MAX, micros)),
         (SEND_WINDOW, info.send_window),
         (RECEIVE_WINDOW, info.receive_window),
+        (DELIVERED_MARKED, info.ecn_delivered.marked_packets),
+        (RECEIVED_MARKED, info.ecn_received.marked_packets),
+        (DELIVERED_ECT1_BYTES, info.ecn_delivered.ect1_bytes),
+        (DELIVERED_ECT0_BYTES, info.ecn_delivered.ect0_bytes),
+        (DELIVERED_MARKED_BYTES, info.ecn_delivered.marked_bytes),
+        (RECEIVED_ECT1_BYTES, info.ecn_received.ect1_bytes),
+        (RECEIVED_ECT0_BYTES, info.ecn_received.ect0_bytes),
+        (RECEIVED_MARKED_BYTES, info.ecn_received.marked_bytes),
     ];
     for (at, word) in words {
         bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
@@ -140,7 +148,15 @@ const REORDERING: usize = 88;
 const ALL_RETRANSMITTED: usize = 100;
 const SHORTEST_RTT: usize = 148;
 const DELIVERED: usize = 192;
+const DELIVERED_MARKED: usize = 196;
 const SEND_WINDOW: usize = 228;
 const REORDERINGS: usize = 220;
 const RECEIVE_WINDOW: usize = 232;
+const RECEIVED_MARKED: usize = 248;
+const DELIVERED_ECT1_BYTES: usize = 252;
+const DELIVERED_ECT0_BYTES: usize = 256;
+const DELIVERED_MARKED_BYTES: usize = 260;
+const RECEIVED_ECT1_BYTES: usize = 264;
+const RECEIVED_ECT0_BYTES: usize = 268;
+const RECEIVED_MARKED_BYTES: usize = 272;
 const LEN: usize = 280;

@@ -71,7 +71,7 @@ pub(crate) struct Ack {
     pub(crate) flight: u32,
     /// The window was the limit then: neither the application nor the receiver's window.
     pub(crate) window_limited: bool,
-    /// How many of the delivered bytes were marked CE on their way. Classic ECN cannot tell, and says all or none.
+    /// How many bytes were marked CE on their way, as far as is newly known. Classic ECN cannot tell, and says all that were delivered or none.
     pub(crate) marked: u32,
     /// The round trip of what this ACK is for. HyStart++ and BBR want one with every ACK, not one for each round.
     pub(crate) round_trip: Option<Duration>,
@@ -134,8 +134,8 @@ impl Start {
 pub(crate) enum Congested {
     /// Something sent has not arrived.
     Loss,
-    /// Nor has this, but a mark of the same window of data was told before, and what reduces by as much for it SHOULD do so once (RFC 3168,
-    /// section 6.1.2).
+    /// Nor has this, but a mark of the same window of data was told before, and both together SHOULD reduce the window once (RFC 3168,
+    /// section 6.1.2): as the loss would have done alone.
     LossAfterMark,
     /// A router marked a packet instead of dropping it (ECN, RFC 3168 and 8311).
     Marked,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Timeout;
 use super::controller::{Ack, Congested, Controller, Start};
 use super::hystart::{CSS_GROWTH_DIVISOR, HyStart, Pace};
-use super::window::{LARGEST, Window};
+use super::window::{LARGEST, Window, part};
 use crate::time::Instant;
 
 /// The window of a connection under CUBIC.
@@ -119,10 +119,16 @@ impl Cubic {
         }
     }
 
-    /// Section 4.6: beta_cubic of the window, which does not grow while it is not used, and not of what is in flight: an application that has
+    /// Section 4.6: what is left of the window, which does not grow while it is not used, and not of what is in flight: an application that has
     /// just paused is not to pay for it.
-    fn reduced(&self) -> u32 {
-        part(self.window.bytes(), 7, 10)
+    fn reduced(&self, why: Congested) -> u32 {
+        let (over, under) = match why {
+            Congested::Loss => BETA,
+            Congested::Marked => BETA_ECN,
+            // The rest of what a loss alone takes.
+            Congested::LossAfterMark => (BETA.0 * BETA_ECN.1, BETA.1 * BETA_ECN.0),
+        };
+        part(self.window.bytes(), over, under)
     }
 
     /// A reduction is due.
@@ -164,10 +170,14 @@ impl Controller for Cubic {
     }
 
     fn on_congestion(&mut self, _now: Instant, _flight: u32, why: Congested) {
-        if why != Congested::LossAfterMark {
+        if why == Congested::LossAfterMark {
+            // The epoch has ended with the mark, and it was the window then that was too large.
+            (self.fraction, self.prior) = (0.0, self.epoch);
+            self.epoch.elapsed = None;
+        } else {
             self.interrupt();
-            self.window.reduce(self.reduced(), why);
         }
+        self.window.reduce(self.reduced(why), why);
     }
 
     /// Section 4.8: as Reno, but by beta_cubic; and the next congestion avoidance begins at the plateau.
@@ -177,7 +187,7 @@ impl Controller for Cubic {
         }
         self.epoch.w_max = 0;
         self.epoch.elapsed = None;
-        self.window.collapse(self.reduced(), which);
+        self.window.collapse(self.reduced(Congested::Loss), which);
     }
 
     /// Section 4.9. A window that has meanwhile grown beyond keeps what it goes by. The initial slow start, if this is it again, is
@@ -246,11 +256,6 @@ impl Epoch {
     }
 }
 
-/// `bytes` times `over / under`, for small numbers.
-fn part(bytes: u32, over: u32, under: u32) -> u32 {
-    bytes / under * over + bytes % under * over / under
-}
-
 fn nanos(span: Duration) -> Nanos {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -258,6 +263,10 @@ fn nanos(span: Duration) -> Nanos {
 fn seconds(nanos: Nanos) -> f64 {
     Duration::from_nanos(nanos).as_secs_f64()
 }
+
+/// beta_cubic (section 4.6) and beta_ecn (RFC 8511, section 3.1), as fractions.
+const BETA: (u32, u32) = (7, 10);
+const BETA_ECN: (u32, u32) = (17, 20);
 
 /// Segments per second cubed (section 5.1).
 const C: f64 = 0.4;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Timeout;
 use super::controller::{Ack, Congested, Controller, Start};
-use super::window::Window;
+use super::window::{Window, part};
 use crate::time::Instant;
 
 /// The window of a connection under NewReno.
@@ -72,10 +72,14 @@ impl Controller for NewReno {
         }
     }
 
+    /// A mark takes a fifth (RFC 8511, section 3.1), and a loss of the same window the rest of the half.
     fn on_congestion(&mut self, _now: Instant, flight: u32, why: Congested) {
-        if why != Congested::LossAfterMark {
-            self.reduce(self.half_of(flight), why);
-        }
+        let left = match why {
+            Congested::Loss => self.half_of(flight),
+            Congested::Marked => part(self.window.used(flight), 4, 5),
+            Congested::LossAfterMark => part(self.window.bytes(), 5, 8),
+        };
+        self.reduce(left, why);
     }
 
     fn on_timeout(&mut self, _now: Instant, flight: u32, which: Timeout) {
@@ -190,13 +194,14 @@ mod tests {
         }
     }
 
+    /// RFC 8511, section 3.1.
     #[test]
-    fn a_mark_halves_at_once_and_is_no_mistake() {
+    fn a_mark_takes_a_fifth_at_once_and_is_no_mistake() {
         let mut reno = avoiding(20);
         reno.on_congestion(NOW, 20 * MSS, Congested::Marked);
-        assert_eq!(reno.window(), 10 * MSS);
+        assert_eq!((reno.window(), reno.ssthresh()), (16 * MSS, 16 * MSS));
         reno.undo(NOW);
-        assert_eq!(reno.window(), 10 * MSS);
+        assert_eq!(reno.window(), 16 * MSS);
     }
 
     /// RFC 3168, section 6.1.2. The loss may be a mistake, but the mark was none.
@@ -205,9 +210,9 @@ mod tests {
         let mut reno = avoiding(20);
         reno.on_congestion(NOW, 20 * MSS, Congested::Marked);
         reno.on_congestion(NOW, 20 * MSS, Congested::LossAfterMark);
-        assert_eq!((reno.window(), reno.ssthresh()), (10 * MSS, 10 * MSS));
+        assert_eq!((reno.window(), reno.ssthresh()), (10 * MSS, 10 * MSS), "a half in all");
         reno.undo(NOW);
-        assert_eq!(reno.window(), 10 * MSS);
+        assert_eq!(reno.window(), 16 * MSS);
     }
 
     /// RFC 3168, section 6.1.2: bounded below by one segment. The threshold is not (RFC 5681, equation 4).
@@ -215,9 +220,9 @@ mod tests {
     fn marks_may_leave_one_segment_and_losses_two() {
         for (why, want) in [(Congested::Marked, 1), (Congested::Loss, 2)] {
             let mut reno = avoiding(2);
-            reno.on_congestion(NOW, 2 * MSS, why);
-            assert_eq!((reno.window(), reno.ssthresh()), (want * MSS, 2 * MSS), "{why:?}");
-            reno.on_congestion(NOW, MSS, why);
+            for _ in 0..5 {
+                reno.on_congestion(NOW, reno.window(), why);
+            }
             assert_eq!((reno.window(), reno.ssthresh()), (want * MSS, 2 * MSS), "{why:?}");
         }
     }
@@ -271,7 +276,7 @@ mod tests {
         assert_eq!(reno.window(), 30 * MSS, "never smaller than now");
         reno.on_congestion(NOW, 20 * MSS, Congested::Marked);
         reno.undo(NOW);
-        assert_eq!(reno.window(), 10 * MSS, "nothing left to undo");
+        assert_eq!(reno.window(), 16 * MSS, "nothing left to undo");
     }
 
     #[test]

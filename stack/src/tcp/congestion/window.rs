@@ -92,7 +92,7 @@ impl Window {
     /// Congestion: at most `ssthresh` may be in flight from here on. After a loss PRR leads the flight there, so the
     /// window need not wait for its end. A mark may leave one segment, and a loss two (RFC 9438, section 4.6; RFC 3168, section 6.1.2).
     pub(super) fn reduce(&mut self, ssthresh: u32, why: Congested) {
-        self.prior = (why == Congested::Loss).then_some(self.now());
+        self.prior = (why != Congested::Marked).then_some(self.now());
         self.set_threshold(ssthresh);
         let most = if why == Congested::Marked { ssthresh } else { self.ssthresh };
         self.set(self.bytes.min(most));
@@ -170,6 +170,11 @@ impl Window {
 pub(super) fn initial(mss: u32, segments: u8) -> u32 {
     let segments = u32::from(segments.max(1));
     (segments * mss).min((2 * mss).max(segments * 1460))
+}
+
+/// `bytes` times `over / under`, for small numbers.
+pub(super) fn part(bytes: u32, over: u32, under: u32) -> u32 {
+    bytes / under * over + bytes % under * over / under
 }
 
 /// The largest window that RFC 7323 can express.

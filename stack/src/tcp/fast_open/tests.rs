@@ -238,3 +238,23 @@ fn data_goes_without_a_cookie_where_that_is_configured() {
     t.input("S 0+100 mss 1000").unwrap();
     assert_eq!(t.sent(), ["SA 0 ack 101"]);
 }
+
+/// RFC 9768, sections 3.1.5, 3.2 and 5.2.
+#[test]
+fn an_early_connection_may_have_accurate_ecn_feedback() {
+    let config = TcpConfig { ecn: EcnPolicy::WhenAsked, ..config() };
+    let mut t = listening(&config, 1);
+    let cookie = cookie(&mut t);
+    let syn = |flags: &str, mark: &str| format!("{flags} 0+100 mss 1000 fo {cookie}{mark}");
+    t.input(&syn("SEWN", " ce 1")).unwrap();
+    let answer = t.last();
+    assert_eq!(answer.text, "SAWN 0 ack 101", "the SYN was marked");
+    assert!(answer.options.accurate_ecn.is_some());
+    let [_, received] = t.connection(|c| c.ecn_counts());
+    assert_eq!((received.marked_packets, received.marked_bytes), (0, 0), "a SYN does not count");
+    t.input(&syn("SEWN", " ect0 1")).unwrap_err();
+    let again = t.last();
+    assert_eq!((again.text.as_str(), again.options.accurate_ecn), ("SAN 0 ack 101", None));
+    assert_eq!(t.input(&syn("SEW", "")), Err(Drop::TcpSynUnexpected));
+    assert_eq!((t.sent(), t.state()), (vec!["RA 0 ack 101".to_owned()], None));
+}

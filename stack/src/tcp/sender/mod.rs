@@ -33,6 +33,7 @@ use usage::Usage;
 use super::config::Pacing;
 use super::congestion::Timeout;
 use super::congestion::controller::{Ack, Congested, Controller};
+use super::ecn::{self, Accurate, Echo, Marks};
 use super::seq::Seq;
 use crate::time::Instant;
 use crate::wire::tcp_options::SackBlock;
@@ -92,8 +93,8 @@ pub(super) struct News<'a> {
     pub(super) twice: Option<SackBlock>,
     /// The ACK repeats the last one (RFC 5681, section 2).
     pub(super) repeats: bool,
-    /// The peer has seen a mark (ECN).
-    pub(super) marked: bool,
+    /// What the peer says of marks (ECN).
+    pub(super) echo: Echo,
     /// What is echoed, in milliseconds of our clock.
     pub(super) echo_ms: Option<u64>,
     pub(super) path: Path,
@@ -247,9 +248,14 @@ impl Sender {
     }
 
     /// An ACK has come that may say something new.
-    pub(super) fn acknowledged(&mut self, news: &News<'_>) -> Outcome {
+    pub(super) fn acknowledged(
+        &mut self,
+        news: &News<'_>,
+        accurate: Option<&mut Accurate>,
+    ) -> Outcome {
         let (pipe, lost, phase) = (self.pipe(), self.board.losses(), self.phase);
         let delivery = self.take(news);
+        let marks = ecn::marks(news.echo, accurate, delivery.delivered, news.path.mss);
         self.again &= self.phase != Phase::Open || !self.board.is_empty();
         self.rack.learn(news.now, &delivery, news.ack);
         let undone = self.find_spurious(news, &delivery);
@@ -261,9 +267,9 @@ impl Sender {
         // The loss of a probe of the path's MTU is nobody's business.
         let newly_lost = if self.phase == Phase::Open { 0 } else { newly_lost };
         self.probe_answered(news);
-        let reduced = self.heed_mark(news, pipe) || recovers;
+        let reduced = self.heed_mark(news, marks, pipe) || recovers;
         let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
-        self.tell_controller(news, &delivery, (pipe, newly_lost), recovery);
+        self.tell_controller(news, &delivery, (pipe, newly_lost, marks.bytes), recovery);
         if self.is_reducing() {
             self.prr.on_ack(&PrrAck {
                 delivered: delivery.delivered,
@@ -497,9 +503,9 @@ impl Sender {
     }
 
     /// A mark is a loss that was spared (RFC 3168, section 6.1.2): one in a round trip, and none while the window is being reduced.
-    fn heed_mark(&mut self, news: &News<'_>, flight: u32) -> bool {
+    fn heed_mark(&mut self, news: &News<'_>, marks: Marks, flight: u32) -> bool {
         // The number that ends the window is the first one that says that it was reduced: what acknowledges no more was sent before that was heard.
-        let counts = news.marked && news.ack.follows(self.marked_until);
+        let counts = marks.told && news.ack.follows(self.marked_until);
         if counts && self.phase == Phase::Open {
             self.controller.on_congestion(news.now, flight, Congested::Marked);
             self.marked_until = news.nxt;
@@ -512,7 +518,7 @@ impl Sender {
         &mut self,
         news: &News<'_>,
         delivery: &Delivery,
-        (pipe, lost): (u32, u32),
+        (pipe, lost, marked): (u32, u32, u32),
         recovery: bool,
     ) {
         let shortest = self.rack.shortest.round_trip();
@@ -530,7 +536,7 @@ impl Sender {
             delivered: delivery.delivered,
             flight: pipe,
             window_limited: self.usage.is_window_limited(window, ssthresh),
-            marked: if news.marked { delivery.delivered } else { 0 },
+            marked,
             round_trip: delivery.newest_certain.map(|(stamp, _)| news.now.since(stamp.sent_at)),
             smoothed: news.path.smoothed,
             round_start: self.rate.begins_round(delivery),

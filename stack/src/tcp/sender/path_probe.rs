@@ -81,6 +81,7 @@ mod tests {
     use super::*;
     use crate::tcp::congestion::Timeout;
     use crate::tcp::congestion::controller::{Ack, Congested, Controller};
+    use crate::tcp::ecn::Echo;
     use crate::tcp::sender::{News, Path};
     use crate::time::Instant;
     use crate::wire::tcp_options::SackBlock;
@@ -128,17 +129,18 @@ mod tests {
         sender.path_probe_sent(start, 1460);
         sender.sent(Instant::from_millis(10), start + 1460, 4000);
         let behind = SackBlock { left: start + 1460, right: start + 5460 };
-        let outcome = sender.acknowledged(&News {
+        let news = News {
             now: Instant::from_millis(30),
             ack: start,
             nxt: start + 5460,
             blocks: &[behind],
             twice: None,
             repeats: false,
-            marked: false,
+            echo: Echo::Nothing,
             echo_ms: None,
             path: Path { mss: 1000, smoothed: None, sack: true },
-        });
+        };
+        let outcome = sender.acknowledged(&news, None);
         assert!(!outcome.recovers);
         assert_eq!((sender.board.lost(), sender.look_for_path_probe(start)), (1460, Found::Lost));
         assert_eq!(*heard.lock().unwrap(), [0]);

@@ -63,7 +63,18 @@ fn flags_are_sets() {
     );
     assert!(Flags::SYN.intersects(syn_ack) && !Flags::SYN.intersects(Flags::RST | Flags::FIN));
     assert_eq!(format!("{syn_ack:?} {:?}", Flags::NONE), "SYN|ACK -");
-    assert_eq!(format!("{:?}", Flags(0xff)), "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR");
+    assert_eq!(format!("{:?}", Flags(0x1ff)), "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR|AE");
+}
+
+/// RFC 9293, section 3.1: reserved bits are ignored, and sent as zero.
+#[test]
+fn reserved_bits_say_nothing() {
+    let mut bytes = emitted(&header(Flags::ACK));
+    assert_eq!(bytes[12], 0x50);
+    bytes[12] |= 0x0e;
+    assert_eq!(TcpView::parse(&bytes).unwrap().flags(), Flags::ACK);
+    bytes[12] |= 0x01;
+    assert_eq!(TcpView::parse(&bytes).unwrap().flags(), Flags::ACK | Flags::AE);
 }
 
 #[test]
@@ -90,7 +101,7 @@ proptest! {
 
     #[test]
     fn they_read_what_we_emit(
-        ports: (u16, u16), numbers: (u32, u32), flags: u8, window: u16, urgent_pointer: u16,
+        ports: (u16, u16), numbers: (u32, u32), flags in 0..0x200_u16, window: u16, urgent_pointer: u16,
         shift in 0..15_u8, payload in prop::collection::vec(any::<u8>(), 0..30),
     ) {
         let sent = TcpHeader {
@@ -142,6 +153,7 @@ fn agree_with_etherparse(ours: &TcpView<'_>, bytes: &[u8]) -> Result<(), TestCas
         (Flags::URG, theirs.urg()),
         (Flags::ECE, theirs.ece()),
         (Flags::CWR, theirs.cwr()),
+        (Flags::AE, theirs.ns()),
     ] {
         prop_assert_eq!(ours.flags().contains(flag), set, "{:?}", flag);
     }

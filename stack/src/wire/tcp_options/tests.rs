@@ -111,6 +111,26 @@ proptest! {
         prop_assert_eq!(as_etherparse(&bytes), Ok(read));
     }
 
+    /// Others that always find room leave enough for it, and SACK blocks get what is left.
+    #[test]
+    fn an_accecn_option_is_read_back_beside_any_others(
+        others in some_options(), counted: (u32, u32, u32), count in 0..=3_u8, ect0_first: bool,
+    ) {
+        let order = if ect0_first { FieldOrder::Ect0First } else { FieldOrder::Ect1First };
+        let bytes = EcnBytes { ect0: counted.0, ce: counted.1, ect1: counted.2 };
+        let option = AccurateEcnOption::new(order, bytes, count);
+        let options = TcpOptions { accurate_ecn: Some(option), ..others };
+        let bytes = emitted(&options);
+        prop_assert!(bytes.len() <= MAX_LEN && bytes.len().is_multiple_of(4));
+        let read = TcpOptions::parse(&bytes);
+        let kept = read.sack_blocks.as_slice();
+        prop_assert_eq!(kept, &others.sack_blocks.as_slice()[..kept.len()]);
+        prop_assert_eq!(TcpOptions { sack_blocks: others.sack_blocks, ..read }, options);
+        let told = [option.ect0(), option.ce(), option.ect1()];
+        prop_assert_eq!(told.iter().flatten().count(), usize::from(count));
+        prop_assert!(told.iter().flatten().all(|&field| field <= FIELD_MAX));
+    }
+
     #[test]
     fn the_short_cut_says_what_the_walk_says(
         head in prop::sample::select(vec![vec![], vec![1, 1, 8, 10]]), tail in prop::collection::vec(any::<u8>(), 0..12),
@@ -195,6 +215,7 @@ fn some_options() -> impl Strategy<Value = TcpOptions> {
             window_scale,
             sack_permitted,
             timestamps: stamps.map(|(value, echo)| Timestamps { value, echo }),
+            accurate_ecn: None,
             sack_blocks: blocks(&edges),
         })
 }
@@ -240,6 +261,7 @@ const NONE: TcpOptions = TcpOptions {
     window_scale: None,
     sack_permitted: false,
     timestamps: None,
+    accurate_ecn: None,
     sack_blocks: SackBlocks {
         blocks: [SackBlock { left: Seq(0), right: Seq(0) }; MAX_SACK_BLOCKS],
         count: 0,

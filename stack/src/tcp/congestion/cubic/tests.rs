@@ -128,10 +128,10 @@ fn it_is_never_slower_than_reno() {
 
 /// Section 4.6.
 #[test]
-fn a_reduction_leaves_seven_tenths_of_the_window_however_much_was_in_flight() {
+fn a_reduction_leaves_its_part_of_the_window_however_much_was_in_flight() {
     for (name, window, flight, why, want) in [
         ("a full window", 100 * MSS, 100 * MSS, Congested::Loss, 70_000),
-        ("a mark", 100 * MSS, 100 * MSS, Congested::Marked, 70_000),
+        ("a mark (RFC 8511)", 100 * MSS, 100 * MSS, Congested::Marked, 85_000),
         ("a pause of the application", 100 * MSS, MSS, Congested::Loss, 70_000),
         ("more than the window", 100 * MSS, 120 * MSS, Congested::Loss, 70_000),
         ("no whole segments", 99_999, 99_999, Congested::Loss, 69_999),
@@ -146,7 +146,7 @@ fn a_reduction_leaves_seven_tenths_of_the_window_however_much_was_in_flight() {
     }
     let mut cubic = Cubic::new(START);
     avoid_from(&mut cubic, 10 * MSS, (7, 10));
-    (0..7).for_each(|_| cubic.on_congestion(NOW, MSS, Congested::Marked));
+    (0..16).for_each(|_| cubic.on_congestion(NOW, MSS, Congested::Marked));
     assert_eq!((cubic.window(), cubic.ssthresh()), (MSS, 2 * MSS), "marks next to nothing");
 }
 
@@ -156,8 +156,9 @@ fn a_loss_after_a_mark_is_of_the_same_congestion() {
     let mut cubic = reduced_from(100);
     cubic.on_congestion(NOW, 70 * MSS, Congested::Marked);
     let (window, w_max) = (cubic.window(), cubic.epoch.w_max);
+    assert_eq!(window, 59_500, "0.85 of 70 segments");
     cubic.on_congestion(NOW, 70 * MSS, Congested::LossAfterMark);
-    assert_eq!((cubic.window(), cubic.epoch.w_max), (window, w_max));
+    assert_eq!((cubic.window(), cubic.epoch.w_max), (49 * MSS, w_max), "0.7 in all");
     cubic.undo(NOW);
     assert_eq!((cubic.window(), cubic.epoch.w_max), (window, w_max));
 }

@@ -1,18 +1,15 @@
-//! Explicit congestion notification (RFC 3168): a router marks what it would else drop, the receiver says so with each ACK, the sender reduces its
-//! window once and says that it has. With DCTCP (RFC 8257) the receiver says exactly which segments were marked.
+//! Classic feedback (RFC 3168, section 6.1): the receiver says with each ACK that a mark has come, until the sender says that it has reduced its window.
+//! With DCTCP (RFC 8257) the receiver says exactly which segments were marked.
 
-use super::config::EcnPolicy;
-use super::congestion::algorithm::Algorithm;
-use super::connection::{Connection, Context};
-use super::segment::Segment;
-use super::seq::Seq;
-use super::state::State;
 use crate::ip::Ecn;
+use crate::tcp::congestion::algorithm::Algorithm;
+use crate::tcp::connection::{Connection, Context};
+use crate::tcp::segment::Segment;
 use crate::wire::tcp::Flags;
 
-/// What a connection agrees on and remembers.
+/// What a connection with classic feedback remembers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct EcnState {
+pub(in crate::tcp) struct Classic {
     /// Both sides take part.
     pub(super) enabled: bool,
     /// ACKs say that a mark has come: until the peer says that it has reduced its window, or with DCTCP as long as marks come.
@@ -21,87 +18,60 @@ pub(super) struct EcnState {
     reduced: bool,
 }
 
-/// What a SYN says that asks for it, and what the answer says that agrees (section 6.1.1).
-pub(super) const ASKS: Flags = Flags(Flags::ECE.0 | Flags::CWR.0);
-pub(super) const AGREES: Flags = Flags::ECE;
+impl Classic {
+    pub(super) const ENABLED: Self = Self { enabled: true, echo: false, reduced: false };
 
-/// Whether a bare SYN asks for it.
-pub(super) fn asks(flags: Flags) -> bool {
-    flags.contains(ASKS)
+    /// The window was reduced: because of a mark, a loss or a timeout (section 6.1.2).
+    pub(super) fn window_reduced(&mut self) {
+        self.reduced = true;
+    }
+
+    /// What a segment says of it, and whether routers may mark it: only new data (sections 6.1.4 and 6.1.5).
+    pub(super) fn of_segment(&self, new_data: bool) -> (Flags, Ecn) {
+        let echo = if self.echo { Flags::ECE } else { Flags::NONE };
+        match (new_data, self.reduced) {
+            (false, _) => (echo, Ecn::NotCapable),
+            (true, false) => (echo, Ecn::Capable),
+            (true, true) => (echo | Flags::CWR, Ecn::Capable),
+        }
+    }
+
+    /// A segment has left.
+    pub(super) fn told(&mut self, flags: Flags) {
+        if flags.contains(Flags::CWR) {
+            self.reduced = false;
+        }
+    }
 }
 
 impl Connection {
-    /// What our SYN says. One that is sent again asks for nothing: a firewall on the way may drop those that do (section 6.1.1.1).
-    pub(super) fn ecn_of_syn(&self, cx: &Context<'_>) -> Flags {
-        match self.state {
-            State::SynSent if cx.config.ecn == EcnPolicy::Ask && self.retries == 0 => ASKS,
-            State::SynReceived if self.ecn.enabled => AGREES,
-            _ => Flags::NONE,
-        }
-    }
-
-    /// What the peer's SYN, or SYN-ACK, says. One that has both bits in the answer only mirrors ours.
-    pub(super) fn agree_on_ecn(&mut self, cx: &Context<'_>, flags: Flags) {
-        let theirs = Flags(flags.0 & ASKS.0);
-        let wanted = if flags.contains(Flags::ACK) { AGREES } else { ASKS };
-        let least = if flags.contains(Flags::ACK) { EcnPolicy::Ask } else { EcnPolicy::WhenAsked };
-        self.ecn.enabled = cx.config.ecn >= least && theirs == wanted;
-    }
-
     /// Data has come, marked or not (section 6.1.3; RFC 8257, section 3.2).
-    pub(super) fn notice_mark(&mut self, cx: &mut Context<'_>, segment: &Segment) {
-        if !self.ecn.enabled || segment.payload_len() == 0 {
+    pub(super) fn notice_classic_mark(&mut self, cx: &mut Context<'_>, segment: &Segment) {
+        let marked = segment.ecn == Ecn::Marked;
+        if segment.payload_len() == 0 {
             return;
         }
         if cx.config.congestion == Algorithm::Dctcp {
-            if self.ecn.echo != segment.marked && self.rcv.acked != self.rcv.nxt {
+            if self.ecn.echo != marked && self.rcv.acked != self.rcv.nxt {
                 // What came before is acknowledged as it came.
                 self.send_ack(cx);
             }
-            self.ecn.echo = segment.marked;
+            self.ecn.echo = marked;
             return;
         }
         if segment.has(Flags::CWR) {
             self.ecn.echo = false;
         }
-        if segment.marked {
+        if marked {
             self.ecn.echo = true;
             self.ack_now();
-        }
-    }
-
-    /// Whether an ACK says that a mark has come.
-    pub(super) fn echoes_mark(&self, segment: &Segment) -> bool {
-        self.ecn.enabled && segment.has(Flags::ECE)
-    }
-
-    /// The window was reduced: because of a mark, a loss or a timeout (section 6.1.2).
-    pub(super) fn window_reduced(&mut self) {
-        self.ecn.reduced = true;
-    }
-
-    /// What a segment of `len` bytes at `seq` says of it, and whether routers may mark it: only new data (sections 6.1.4 and 6.1.5).
-    pub(super) fn ecn_of(&self, seq: Seq, len: u32, flags: Flags) -> (Flags, Ecn) {
-        if !self.ecn.enabled || flags.intersects(Flags::SYN | Flags::RST) {
-            return (Flags::NONE, Ecn::NotCapable);
-        }
-        let echo = if self.ecn.echo { Flags::ECE } else { Flags::NONE };
-        if len == 0 || seq != self.snd.nxt {
-            return (echo, Ecn::NotCapable);
-        }
-        (if self.ecn.reduced { echo | Flags::CWR } else { echo }, Ecn::Capable)
-    }
-
-    /// A segment has left.
-    pub(super) fn ecn_told(&mut self, flags: Flags) {
-        if flags.contains(Flags::CWR) && !flags.contains(Flags::SYN) {
-            self.ecn.reduced = false;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Mode;
     use crate::counters::Counter;
     use crate::tcp::harness::Harness;
     use crate::tcp::{Algorithm, EcnPolicy, TcpConfig};
@@ -125,12 +95,12 @@ mod tests {
             let mut t = Harness::connecting(&with_ecn());
             t.sent();
             t.input(&format!("{answer} 0 ack 1 mss 1000")).unwrap();
-            assert_eq!(t.connection(|c| c.ecn.enabled), want, "{answer}");
+            assert_eq!(t.connection(|c| c.ecn_mode() == Mode::Classic), want, "{answer}");
         }
         let mut t = Harness::connecting(&Harness::plain());
         assert_eq!(t.sent(), ["S 0"]);
         t.input("SAE 0 ack 1 mss 1000").unwrap();
-        assert!(!t.connection(|c| c.ecn.enabled), "we have not asked");
+        assert!(!t.connection(|c| c.ecn_mode() == Mode::Classic), "we have not asked");
         let mut t = Harness::connecting(&TcpConfig { ecn: EcnPolicy::WhenAsked, ..with_ecn() });
         assert_eq!(t.sent(), ["S 0"], "it waits to be asked");
     }
@@ -140,7 +110,7 @@ mod tests {
         for (syn, on, answer) in [
             ("SEW", EcnPolicy::Ask, "SAE"),
             ("SEW", EcnPolicy::WhenAsked, "SAE"),
-            ("SE", EcnPolicy::Ask, "SA"),
+            ("SE", EcnPolicy::Ask, "SAW"),
             ("S", EcnPolicy::Ask, "SA"),
             ("SEW", EcnPolicy::Off, "SA"),
         ] {
@@ -149,7 +119,7 @@ mod tests {
             assert_eq!(t.sent(), [format!("{answer} 0 ack 1")], "{syn}");
             t.input("A 1 ack 1").unwrap();
             t.accept();
-            assert_eq!(t.connection(|c| c.ecn.enabled), answer == "SAE");
+            assert_eq!(t.connection(|c| c.ecn_mode() == Mode::Classic), answer == "SAE");
         }
     }
 
@@ -202,18 +172,18 @@ mod tests {
         assert_eq!(t.sent().len(), 10);
         let window = |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().window());
         t.at(200).input("AE 1 ack 1001").unwrap();
-        assert_eq!(window(&mut t), 5000);
+        assert_eq!(window(&mut t), 8000, "RFC 8511");
         t.burst(&["AE 1 ack 2001", "AE 1 ack 3001", "AE 1 ack 6001"]);
-        assert_eq!(window(&mut t), 5000, "the same mark");
+        assert_eq!(window(&mut t), 8000, "the same mark");
         assert_eq!(t.sent()[0], "AW 10001+1000 ack 1");
         t.input("AE 1 ack 7001").unwrap();
-        assert_eq!(t.sent(), ["A 11001+1000 ack 1"], "said once, and still echoed");
+        assert_eq!(t.sent(), ["A 14001+1000 ack 1"], "said once, and still echoed");
         t.input("AE 1 ack 10001").unwrap();
-        assert_eq!(window(&mut t), 5000, "sent before it could be heard");
+        assert_eq!(window(&mut t), 8000, "sent before it could be heard");
         t.sent();
         t.at(300).input("A 1 ack 11001").unwrap();
         t.input("AE 1 ack 12001").unwrap();
-        assert!(window(&mut t) < 5000, "the next round trip");
+        assert!(window(&mut t) < 8000, "the next round trip");
         assert_eq!(t.count(Counter::TcpRetransSegs), 0);
     }
 
@@ -237,16 +207,20 @@ mod tests {
 
     /// Section 6.1.2: dropped or marked, it is one window of data.
     #[test]
-    fn a_loss_in_the_same_window_reduces_nothing_more() {
+    fn a_loss_in_the_same_window_is_of_the_same_congestion() {
         let mut t = connected(&with_ecn());
         t.write(30_000);
         t.sent();
         let window =
             |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().controller.window());
         t.at(200).input("AE 1 ack 1001").unwrap();
-        assert_eq!(window(&mut t), 5000);
+        assert_eq!(window(&mut t), 8000);
         t.input("A 1 ack 1001 sack 2001:10001").unwrap();
-        assert_eq!((t.count(Counter::TcpFastRetransmits), window(&mut t)), (1, 5000));
+        assert_eq!(
+            (t.count(Counter::TcpFastRetransmits), window(&mut t)),
+            (1, 5000),
+            "a half in all"
+        );
         t.at(300).input("A 1 ack 10001").unwrap();
         t.sent();
         t.at(400).input("A 1 ack 11001").unwrap();

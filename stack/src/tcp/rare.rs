@@ -1,0 +1,51 @@
+//! What few connections have, kept apart: the others have a pointer's room for it, and nothing in it.
+
+use super::ecn::Accurate;
+use super::fast_open::FastOpen;
+
+/// Empty for most connections.
+#[derive(Default)]
+pub(super) struct Rare(Option<Box<Held>>);
+
+#[derive(Default)]
+struct Held {
+    fast_open: Option<FastOpen>,
+    accurate: Option<Accurate>,
+}
+
+impl Rare {
+    pub(super) const NOTHING: Self = Self(None);
+
+    /// TCP Fast Open, until the handshake is complete.
+    pub(super) fn fast_open(&self) -> Option<&FastOpen> {
+        self.0.as_ref()?.fast_open.as_ref()
+    }
+
+    pub(super) fn set_fast_open(&mut self, fast_open: FastOpen) {
+        self.0.get_or_insert_default().fast_open = Some(fast_open);
+    }
+
+    pub(super) fn take_fast_open(&mut self) -> Option<FastOpen> {
+        let held = self.0.as_mut()?;
+        let taken = held.fast_open.take();
+        if held.accurate.is_none() {
+            self.0 = None;
+        }
+        taken
+    }
+
+    /// Accurate ECN feedback, if it was agreed on.
+    #[inline]
+    pub(super) fn accurate(&self) -> Option<&Accurate> {
+        self.0.as_ref()?.accurate.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn accurate_mut(&mut self) -> Option<&mut Accurate> {
+        self.0.as_mut()?.accurate.as_mut()
+    }
+
+    pub(super) fn set_accurate(&mut self, accurate: Accurate) {
+        self.0.get_or_insert_default().accurate = Some(accurate);
+    }
+}
