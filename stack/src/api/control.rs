@@ -12,6 +12,7 @@ use crate::socket::options::Change;
 use crate::socket::thread::is_protocol_thread;
 use crate::socket::words::{ControlSide, Words};
 use crate::socket::{Hints, OptionBits, Phase, SocketOptions};
+use crate::tcp::TcpKeys;
 
 /// A handle to end a TCP connection or set its options, from any thread and as many as there are.
 ///
@@ -160,6 +161,13 @@ impl Control {
         let words = self.words.words();
         let (receive, send) = (receive.map(within), send.map(within));
         words.core().order(Order::SetBuffers { target: words.target(), receive, send });
+    }
+
+    /// From now on segments are signed with what `keys` have for the peer, and only such are taken; without a key for it, none is signed. Both ends
+    /// change together, or what is on its way is lost and sent again.
+    pub fn set_keys(&self, keys: &TcpKeys) {
+        let words = self.words.words();
+        words.core().order(Order::SetKeys { target: words.target(), keys: keys.clone() });
     }
 
     /// Whether the connection is over: both sides have closed it, or it has failed.

@@ -128,7 +128,7 @@ impl Connection {
             self.rtt.distrust_handshake(&cx.config.rto_limits());
         }
         self.retries = 0;
-        self.fast_open = None;
+        self.take_fast_open();
         self.deadlines.retransmit = Instant::FAR_FUTURE;
         self.deadlines.give_up = Instant::FAR_FUTURE;
         self.heard_at = cx.now();

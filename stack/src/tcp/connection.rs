@@ -11,9 +11,10 @@ use super::congestion::Handshake;
 use super::connect::DEFAULT_SEGMENT_SIZE;
 use super::cork::Holding;
 use super::ecn::EcnState;
-use super::fast_open::{Cookies, FastOpen};
+use super::fast_open::Cookies;
 use super::memory::Memory;
 use super::path_mtu::PathMtu;
+use super::rare::Rare;
 use super::reassembly::Reassembly;
 use super::rtt::Rtt;
 use super::sender::Sender;
@@ -71,8 +72,7 @@ pub(super) struct Connection {
     pub(super) deadlines: Deadlines,
     /// What has arrived ahead of its turn, or twice; few connections have any.
     pub(super) reassembly: Option<Box<Reassembly>>,
-    /// TCP Fast Open, until the handshake is complete.
-    pub(super) fast_open: Option<Box<FastOpen>>,
+    pub(super) rare: Option<Box<Rare>>,
     /// Data on the SYN was taken, here or by the peer.
     pub(super) syn_data: bool,
     /// Few connections have urgent data.
@@ -360,7 +360,7 @@ impl Connection {
             deadlines: Deadlines::NONE,
             reassembly: None,
             urgent: None,
-            fast_open: None,
+            rare: None,
             syn_data: false,
             heard_at: cx.now(),
             data_at: cx.now(),

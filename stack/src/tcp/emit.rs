@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::auth::{Auth, Signer};
 use super::connection::{Connection, Context, Owed};
 use super::isn::timestamp;
 use super::seq::Seq;
@@ -48,11 +49,12 @@ impl Connection {
         // Data on a SYN stands behind it.
         let first = if flags.contains(Flags::SYN) { seq + 1 } else { seq };
         let position = self.position_of(first);
+        let signer = self.auth().map(Auth::signer);
         let send = &self.socket.send;
         let fill = |payload: &mut [u8]| {
             send.read_at(position, payload);
         };
-        let sent = send_segment(cx.net, &self.flow, &header, ecn, (len as usize, fill));
+        let sent = send_segment(cx.net, (&self.flow, signer), &header, ecn, (len as usize, fill));
         match sent {
             Ok(()) if header.options.sack_blocks.as_slice().is_empty() => {}
             Ok(()) => self.duplicate_told(),
@@ -109,11 +111,12 @@ impl Connection {
             value: timestamp(cx.now(), self.timestamps.offset),
             echo: if flags.contains(Flags::ACK) { self.timestamps.recent } else { 0 },
         });
+        let auth = self.auth().map(Auth::kind);
         if !flags.contains(Flags::SYN) {
             // A reset acknowledges nothing in particular.
             let full = if flags.contains(Flags::RST) { len } else { self.snd.mss.into() };
             let sack_blocks = self.sack_blocks(full.saturating_sub(len) as usize);
-            return TcpOptions { timestamps, sack_blocks, ..TcpOptions::default() };
+            return TcpOptions { timestamps, sack_blocks, auth, ..TcpOptions::default() };
         }
         // A SYN-ACK offers what the SYN has offered; `rcv.wnd_shift` was cleared if it did not.
         TcpOptions {
@@ -122,6 +125,7 @@ impl Connection {
             sack_permitted: self.sack,
             fast_open: self.syn_introduction().option,
             timestamps,
+            auth,
             ..TcpOptions::default()
         }
     }
@@ -139,10 +143,11 @@ pub(super) enum Refused {
     TooBig,
 }
 
-/// Sends one segment. A drop below counts there and is not an error here: the network may always lose a segment.
+/// Sends one segment, signed where `header` has the option for that. A drop below counts there and is not an error here: the network may always lose
+/// a segment.
 pub(super) fn send_segment(
     net: &mut Net,
-    flow: &FlowKey4,
+    (flow, signer): (&FlowKey4, Option<Signer<'_>>),
     header: &TcpHeader,
     ecn: Ecn,
     (payload_len, fill): (usize, impl FnOnce(&mut [u8])),
@@ -153,6 +158,9 @@ pub(super) fn send_segment(
     let (head, payload) = space.split_at_mut(header_len);
     header.emit(head);
     fill(payload);
+    if let Some(signer) = signer {
+        signer.sign(flow, head, payload);
+    }
     let outgoing = Outgoing {
         source: flow.local,
         destination: flow.remote,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::auth::Signing;
 use super::compact::{Compact, Entry, bytes_per_flow};
 use super::seq::Seq;
 use super::shares::Shares;
@@ -47,6 +48,7 @@ pub(super) struct HalfOpen {
     pub(super) offers: Offers,
     /// How often the SYN-ACK was sent again; the table counts.
     pub(super) resent: u8,
+    pub(super) signing: Signing,
 }
 
 /// The options that the SYN offered: window scale with its shift (bits 0 to 3), selective acknowledgements (bit 4), ECN (bit 5) and timestamps
@@ -293,6 +295,7 @@ mod tests {
             mss: 536,
             offers: Offers::new(None, false, false),
             resent: 0,
+            signing: Signing::None,
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use pmd::{ChecksumStatus, RxOffload};
 
+use super::auth::Auth;
 use super::seq::Seq;
 use super::{Algorithm, Connection, EcnPolicy, Tcp, TcpConfig};
 use crate::api::{ListenOptions, TcpStream};
@@ -48,6 +49,8 @@ pub(super) struct Harness {
     pub(super) stream: Option<TcpStream>,
     pub(super) peer_port: u16,
     pub(super) our_port: u16,
+    /// What the peer signs its segments with, and wants ours to be signed with if they are.
+    pub(super) peer_auth: Option<Auth>,
     /// The numbers of our SYNs, by the peer's port.
     our_isses: BTreeMap<u16, Seq>,
     pub(super) written: u64,
@@ -81,6 +84,7 @@ impl Harness {
             stream: None,
             peer_port: PEER_PORT,
             our_port: OUR_PORT,
+            peer_auth: None,
             our_isses: BTreeMap::new(),
             written: 0,
             read: 0,
@@ -200,6 +204,9 @@ impl Harness {
         let (header, payload) = self.parse(text);
         let mut bytes = vec![0; IP_LEN + header.header_len()];
         header.emit(&mut bytes[IP_LEN..]);
+        if let Some(auth) = &self.peer_auth {
+            auth.signer().sign(&self.flow_of_peer(), &mut bytes[IP_LEN..], &payload);
+        }
         bytes.extend(payload);
         let mut frame = self.net.frame_of(&bytes).unwrap();
         frame.set_rx_offload(RxOffload {
@@ -235,7 +242,10 @@ impl Harness {
             flags,
             window: u16::MAX,
             urgent_pointer: 0,
-            options: TcpOptions::default(),
+            options: TcpOptions {
+                auth: self.peer_auth.as_ref().map(Auth::kind),
+                ..TcpOptions::default()
+            },
         };
         while let Some(word) = words.next() {
             if word == "sackOK" {
@@ -305,6 +315,10 @@ impl Harness {
             assert!(sum.is_valid(), "wrong checksum");
             assert_eq!(bytes[6] & 0x40, 0x40, "DF is not set");
             let view = TcpView::parse(segment).unwrap();
+            if let (Some(auth), Some(_)) = (&self.peer_auth, view.options().auth) {
+                let (header, payload) = segment.split_at(view.header_len());
+                assert!(auth.has_signed(&self.flow(), header, payload), "wrong signature");
+            }
             let emitted = Emitted { tos: bytes[1], ..self.describe(&view) };
             self.seen.push_back(emitted);
         }
@@ -401,6 +415,11 @@ impl Harness {
 
     pub(super) fn flow(&self) -> FlowKey4 {
         FlowKey4 { remote: PEER, local: US, remote_port: self.peer_port, local_port: self.our_port }
+    }
+
+    /// The same as the peer has it.
+    fn flow_of_peer(&self) -> FlowKey4 {
+        FlowKey4 { remote: US, local: PEER, remote_port: self.our_port, local_port: self.peer_port }
     }
 
     /// The connection's control block.

@@ -7,11 +7,13 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::TcpConfig;
 use super::harness::{PEER, US, pattern};
 use super::host::Host;
+use super::{TcpConfig, TcpKeys, TcpMd5Key};
 use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
+use crate::drops::Drop;
+use crate::ip::Ipv4Prefix;
 use crate::rng::Rng;
 use crate::socket::ListenerShared;
 use crate::time::Instant;
@@ -86,16 +88,28 @@ impl End {
 
 impl Pair {
     fn new(config: &TcpConfig, wire: Wire, seed: u8, to_write: [u64; 2]) -> Self {
+        Self::with_keys(config, wire, seed, to_write, &TcpKeys::NONE)
+    }
+
+    /// Both ends have these keys, each for the other.
+    fn with_keys(
+        config: &TcpConfig,
+        wire: Wire,
+        seed: u8,
+        to_write: [u64; 2],
+        keys: &TcpKeys,
+    ) -> Self {
         let mut ends = [
             End::new(config, US, seed, to_write[0]),
             End::new(config, PEER, seed.wrapping_add(1), to_write[1]),
         ];
-        let listener = ListenerShared::new((US, 80).into(), ListenOptions::with_backlog(1), 1);
+        let options = ListenOptions { keys: keys.clone(), ..ListenOptions::with_backlog(1) };
+        let listener = ListenerShared::new((US, 80).into(), options, 1);
         let [server, client] = &mut ends;
         server.host.tcp.listen(&server.host.net, listener.clone()).unwrap();
         let to = SocketAddrV4::new(US, 80);
         let Host { tcp, net, .. } = &mut client.host;
-        let stream = tcp.connect(net, None, to).unwrap();
+        let stream = tcp.connect_with(net, None, to, keys).unwrap();
         client.stream = Some(stream);
         Self {
             ends,
@@ -220,3 +234,35 @@ fn streams_arrive_whole_over_any_wire() {
         }
     }
 }
+
+/// Nothing that is signed differs in what it brings about, and nothing is dropped for its signature.
+#[test]
+fn signed_streams_arrive_whole_over_any_wire() {
+    let wires = [Wire::default(), Wire { lost: 50, repeated: 50, late: 100 }];
+    for (seed, (wire, config)) in
+        (0..).zip(wires.into_iter().flat_map(|wire| configs().map(|config| (wire, config))))
+    {
+        for keys in all_keys() {
+            let mut pair = Pair::with_keys(&config, wire, seed, [300_000, 100_000], &keys);
+            pair.run(5000);
+            pair.assert_complete();
+            for end in &pair.ends {
+                let dropped = |drop| end.host.net.metrics.dropped(drop);
+                assert_eq!(SIGNATURES.map(dropped), [0; SIGNATURES.len()], "{keys:?}");
+            }
+        }
+    }
+}
+
+fn all_keys() -> [TcpKeys; 1] {
+    let network: Ipv4Prefix = "10.0.0.0/24".parse().unwrap();
+    [TcpMd5Key::new(network, b"secret").unwrap().into()]
+}
+
+const SIGNATURES: [Drop; 5] = [
+    Drop::TcpMd5Missing,
+    Drop::TcpMd5Unexpected,
+    Drop::TcpMd5Wrong,
+    Drop::TcpAoUnexpected,
+    Drop::TcpAuthMalformed,
+];

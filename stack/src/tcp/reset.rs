@@ -1,5 +1,6 @@
 //! RST: when we send one, and what then becomes of the connection (RFC 9293, sections 3.5.2 and 3.10.7.1).
 
+use super::auth::{Auth, Signer};
 use super::connection::{Connection, Context};
 use super::emit::{NO_PAYLOAD, send_segment};
 use super::segment::Segment;
@@ -14,7 +15,12 @@ use crate::wire::tcp::{Flags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
 
 /// Answers a segment that belongs to no connection, or to none that it makes sense for. A reset is never answered.
-pub(super) fn reset_segment(net: &mut Net, flow: &FlowKey4, segment: &Segment) {
+pub(super) fn reset_segment(
+    net: &mut Net,
+    flow: &FlowKey4,
+    segment: &Segment,
+    signer: Option<Signer<'_>>,
+) {
     if segment.has(Flags::RST) {
         return;
     }
@@ -24,18 +30,13 @@ pub(super) fn reset_segment(net: &mut Net, flow: &FlowKey4, segment: &Segment) {
     } else {
         (Seq(0), segment.end(), Flags::RST | Flags::ACK)
     };
-    send_reset(net, flow, (seq, ack, flags), TcpOptions::default());
-}
-
-/// Resets a peer that expects this number next.
-pub(super) fn reset_as_expected(net: &mut Net, flow: &FlowKey4, expected: Seq) {
-    send_reset(net, flow, (expected, Seq(0), Flags::RST), TcpOptions::default());
+    send_reset(net, (flow, signer), (seq, ack, flags), TcpOptions::default());
 }
 
 /// Sends an RST. Where no frame is to be had it is as good as lost on the way: what it would have answered comes again.
 fn send_reset(
     net: &mut Net,
-    flow: &FlowKey4,
+    (flow, signer): (&FlowKey4, Option<Signer<'_>>),
     (seq, ack, flags): (Seq, Seq, Flags),
     options: TcpOptions,
 ) {
@@ -47,9 +48,9 @@ fn send_reset(
         flags,
         window: 0,
         urgent_pointer: 0,
-        options,
+        options: TcpOptions { auth: signer.map(Signer::kind), ..options },
     };
-    if send_segment(net, flow, &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
+    if send_segment(net, (flow, signer), &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
         net.metrics.count(Counter::TcpOutSegs);
         net.metrics.count(Counter::TcpOutRsts);
     }
@@ -58,7 +59,18 @@ fn send_reset(
 impl Connection {
     /// Resets what sent `segment`, and leaves this connection as it is.
     pub(super) fn reset_for(&mut self, cx: &mut Context<'_>, segment: &Segment) {
-        reset_segment(cx.net, &self.flow, segment);
+        reset_segment(cx.net, &self.flow, segment, self.auth().map(Auth::signer));
+    }
+
+    /// Resets a peer that expects this number next.
+    pub(super) fn reset_as_expected(&self, cx: &mut Context<'_>, expected: Seq) {
+        let numbers = (expected, Seq(0), Flags::RST);
+        self.send_reset(cx, numbers, TcpOptions::default());
+    }
+
+    fn send_reset(&self, cx: &mut Context<'_>, numbers: (Seq, Seq, Flags), options: TcpOptions) {
+        let signer = self.auth().map(Auth::signer);
+        send_reset(cx.net, (&self.flow, signer), numbers, options);
     }
 
     /// ABORT (section 3.10.5): the peer is reset, if it knows of the connection, and everything is forgotten.
@@ -104,7 +116,7 @@ impl Connection {
             // Timestamps as in every segment (RFC 7323, section 3.2: SHOULD), and nothing else.
             let timestamps = self.options_for(cx, numbers.2, 0).timestamps;
             let options = TcpOptions { timestamps, ..TcpOptions::default() };
-            send_reset(cx.net, &self.flow, numbers, options);
+            self.send_reset(cx, numbers, options);
         }
     }
 }

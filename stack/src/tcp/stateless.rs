@@ -2,6 +2,7 @@
 //! section 3.6), and the ACK that brings it back makes the connection.
 
 use super::Tcp;
+use super::auth::Signing;
 use super::config::CookiePolicy;
 use super::half_open::{HalfOpen, Offers};
 use super::segment::Segment;
@@ -54,7 +55,8 @@ impl Tcp {
     ) -> Option<HalfOpen> {
         let completes =
             segment.has(Flags::ACK) && !segment.flags.intersects(Flags::SYN | Flags::RST);
-        if !completes || !self.syn_cookies.are_awaited(net.now) {
+        let unsigned = segment.signing == Signing::None;
+        if !completes || !unsigned || !self.syn_cookies.are_awaited(net.now) {
             return None;
         }
         self.listeners.find(flow)?;
@@ -66,6 +68,7 @@ impl Tcp {
             mss: 0,
             offers: theirs.map_or(Offers::NONE, |theirs| Offers::with_timestamps(theirs.echo)),
             resent: 0,
+            signing: Signing::None,
         };
         let Some(mss) = self.syn_cookies.open(net.now, &mut net.rng, flow, &entry) else {
             net.metrics.count(Counter::TcpSynCookiesRejected);

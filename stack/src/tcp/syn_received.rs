@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::Tcp;
 use super::connection::{Connection, Context, WheelEntry};
 use super::half_open::{Due, HalfOpen};
-use super::reset::reset_segment;
 use super::segment::Segment;
 use super::state::State;
 use super::stateless::count_cookie_accepted;
@@ -59,7 +58,7 @@ impl Tcp {
             return Err(Drop::TcpNoAck);
         }
         if segment.ack != entry.iss + 1 {
-            reset_segment(net, &flow, &segment);
+            self.reset_stranger(net, &flow, &segment);
             return Err(Drop::TcpAckUnacceptable);
         }
         if self.defers(&flow, entry, &segment) {
@@ -120,6 +119,7 @@ impl Tcp {
         entry: &HalfOpen,
         segment: Segment,
     ) -> Result<(), Drop> {
+        let auth = self.half_open_auth(&flow, entry)?;
         let shared = self.reserve_place(net, &flow, &segment)?;
         let numbers = (entry.iss, self.isn.timestamp_offset(&flow));
         let birth = Birth::Queue(shared.clone());
@@ -134,6 +134,7 @@ impl Tcp {
         }
         let window = self.first_window(&flow);
         let arrived = self.with_connection(net, id, |connection, cx| {
+            connection.begin_auth(auth);
             connection.take_half_open(cx, entry, window);
             connection.sent_at = sent_at.unwrap_or(Instant::FAR_FUTURE);
             connection.arrive(cx, segment)
@@ -162,7 +163,7 @@ impl Tcp {
     ) -> Result<Arc<ListenerShared>, Drop> {
         let Some(listener) = self.listeners.find(flow) else {
             self.half_open.remove(flow);
-            reset_segment(net, flow, segment);
+            self.reset_stranger(net, flow, segment);
             return Err(Drop::TcpNoSocket);
         };
         self.memory.admit_connection()?;
@@ -173,7 +174,7 @@ impl Tcp {
         };
         if listener.shared().options().overflow == Overflow::Reset {
             self.half_open.remove(flow);
-            reset_segment(net, flow, segment);
+            self.reset_stranger(net, flow, segment);
         }
         Err(why)
     }

@@ -1,9 +1,11 @@
 //! TCP options (RFC 9293, section 3.2; RFC 7323; RFC 2018): what they say, and how they are written.
 
+mod auth;
 mod fast_open;
 
 use std::fmt;
 
+pub(crate) use auth::{AuthKind, MD5_DIGEST_LEN, auth_data_at};
 pub(crate) use fast_open::{FastOpenCookie, FastOpenForm, FastOpenOption};
 
 use crate::tcp::seq::Seq;
@@ -27,6 +29,8 @@ pub(crate) struct TcpOptions {
     pub(crate) timestamps: Option<Timestamps>,
     /// What the sender holds beyond the acknowledgement number.
     pub(crate) sack_blocks: SackBlocks,
+    /// What signs the segment.
+    pub(crate) auth: Option<AuthKind>,
 }
 
 impl TcpOptions {
@@ -76,7 +80,11 @@ impl TcpOptions {
                     self.timestamps = Some(Timestamps::of(data));
                 }
             }
-            (kind, data) => self.fast_open = FastOpenOption::of(kind, data).or(self.fast_open),
+            (kind, data) => match AuthKind::of(kind, data) {
+                Some(_) if self.auth.is_some() => self.auth = Some(AuthKind::Malformed),
+                Some(auth) => self.auth = Some(auth),
+                None => self.fast_open = FastOpenOption::of(kind, data).or(self.fast_open),
+            },
         }
     }
 
@@ -94,7 +102,7 @@ impl TcpOptions {
 
     /// Bytes that [`TcpOptions::emit`] writes: a multiple of 4, at most 40.
     pub(crate) fn encoded_len(&self) -> usize {
-        let mut len = 0;
+        let mut len = self.auth.map_or(0, AuthKind::encoded_len);
         if self.max_segment_size.is_some() {
             len += 4;
         }
@@ -105,7 +113,7 @@ impl TcpOptions {
         if self.window_scale.is_some() {
             len += 4;
         }
-        len += self.fast_open.map_or(0, |option| option.encoded_len());
+        len += self.fast_open_that_fits().map_or(0, |option| option.encoded_len());
         len + self.sack_blocks_that_fit(len).map_or(0, |blocks| 4 + blocks.len() * SACK_BLOCK_LEN)
     }
 
@@ -115,6 +123,9 @@ impl TcpOptions {
     /// SACK blocks that do not fit are left out from the end: the first are the most recent (RFC 2018, section 4).
     pub(super) fn emit(&self, out: &mut [u8]) {
         let mut out = Cursor { out, at: 0 };
+        if let Some(auth) = self.auth {
+            auth.emit(&mut out);
+        }
         if let Some(size) = self.max_segment_size {
             let [high, low] = size.to_be_bytes();
             out.put([MAX_SEGMENT_SIZE, MAX_SEGMENT_SIZE_LEN, high, low]);
@@ -136,7 +147,7 @@ impl TcpOptions {
         if let Some(shift) = self.window_scale {
             out.put([NO_OPERATION, WINDOW_SCALE, WINDOW_SCALE_LEN, shift]);
         }
-        if let Some(option) = self.fast_open {
+        if let Some(option) = self.fast_open_that_fits() {
             option.words().for_each(|word| out.put(word));
         }
         if let Some((blocks, len)) = self.sack_blocks_that_fit(out.at).and_then(with_option_len) {
@@ -146,6 +157,11 @@ impl TcpOptions {
                 out.put(block.right.0.to_be_bytes());
             }
         }
+    }
+
+    /// A cookie and a signature do not fit into one SYN.
+    fn fast_open_that_fits(&self) -> Option<FastOpenOption> {
+        self.fast_open.filter(|_| self.auth.is_none())
     }
 
     /// The blocks there is room for behind `len` bytes of other options, if there are any.

@@ -9,6 +9,7 @@ use crate::demux::FlowKey4;
 use crate::net::Net;
 use crate::socket::{Birth, ListenerShared};
 use crate::tcp::Tcp;
+use crate::tcp::auth::Signing;
 use crate::tcp::connection::{Connection, Context};
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::segment::Segment;
@@ -40,7 +41,7 @@ impl Tcp {
     /// Whether the listener takes part, and what it makes of the SYN.
     pub(in crate::tcp) fn welcome(&mut self, flow: &FlowKey4, syn: &Segment) -> Welcome {
         let Some(listener) = self.listeners.find(flow) else { return Welcome::Ordinary };
-        if !listener.shared().has_room_for_fast_open() {
+        if !listener.shared().has_room_for_fast_open() || syn.signing != Signing::None {
             return Welcome::Ordinary;
         }
         if self.config.fast_open.accepts_without_cookie && syn.payload_len() > 0 {
@@ -80,7 +81,7 @@ impl Tcp {
         shared.fast_open_begun();
         let window = self.first_window(flow);
         self.with_connection(net, id, |connection, cx| {
-            connection.fast_open = Some(Box::new(FastOpen::Early(Early(shared))));
+            connection.set_fast_open(FastOpen::Early(Early(shared)));
             connection.open_early(cx, entry, syn, window);
         });
         self.queue_child(net, flow, child);
@@ -124,7 +125,7 @@ impl Connection {
 
     /// Whether the connection was made before its handshake is complete, which it is not yet.
     pub(in crate::tcp) fn is_early(&self) -> bool {
-        let early = matches!(self.fast_open.as_deref(), Some(FastOpen::Early(_)));
+        let early = matches!(self.fast_open(), Some(FastOpen::Early(_)));
         early && self.state == State::SynReceived
     }
 }
