@@ -128,8 +128,14 @@ pub enum Drop {
     TcpMd5Unexpected,
     /// Signed by MD5 with another key, or changed on the way.
     TcpMd5Wrong,
-    /// Signed by TCP-AO (RFC 5925), though the peer has no key for that.
+    /// Not signed by TCP-AO, though the peer has a key (RFC 5925).
+    TcpAoMissing,
+    /// Signed by TCP-AO, though the peer has no key for that, or there is no connection.
     TcpAoUnexpected,
+    /// Signed by TCP-AO with a key whose id nobody here knows.
+    TcpAoKeyUnknown,
+    /// Signed by TCP-AO with another key, or changed on the way.
+    TcpAoWrong,
     /// More than one signature, or one of a length that none has.
     TcpAuthMalformed,
     /// Outside the receive window (an ACK is sent).
@@ -243,7 +249,10 @@ impl Drop {
         Self::TcpMd5Missing,
         Self::TcpMd5Unexpected,
         Self::TcpMd5Wrong,
+        Self::TcpAoMissing,
         Self::TcpAoUnexpected,
+        Self::TcpAoKeyUnknown,
+        Self::TcpAoWrong,
         Self::TcpAuthMalformed,
         Self::TcpUnacceptable,
         Self::TcpPaws,
@@ -333,6 +342,9 @@ impl Drop {
             Self::TcpMd5Missing => "tcp-md5-missing",
             Self::TcpMd5Unexpected => "tcp-md5-unexpected",
             Self::TcpMd5Wrong => "tcp-md5-wrong",
+            Self::TcpAoMissing => "tcp-ao-missing",
+            Self::TcpAoKeyUnknown => "tcp-ao-key-unknown",
+            Self::TcpAoWrong => "tcp-ao-wrong",
             Self::TcpAoUnexpected => "tcp-ao-unexpected",
             Self::TcpAuthMalformed => "tcp-auth-malformed",
             Self::TcpUnacceptable => "tcp-unacceptable",

@@ -71,6 +71,6 @@ pub use stack::{ApplicationPanicked, ApplicationThread, Stack, StackHandle, Thre
 pub use steer::Verdict;
 pub use tcp::{
     Algorithm as CongestionAlgorithm, BadTcpKey, ConnectionInfo, CookiePolicy, EcnPolicy,
-    FastOpenConfig, MemoryPressure, MtuProbing, Pacing, RecoveryPhase, TcpConfig, TcpKeys,
-    TcpMd5Key, TcpState, UnknownAlgorithm,
+    FastOpenConfig, MemoryPressure, MtuProbing, Pacing, RecoveryPhase, TcpAoAlgorithm, TcpAoKey,
+    TcpAoOptions, TcpConfig, TcpKeys, TcpMd5Key, TcpState, UnknownAlgorithm,
 };

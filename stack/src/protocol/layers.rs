@@ -265,8 +265,8 @@ impl Layers {
             Order::SetBuffers { target: Target::Tcp(id), receive, send } => {
                 self.tcp.set_buffers(&mut self.net, id, (receive, send));
             }
-            Order::SetKeys { target: Target::Tcp(id), keys } => {
-                self.tcp.set_keys(&mut self.net, id, &keys);
+            Order::ChangeKeys(Target::Tcp(id), change) => {
+                self.tcp.change_keys(&mut self.net, id, &change);
             }
             Order::SetListenerKeys(listener, keys) => {
                 self.tcp.set_listener_keys(&listener, keys);
@@ -303,7 +303,7 @@ impl Layers {
                 let _ = answer.try_send(self.snapshot());
             }
             Order::SetBuffers { target: Target::Udp(_), .. }
-            | Order::SetKeys { target: Target::Udp(_), .. }
+            | Order::ChangeKeys(Target::Udp(_), _)
             | Order::Wake
             | Order::Stop(_) => {}
         }

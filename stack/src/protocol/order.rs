@@ -12,7 +12,7 @@ use crate::api::{TcpStream, UdpSocket};
 use crate::snapshot::CoreSnapshot;
 use crate::socket::options::Change;
 use crate::socket::{ListenerShared, Part, PollerEnd, SocketId, Target, Told};
-use crate::tcp::TcpKeys;
+use crate::tcp::{KeyChange, TcpKeys};
 
 /// One order. It is moved to the core and followed in its next turn.
 ///
@@ -41,11 +41,8 @@ pub(crate) enum Order {
         receive: Option<usize>,
         send: Option<usize>,
     },
-    /// Sign a socket's segments with what there is for its peer.
-    SetKeys {
-        target: Target,
-        keys: TcpKeys,
-    },
+    /// Sign a socket's segments otherwise.
+    ChangeKeys(Target, KeyChange),
     /// A listener's peers have these keys.
     SetListenerKeys(Arc<ListenerShared>, TcpKeys),
     Listen(Arc<ListenerShared>, SyncSender<io::Result<()>>),

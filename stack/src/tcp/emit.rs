@@ -49,7 +49,7 @@ impl Connection {
         // Data on a SYN stands behind it.
         let first = if flags.contains(Flags::SYN) { seq + 1 } else { seq };
         let position = self.position_of(first);
-        let signer = self.auth().map(Auth::signer);
+        let signer = self.signer(seq);
         let send = &self.socket.send;
         let fill = |payload: &mut [u8]| {
             send.read_at(position, payload);

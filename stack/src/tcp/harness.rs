@@ -205,7 +205,11 @@ impl Harness {
         let mut bytes = vec![0; IP_LEN + header.header_len()];
         header.emit(&mut bytes[IP_LEN..]);
         if let Some(auth) = &self.peer_auth {
-            auth.signer().sign(&self.flow_of_peer(), &mut bytes[IP_LEN..], &payload);
+            auth.signer(whole(PEER_ISS, header.seq), header.seq).sign(
+                &self.flow_of_peer(),
+                &mut bytes[IP_LEN..],
+                &payload,
+            );
         }
         bytes.extend(payload);
         let mut frame = self.net.frame_of(&bytes).unwrap();
@@ -315,12 +319,18 @@ impl Harness {
             assert!(sum.is_valid(), "wrong checksum");
             assert_eq!(bytes[6] & 0x40, 0x40, "DF is not set");
             let view = TcpView::parse(segment).unwrap();
-            if let (Some(auth), Some(_)) = (&self.peer_auth, view.options().auth) {
-                let (header, payload) = segment.split_at(view.header_len());
-                assert!(auth.has_signed(&self.flow(), header, payload), "wrong signature");
-            }
+            self.check_signature(segment, &view);
             let emitted = Emitted { tos: bytes[1], ..self.describe(&view) };
             self.seen.push_back(emitted);
+        }
+    }
+
+    fn check_signature(&mut self, segment: &[u8], view: &TcpView<'_>) {
+        let (flow, iss) = (self.flow(), self.our_iss());
+        if let (Some(auth), Some(_)) = (&mut self.peer_auth, view.options().auth) {
+            let (header, payload) = segment.split_at(view.header_len());
+            let said = (view.seq(), view.flags(), whole(iss, view.seq()));
+            assert_eq!(auth.check(&flow, header, payload, said), Ok(()));
         }
     }
 
@@ -418,7 +428,7 @@ impl Harness {
     }
 
     /// The same as the peer has it.
-    fn flow_of_peer(&self) -> FlowKey4 {
+    pub(super) fn flow_of_peer(&self) -> FlowKey4 {
         FlowKey4 { remote: US, local: PEER, remote_port: self.our_port, local_port: self.peer_port }
     }
 
@@ -454,6 +464,11 @@ pub(super) fn pattern(position: u64, len: usize) -> Vec<u8> {
     (position..).take(len).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
 
+/// The whole number of a sequence number near that of a SYN.
+fn whole(syn: Seq, seq: Seq) -> u64 {
+    u64::from(syn.0).wrapping_add_signed(seq.signed_offset_from(syn).into())
+}
+
 fn relative(origin: Seq, steps: i64) -> Seq {
     Seq(origin.0.wrapping_add_signed(i32::try_from(steps).unwrap()))
 }
@@ -472,7 +487,7 @@ const LETTERS: [(Flags, char); 8] = [
     (Flags::ECE, 'E'),
     (Flags::CWR, 'W'),
 ];
-const IP_LEN: usize = 20;
+pub(super) const IP_LEN: usize = 20;
 
 /// Digits of a cookie, or `-` for none.
 fn fast_open(text: &str) -> FastOpenOption {

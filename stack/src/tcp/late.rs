@@ -1,7 +1,7 @@
 //! TIME-WAIT (RFC 9293, section 3.10.7.4): what is left of a connection while old segments of it may be on their way.
 
 use super::Tcp;
-use super::auth::Auth;
+use super::auth::Signer;
 use super::connection::{Connection, WheelEntry};
 use super::emit::{NO_PAYLOAD, send_segment};
 use super::isn::timestamp;
@@ -30,8 +30,9 @@ impl Tcp {
             self.late_auths.remove(&recycled);
             net.metrics.count(Counter::TcpTimeWaitRecycled);
         }
+        let numbers = connection.numbers();
         if let Some(Rare::Auth(auth)) = connection.rare.map(|rare| *rare) {
-            self.late_auths.insert(connection.flow, auth);
+            self.late_auths.insert(connection.flow, auth, numbers);
         }
         self.arm_time_wait(net);
     }
@@ -85,7 +86,7 @@ impl Tcp {
     }
 
     fn acknowledge_time_wait(&self, net: &mut Net, flow: &FlowKey4, entry: &TimeWait) {
-        let auth = self.late_auths.get(flow);
+        let signer = self.late_auths.signer(flow, entry.snd_nxt);
         let offset = self.isn.timestamp_offset(flow);
         let timestamps =
             entry.timestamp.map(|echo| Timestamps { value: timestamp(net.now, offset), echo });
@@ -97,9 +98,12 @@ impl Tcp {
             flags: Flags::ACK,
             window: entry.window,
             urgent_pointer: 0,
-            options: TcpOptions { timestamps, auth: auth.map(Auth::kind), ..TcpOptions::default() },
+            options: TcpOptions {
+                timestamps,
+                auth: signer.map(Signer::kind),
+                ..TcpOptions::default()
+            },
         };
-        let signer = auth.map(Auth::signer);
         if send_segment(net, (flow, signer), &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
             net.metrics.count(Counter::TcpOutSegs);
         }

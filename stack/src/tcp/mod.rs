@@ -96,7 +96,8 @@ use state::State;
 use syn_cookie::SynCookies;
 use time_wait::TimeWaitTable;
 
-pub use auth::{BadTcpKey, TcpKeys, TcpMd5Key};
+pub(crate) use auth::KeyChange;
+pub use auth::{BadTcpKey, TcpAoAlgorithm, TcpAoKey, TcpAoOptions, TcpKeys, TcpMd5Key};
 pub use config::{CookiePolicy, EcnPolicy, FastOpenConfig, MtuProbing, Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::{ConnectionInfo, RecoveryPhase};

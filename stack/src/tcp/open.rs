@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddrV4;
 
-use super::auth::Auth;
 use super::autotune::Sizing;
 use super::connection::{Connection, Context};
 use super::seq::Seq;
@@ -56,9 +55,8 @@ impl Tcp {
         self.memory.admit_connection().map_err(|_| ConnectError::TooMany)?;
         let flow = self.flow_to(net, local, remote)?;
         let (id, stream) = self.open(net, flow)?;
-        let auth = Auth::for_peer(keys, flow.remote);
         self.with_connection(net, id, |connection, cx| {
-            connection.open_with_auth(auth);
+            connection.open_with_keys(keys);
             connection.send_syn(cx);
         });
         Ok(stream)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::harness::{PEER, US, pattern};
 use super::host::Host;
-use super::{TcpConfig, TcpKeys, TcpMd5Key};
+use super::{TcpAoAlgorithm, TcpAoKey, TcpConfig, TcpKeys, TcpMd5Key};
 use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
 use crate::drops::Drop;
@@ -254,15 +254,23 @@ fn signed_streams_arrive_whole_over_any_wire() {
     }
 }
 
-fn all_keys() -> [TcpKeys; 1] {
+fn all_keys() -> [TcpKeys; 3] {
     let network: Ipv4Prefix = "10.0.0.0/24".parse().unwrap();
-    [TcpMd5Key::new(network, b"secret").unwrap().into()]
+    let ao = |algorithm| TcpAoKey::new(network, (7, 7), algorithm, b"secret").unwrap();
+    [
+        TcpMd5Key::new(network, b"secret").unwrap().into(),
+        ao(TcpAoAlgorithm::HmacSha1).into(),
+        ao(TcpAoAlgorithm::Aes128Cmac).excluding_options().into(),
+    ]
 }
 
-const SIGNATURES: [Drop; 5] = [
+const SIGNATURES: [Drop; 8] = [
     Drop::TcpMd5Missing,
     Drop::TcpMd5Unexpected,
     Drop::TcpMd5Wrong,
+    Drop::TcpAoMissing,
     Drop::TcpAoUnexpected,
+    Drop::TcpAoKeyUnknown,
+    Drop::TcpAoWrong,
     Drop::TcpAuthMalformed,
 ];

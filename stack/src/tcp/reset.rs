@@ -1,6 +1,6 @@
 //! RST: when we send one, and what then becomes of the connection (RFC 9293, sections 3.5.2 and 3.10.7.1).
 
-use super::auth::{Auth, Signer};
+use super::auth::Signer;
 use super::connection::{Connection, Context};
 use super::emit::{NO_PAYLOAD, send_segment};
 use super::segment::Segment;
@@ -24,13 +24,18 @@ pub(super) fn reset_segment(
     if segment.has(Flags::RST) {
         return;
     }
-    // Such that the peer finds it acceptable: it takes its own acknowledgement number for the sequence number.
-    let (seq, ack, flags) = if segment.has(Flags::ACK) {
-        (segment.ack, Seq(0), Flags::RST)
+    let (ack, flags) = if segment.has(Flags::ACK) {
+        (Seq(0), Flags::RST)
     } else {
-        (Seq(0), segment.end(), Flags::RST | Flags::ACK)
+        (segment.end(), Flags::RST | Flags::ACK)
     };
-    send_reset(net, (flow, signer), (seq, ack, flags), TcpOptions::default());
+    send_reset(net, (flow, signer), (reset_number(segment), ack, flags), TcpOptions::default());
+}
+
+/// The number of the reset that answers a segment, such that the peer finds it acceptable: it takes its own acknowledgement number for the
+/// sequence number.
+pub(super) fn reset_number(segment: &Segment) -> Seq {
+    if segment.has(Flags::ACK) { segment.ack } else { Seq(0) }
 }
 
 /// Sends an RST. Where no frame is to be had it is as good as lost on the way: what it would have answered comes again.
@@ -59,7 +64,11 @@ fn send_reset(
 impl Connection {
     /// Resets what sent `segment`, and leaves this connection as it is.
     pub(super) fn reset_for(&mut self, cx: &mut Context<'_>, segment: &Segment) {
-        reset_segment(cx.net, &self.flow, segment, self.auth().map(Auth::signer));
+        if self.auth().is_some_and(|auth| !auth.can_sign_all()) {
+            return;
+        }
+        let signer = self.signer(reset_number(segment));
+        reset_segment(cx.net, &self.flow, segment, signer);
     }
 
     /// Resets a peer that expects this number next.
@@ -69,7 +78,7 @@ impl Connection {
     }
 
     fn send_reset(&self, cx: &mut Context<'_>, numbers: (Seq, Seq, Flags), options: TcpOptions) {
-        let signer = self.auth().map(Auth::signer);
+        let signer = self.signer(numbers.0);
         send_reset(cx.net, (&self.flow, signer), numbers, options);
     }
 

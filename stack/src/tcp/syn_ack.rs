@@ -1,7 +1,7 @@
 //! What is sent before there is a connection: SYN-ACKs, and ACKs of half-open connections.
 
 use super::Tcp;
-use super::auth::Auth;
+use super::auth::{Auth, Numbers};
 use super::ecn;
 use super::emit::{NO_PAYLOAD, max_segment_size, send_segment};
 use super::half_open::HalfOpen;
@@ -97,7 +97,8 @@ impl Tcp {
             urgent_pointer: 0,
             options: TcpOptions { timestamps, auth: auth.as_ref().map(Auth::kind), ..options },
         };
-        let signer = auth.as_ref().map(Auth::signer);
+        let sent = Numbers::after_syns(entry.iss, entry.irs).sent;
+        let signer = auth.as_ref().map(|auth| auth.signer(sent, seq));
         if send_segment(net, (flow, signer), &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
             net.metrics.count(Counter::TcpOutSegs);
         }

@@ -5,7 +5,7 @@ mod fast_open;
 
 use std::fmt;
 
-pub(crate) use auth::{AuthKind, MD5_DIGEST_LEN, auth_data_at};
+pub(crate) use auth::{AO_MAC_LEN, AuthKind, MD5_DIGEST_LEN, auth_data_at};
 pub(crate) use fast_open::{FastOpenCookie, FastOpenForm, FastOpenOption};
 
 use crate::tcp::seq::Seq;

@@ -28,7 +28,8 @@ impl Process {
                 return Err(Errno::NOENT);
             }
         } else {
-            socket.keys.add_md5(TcpMd5Key::new(peer, key).map_err(|_| Errno::INVAL)?);
+            let key = TcpMd5Key::new(peer, key).map_err(|_| Errno::INVAL)?;
+            socket.keys.add_md5(key).map_err(|_| Errno::INVAL)?;
         }
         let keys = &socket.keys;
         match &socket.kind {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use pmd::Frame;
 
 use crate::demux::FlowKey4;
+use crate::drops::Drop;
 use crate::tcp::segment::Segment;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{CHECKSUM_OFFSET, HEADER_LEN};
@@ -62,6 +63,12 @@ impl<'a> Covered<'a> {
         &self.fixed
     }
 
+    /// All options, and where the one begins that signs the segment.
+    pub(super) fn options(&self) -> (usize, &'a [u8]) {
+        let data_at = auth_data_at(self.options).unwrap_or(OPTION_HEAD);
+        (data_at.saturating_sub(OPTION_HEAD), self.options)
+    }
+
     /// What the option says that signs the segment: its data, to its end or that of the header.
     pub(super) fn auth_data(&self) -> Option<&'a [u8]> {
         self.options.get(auth_data_at(self.options)?..)
@@ -80,17 +87,21 @@ impl<'a> Covered<'a> {
 }
 
 impl Segment {
-    /// Has `judge` look at the segment as it came. `None` if the frame has lost its header.
-    pub(super) fn as_it_came<T>(
+    /// Has `judge` look at the segment as it came.
+    pub(super) fn as_it_came(
         &mut self,
         flow: &FlowKey4,
-        judge: impl FnOnce(&Covered<'_>) -> T,
-    ) -> Option<T> {
+        judge: impl FnOnce(&Covered<'_>) -> Result<(), Drop>,
+    ) -> Result<(), Drop> {
         let header_len = usize::from(self.header_len);
         // Nobody has written there since it was parsed: the header is what the buffer held.
-        self.payload.prepend(header_len)?;
-        let judged = Covered::received(flow, header_len, &self.payload).map(|bytes| judge(&bytes));
+        self.payload.prepend(header_len).ok_or(Drop::TcpTruncated)?;
+        let covered = Covered::received(flow, header_len, &self.payload);
+        let judged = covered.ok_or(Drop::TcpTruncated).and_then(|segment| judge(&segment));
         self.payload.trim_front(header_len);
         judged
     }
 }
+
+/// Kind and length.
+const OPTION_HEAD: usize = 2;

@@ -1,4 +1,4 @@
-//! Keys as whoever configures them has them: for a peer, or for all of a network.
+//! Keys as whoever configures them has them: for a peer, or for all of a network. Those of TCP-AO are in [`ao_key`](super::ao_key).
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
+use super::ao_key::TcpAoKey;
 use crate::ip::Ipv4Prefix;
 
 /// A key of TCP MD5 (RFC 2385), which protects sessions of BGP: every segment to and from the peer is signed with it.
@@ -30,7 +31,7 @@ impl TcpMd5Key {
         if key.is_empty() || key.len() > Self::MAX_LEN {
             return Err(BadTcpKey::Length);
         }
-        Ok(Self { peer: whole_network(peer.into()), secret: Secret(key.into()) })
+        Ok(Self { peer: whole_network(peer.into()), secret: Secret::new(key) })
     }
 
     /// Whom it is for.
@@ -43,32 +44,74 @@ impl TcpMd5Key {
     }
 }
 
-/// The keys of a listener or a connection. Where several are for one peer, that for the smallest network counts.
+/// The keys of a listener or a connection. Of those of MD5 that for the smallest network counts that the peer is in; of those of TCP-AO all that are for
+/// it. No peer has keys of both kinds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TcpKeys {
     md5: Vec<TcpMd5Key>,
+    ao: Vec<TcpAoKey>,
 }
 
 impl TcpKeys {
     /// None.
-    pub const NONE: Self = Self { md5: Vec::new() };
+    pub const NONE: Self = Self { md5: Vec::new(), ao: Vec::new() };
 
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
-        self.md5.is_empty()
+        self.md5.is_empty() && self.ao.is_empty()
     }
 
-    /// Adds a key, in place of the one for the same peer or network if there is one.
-    pub fn add_md5(&mut self, key: TcpMd5Key) {
+    /// Adds a key of MD5, in place of the one for the same peer or network if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`BadTcpKey::OtherKind`] if a peer that it is for has a key of TCP-AO.
+    pub fn add_md5(&mut self, key: TcpMd5Key) -> Result<(), BadTcpKey> {
+        if self.ao.iter().any(|other| overlap(other.peer(), key.peer)) {
+            return Err(BadTcpKey::OtherKind);
+        }
         self.remove_md5(key.peer);
         self.md5.push(key);
+        Ok(())
     }
 
-    /// Removes the key for exactly this peer or network, and returns whether there was one.
+    /// Adds a key of TCP-AO.
+    ///
+    /// # Errors
+    ///
+    /// [`BadTcpKey::OtherKind`] if a peer that it is for has a key of MD5, [`BadTcpKey::SameId`] if one has a key of TCP-AO with one of the two ids
+    /// (RFC 5925, section 3.1).
+    pub fn add_ao(&mut self, key: TcpAoKey) -> Result<(), BadTcpKey> {
+        if self.md5.iter().any(|other| overlap(other.peer, key.peer())) {
+            return Err(BadTcpKey::OtherKind);
+        }
+        let same_id =
+            |other: &TcpAoKey| other.send_id() == key.send_id() || other.recv_id() == key.recv_id();
+        let mut others = self.ao.iter().filter(|other| overlap(other.peer(), key.peer()));
+        if others.any(same_id) {
+            return Err(BadTcpKey::SameId);
+        }
+        self.ao.push(key);
+        Ok(())
+    }
+
+    /// Removes the key of TCP-AO for exactly this peer or network that has this SendID, and returns whether there was one.
+    pub fn remove_ao(&mut self, peer: impl Into<Ipv4Prefix>, send_id: u8) -> bool {
+        let (peer, before) = (whole_network(peer.into()), self.ao.len());
+        self.ao.retain(|key| key.peer() != peer || key.send_id() != send_id);
+        self.ao.len() < before
+    }
+
+    /// Removes the key of MD5 for exactly this peer or network, and returns whether there was one.
     pub fn remove_md5(&mut self, peer: impl Into<Ipv4Prefix>) -> bool {
         let (peer, before) = (whole_network(peer.into()), self.md5.len());
         self.md5.retain(|key| key.peer != peer);
         self.md5.len() < before
+    }
+
+    /// The keys of TCP-AO for a peer, in the order in which they were added.
+    pub(super) fn ao_for(&self, peer: Ipv4Addr) -> impl Iterator<Item = &TcpAoKey> {
+        self.ao.iter().filter(move |key| key.peer().contains(peer))
     }
 
     /// The key of MD5 for a peer.
@@ -79,7 +122,13 @@ impl TcpKeys {
 
 impl From<TcpMd5Key> for TcpKeys {
     fn from(key: TcpMd5Key) -> Self {
-        Self { md5: vec![key] }
+        Self { md5: vec![key], ..Self::NONE }
+    }
+}
+
+impl From<TcpAoKey> for TcpKeys {
+    fn from(key: TcpAoKey) -> Self {
+        Self { ao: vec![key], ..Self::NONE }
     }
 }
 
@@ -89,6 +138,12 @@ pub enum BadTcpKey {
     /// The length of the key.
     #[error("a key has 1 to 80 bytes")]
     Length,
+    /// The peer has keys of MD5 and of TCP-AO.
+    #[error("a peer has keys of MD5 or of TCP-AO: remove the other kind first")]
+    OtherKind,
+    /// Another key of the peer has the same id.
+    #[error("the keys of a peer differ in both of their ids")]
+    SameId,
 }
 
 /// Bytes that are shared, and neither shown nor compared in a time that tells them.
@@ -96,6 +151,10 @@ pub enum BadTcpKey {
 pub(in crate::tcp) struct Secret(Arc<[u8]>);
 
 impl Secret {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -115,14 +174,20 @@ impl fmt::Debug for TcpMd5Key {
     }
 }
 
+/// Whether some peer is in both.
+fn overlap(one: Ipv4Prefix, other: Ipv4Prefix) -> bool {
+    one.contains(other.address()) || other.contains(one.address())
+}
+
 /// Two prefixes of one network are the same.
-fn whole_network(prefix: Ipv4Prefix) -> Ipv4Prefix {
+pub(super) fn whole_network(prefix: Ipv4Prefix) -> Ipv4Prefix {
     Ipv4Prefix::new(prefix.network(), prefix.len()).unwrap_or(prefix)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tcp::auth::TcpAoAlgorithm;
 
     fn key(peer: &str, key: &str) -> TcpMd5Key {
         TcpMd5Key::new(peer.parse::<Ipv4Prefix>().unwrap(), key.as_bytes()).unwrap()
@@ -132,7 +197,7 @@ mod tests {
     fn the_smallest_network_that_the_peer_is_in_counts() {
         let mut keys = TcpKeys::NONE;
         for (peer, secret) in [("10.0.0.0/8", "8"), ("10.1.0.0/16", "16"), ("10.1.1.1/32", "32")] {
-            keys.add_md5(key(peer, secret));
+            keys.add_md5(key(peer, secret)).unwrap();
         }
         let found = |keys: &TcpKeys, peer: [u8; 4]| {
             let found = keys.md5_for(peer.into());
@@ -143,11 +208,34 @@ mod tests {
         assert_eq!(found(&keys, [10, 2, 1, 1]).as_deref(), Some("8"));
         assert_eq!(found(&keys, [11, 1, 1, 1]), None);
         // The same network, written otherwise.
-        keys.add_md5(key("10.1.9.9/16", "new"));
+        keys.add_md5(key("10.1.9.9/16", "new")).unwrap();
         assert_eq!(found(&keys, [10, 1, 1, 2]).as_deref(), Some("new"));
         assert!(keys.remove_md5(Ipv4Addr::new(10, 1, 1, 1)));
         assert!(!keys.remove_md5(Ipv4Addr::new(10, 1, 1, 1)));
         assert_eq!(found(&keys, [10, 1, 1, 1]).as_deref(), Some("new"));
+    }
+
+    #[test]
+    fn a_peer_has_one_kind_of_keys_with_ids_of_their_own() {
+        let ao = |peer: &str, ids| {
+            let peer: Ipv4Prefix = peer.parse().unwrap();
+            TcpAoKey::new(peer, ids, TcpAoAlgorithm::HmacSha1, b"k").unwrap()
+        };
+        let mut keys = TcpKeys::from(key("10.1.0.0/16", "md5"));
+        assert_eq!(keys.add_ao(ao("10.1.2.3/32", (1, 2))), Err(BadTcpKey::OtherKind));
+        assert_eq!(keys.add_ao(ao("10.0.0.0/8", (1, 2))), Err(BadTcpKey::OtherKind));
+        keys.add_ao(ao("10.2.0.0/16", (1, 2))).unwrap();
+        assert_eq!(keys.add_md5(key("10.2.9.9/32", "md5")), Err(BadTcpKey::OtherKind));
+        for ids in [(1, 3), (3, 2)] {
+            assert_eq!(keys.add_ao(ao("10.2.0.7/32", ids)), Err(BadTcpKey::SameId));
+        }
+        keys.add_ao(ao("10.2.0.7/32", (2, 1))).unwrap();
+        keys.add_ao(ao("10.3.0.0/16", (1, 2))).unwrap();
+        let ids =
+            |peer: [u8; 4]| keys.ao_for(peer.into()).map(TcpAoKey::send_id).collect::<Vec<_>>();
+        assert_eq!((ids([10, 2, 0, 7]), ids([10, 2, 0, 8])), (vec![1, 2], vec![1]));
+        assert!(keys.remove_ao("10.2.9.9/16".parse::<Ipv4Prefix>().unwrap(), 1));
+        assert_eq!(keys.ao_for([10, 2, 0, 8].into()).count(), 0);
     }
 
     #[test]

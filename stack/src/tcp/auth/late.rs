@@ -2,13 +2,23 @@
 
 use hashbrown::HashTable;
 
-use super::Auth;
+use super::arrive::judge;
+use super::{Auth, Numbers, Signer};
 use crate::demux::{FlowHash, FlowKey4};
+use crate::drops::Drop;
+use crate::tcp::segment::Segment;
+use crate::tcp::seq::Seq;
 
 /// By flow. Each entry lives as long as that of the flow in TIME-WAIT.
 pub(in crate::tcp) struct LateAuths {
-    table: HashTable<(FlowKey4, Auth)>,
+    table: HashTable<LateAuth>,
     hash: FlowHash,
+}
+
+struct LateAuth {
+    flow: FlowKey4,
+    auth: Auth,
+    numbers: Numbers,
 }
 
 impl LateAuths {
@@ -20,20 +30,11 @@ impl LateAuths {
         self.table.is_empty()
     }
 
-    pub(in crate::tcp) fn insert(&mut self, flow: FlowKey4, auth: Auth) {
+    pub(in crate::tcp) fn insert(&mut self, flow: FlowKey4, auth: Auth, numbers: Numbers) {
         self.remove(&flow);
         let hash = self.hash;
-        self.table.insert_unique(hash.of(&flow), (flow, auth), |(flow, _)| hash.of(flow));
-    }
-
-    pub(in crate::tcp) fn get(&self, flow: &FlowKey4) -> Option<&Auth> {
-        let found = self.table.find(self.hash.of(flow), |(held, _)| held == flow)?;
-        Some(&found.1)
-    }
-
-    pub(in crate::tcp) fn get_mut(&mut self, flow: &FlowKey4) -> Option<&mut Auth> {
-        let found = self.table.find_mut(self.hash.of(flow), |(held, _)| held == flow)?;
-        Some(&mut found.1)
+        let late = LateAuth { flow, auth, numbers };
+        self.table.insert_unique(hash.of(&flow), late, |late| hash.of(&late.flow));
     }
 
     /// The flow is in TIME-WAIT no more.
@@ -41,8 +42,22 @@ impl LateAuths {
         if self.is_empty() {
             return;
         }
-        if let Ok(found) = self.table.find_entry(self.hash.of(flow), |(held, _)| held == flow) {
+        if let Ok(found) = self.table.find_entry(self.hash.of(flow), |late| late.flow == *flow) {
             found.remove();
+        }
+    }
+
+    /// What signs our segment with this number.
+    pub(in crate::tcp) fn signer(&self, flow: &FlowKey4, seq: Seq) -> Option<Signer<'_>> {
+        let late = self.table.find(self.hash.of(flow), |late| late.flow == *flow)?;
+        Some(late.auth.signer(late.numbers.sent, seq))
+    }
+
+    /// Whether a segment of the flow is signed as those of its connection were.
+    pub(super) fn judge(&mut self, flow: &FlowKey4, segment: &mut Segment) -> Result<(), Drop> {
+        match self.table.find_mut(self.hash.of(flow), |late| late.flow == *flow) {
+            Some(late) => judge(Some(&mut late.auth), flow, segment, late.numbers.received),
+            None => judge(None, flow, segment, 0),
         }
     }
 }

@@ -5,6 +5,7 @@ use subtle::ConstantTimeEq;
 
 use super::covered::Covered;
 use super::keys::Secret;
+use crate::drops::Drop;
 use crate::wire::tcp_options::MD5_DIGEST_LEN;
 
 /// Section 2.0: the pseudo header, the header without options and checksum, the payload, the key.
@@ -18,7 +19,8 @@ pub(super) fn digest(secret: &Secret, segment: &Covered<'_>) -> [u8; MD5_DIGEST_
 }
 
 /// Whether a segment that has the option was signed with this key.
-pub(super) fn is_genuine(secret: &Secret, segment: &Covered<'_>) -> bool {
+pub(super) fn verify(secret: &Secret, segment: &Covered<'_>) -> Result<(), Drop> {
     let theirs = segment.auth_data().and_then(|data| data.get(..MD5_DIGEST_LEN));
-    theirs.is_some_and(|theirs| digest(secret, segment).ct_eq(theirs).into())
+    let genuine = theirs.is_some_and(|theirs| digest(secret, segment).ct_eq(theirs).into());
+    if genuine { Ok(()) } else { Err(Drop::TcpMd5Wrong) }
 }

@@ -1,14 +1,15 @@
 //! Segments that no connection has: their key is that of the handshake under way, of the connection that is in TIME-WAIT, or of the listener.
 
 use super::arrive::judge;
-use super::{Auth, Signing};
+use super::{Auth, Numbers, Signing};
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::net::Net;
 use crate::tcp::Tcp;
 use crate::tcp::half_open::HalfOpen;
-use crate::tcp::reset::reset_segment;
+use crate::tcp::reset::{reset_number, reset_segment};
 use crate::tcp::segment::Segment;
+use crate::tcp::seq::Seq;
 use crate::wire::tcp::Flags;
 
 impl Tcp {
@@ -30,19 +31,22 @@ impl Tcp {
     fn judge_stranger(&mut self, flow: &FlowKey4, segment: &mut Segment) -> Result<(), Drop> {
         if let Some(&entry) = self.half_open.get(flow) {
             let mut auth = self.half_open_auth(flow, &entry)?;
-            return judge(auth.as_mut(), flow, segment);
+            let received = Numbers::after_syns(entry.iss, entry.irs).received;
+            return judge(auth.as_mut(), flow, segment, received);
         }
         let begins = segment.has(Flags::SYN) && !segment.has(Flags::ACK);
         if self.time_wait.get(flow).is_some() && !(begins && self.listeners.find(flow).is_some()) {
-            return judge(self.late_auths.get_mut(flow), flow, segment);
+            return self.late_auths.judge(flow, segment);
         }
-        let mut auth = self.listener_auth(flow);
-        judge(auth.as_mut(), flow, segment)
+        // Only what begins a connection can be signed by TCP-AO where there is none.
+        let auth = self.listener_auth(flow, Seq(0), None);
+        let mut auth = auth.filter(|auth| begins || auth.signing() == Signing::Md5);
+        judge(auth.as_mut(), flow, segment, 0)
     }
 
     /// What the segments of a peer must be signed with who connects to a listener.
-    fn listener_auth(&mut self, flow: &FlowKey4) -> Option<Auth> {
-        Auth::for_peer(self.listeners.find(flow)?.keys(), flow.remote)
+    fn listener_auth(&mut self, flow: &FlowKey4, ours: Seq, theirs: Option<Seq>) -> Option<Auth> {
+        Auth::new(self.listeners.find(flow)?.keys(), flow, ours, theirs)
     }
 
     /// What the segments of a handshake are signed with. Its key is found again, and not there any more if somebody has removed it.
@@ -51,13 +55,22 @@ impl Tcp {
         flow: &FlowKey4,
         entry: &HalfOpen,
     ) -> Result<Option<Auth>, Drop> {
-        match entry.signing {
-            Signing::None => Ok(None),
-            Signing::Md5 => self.listener_auth(flow).ok_or(Drop::TcpMd5Unexpected).map(Some),
+        if entry.signing == Signing::None {
+            return Ok(None);
+        }
+        match (entry.signing, self.listener_auth(flow, entry.iss, Some(entry.irs))) {
+            (Signing::Md5, Some(Auth::Md5(secret))) => Ok(Some(Auth::Md5(secret))),
+            (Signing::Ao { current, next }, Some(Auth::Ao(session))) => {
+                let session = session.with_ids(current, next).ok_or(Drop::TcpAoUnexpected)?;
+                Ok(Some(Auth::Ao(Box::new(session))))
+            }
+            (Signing::Ao { .. }, _) => Err(Drop::TcpAoUnexpected),
+            _ => Err(Drop::TcpMd5Unexpected),
         }
     }
 
-    /// Resets whoever has sent a segment for which there is nothing here, signed if it was.
+    /// Resets whoever has sent a segment for which there is nothing here: by MD5, if it was signed by that. TCP-AO has no key for a connection that is
+    /// not there (RFC 5925, section 7.7): its peer hears nothing.
     pub(in crate::tcp) fn reset_stranger(
         &mut self,
         net: &mut Net,
@@ -67,10 +80,11 @@ impl Tcp {
         match segment.signing {
             Signing::None => reset_segment(net, flow, segment, None),
             Signing::Md5 => {
-                if let Some(auth) = self.listener_auth(flow) {
-                    reset_segment(net, flow, segment, Some(auth.signer()));
+                if let Some(auth) = self.listener_auth(flow, Seq(0), None) {
+                    reset_segment(net, flow, segment, Some(auth.signer(0, reset_number(segment))));
                 }
             }
+            Signing::Ao { .. } => {}
         }
     }
 }

@@ -1,25 +1,19 @@
-//! What is signed, what is taken, and what is answered, on connections, before there are any, and after them.
+//! MD5: what is signed, what is taken, and what is answered, on connections, before there are any, and after them.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::*;
-use crate::api::{Control, ListenOptions, TcpListener};
+use crate::api::{Control, TcpListener};
 use crate::counters::Counter;
-use crate::drops::Drop;
-use crate::protocol::Order;
-use crate::socket::{ListenerShared, Target};
-use crate::tcp::harness::{Harness, OUR_PORT, PEER, PEER_PORT, US};
-use crate::tcp::state::State;
+use crate::tcp::auth::keys::Secret;
 use crate::tcp::{CookiePolicy, TcpConfig};
-
-const NOTHING: [&str; 0] = [];
 
 fn keys(peer: Ipv4Addr, key: &str) -> TcpKeys {
     TcpMd5Key::new(peer, key.as_bytes()).unwrap().into()
 }
 
 fn auth(key: &str) -> Option<Auth> {
-    Auth::for_peer(&keys(PEER, key), PEER)
+    Some(Auth::Md5(Secret::new(key.as_bytes())))
 }
 
 /// We listen with a key for the peer, who has the same.
@@ -28,13 +22,6 @@ fn listening(config: &TcpConfig) -> Harness {
     listen(&mut t, keys(PEER, "secret"));
     t.peer_auth = auth("secret");
     t
-}
-
-fn listen(t: &mut Harness, keys: TcpKeys) {
-    let options = ListenOptions { keys, ..ListenOptions::with_backlog(4) };
-    let listener = ListenerShared::new((US, OUR_PORT).into(), options, 1);
-    t.tcp.listen(&t.net, listener.clone()).unwrap();
-    t.listener = Some(listener);
 }
 
 /// A connection that the peer has made.
@@ -56,38 +43,6 @@ fn connecting(config: &TcpConfig) -> Harness {
     t.stream = Some(t.tcp.connect_with(&mut t.net, None, remote, &keys).unwrap());
     t.peer_auth = auth("secret");
     t
-}
-
-/// What was sent, all of it signed with the peer's key.
-fn signed(t: &mut Harness) -> Vec<String> {
-    let sent = t.emitted();
-    sent.into_iter()
-        .map(|segment| {
-            assert_eq!(segment.options.auth, Some(AuthKind::Md5), "{}", segment.text);
-            segment.text
-        })
-        .collect()
-}
-
-/// Plays the peer with another key, or none.
-fn input_with(t: &mut Harness, other: Option<Auth>, segment: &str) -> Result<(), Drop> {
-    let own = std::mem::replace(&mut t.peer_auth, other);
-    let taken = t.input(segment);
-    t.peer_auth = own;
-    taken
-}
-
-/// Follows what handles have ordered.
-fn follow_orders(t: &mut Harness) {
-    while let Some(order) = t.core.pop_order() {
-        match order {
-            Order::SetKeys { target: Target::Tcp(id), keys } => {
-                t.tcp.set_keys(&mut t.net, id, &keys);
-            }
-            Order::SetListenerKeys(listener, keys) => t.tcp.set_listener_keys(&listener, keys),
-            _ => {}
-        }
-    }
 }
 
 #[test]
