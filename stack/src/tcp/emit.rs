@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::auth::{Auth, Signer};
+use super::auth::Signer;
 use super::connection::{Connection, Context, Owed};
 use super::isn::timestamp;
 use super::seq::Seq;
@@ -14,7 +14,7 @@ use crate::net::Net;
 use crate::time::Instant;
 use crate::wire::ipv4;
 use crate::wire::tcp::{Flags, HEADER_LEN, TcpHeader};
-use crate::wire::tcp_options::{TcpOptions, Timestamps};
+use crate::wire::tcp_options::{AuthKind, TcpOptions, Timestamps};
 
 /// Nothing was sent, and nothing about the connection has changed: try again later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,6 +36,7 @@ impl Connection {
         let urgent = self.urgent_pointer(seq).filter(|_| !opens_or_resets);
         let (ecn_flags, ecn) = self.ecn_of(seq, len, flags);
         let flags = flags | ecn_flags;
+        let signer = self.signer(seq);
         let header = TcpHeader {
             source_port: self.flow.local_port,
             destination_port: self.flow.remote_port,
@@ -44,12 +45,11 @@ impl Connection {
             flags: if urgent.is_some() { flags | Flags::URG } else { flags },
             window: self.window_field(edge, flags),
             urgent_pointer: urgent.unwrap_or(0),
-            options: self.options_for(cx, flags, len),
+            options: self.options_for(cx, (flags, len), signer.map(Signer::kind)),
         };
         // Data on a SYN stands behind it.
         let first = if flags.contains(Flags::SYN) { seq + 1 } else { seq };
         let position = self.position_of(first);
-        let signer = self.signer(seq);
         let send = &self.socket.send;
         let fill = |payload: &mut [u8]| {
             send.read_at(position, payload);
@@ -106,12 +106,16 @@ impl Connection {
         }
     }
 
-    pub(super) fn options_for(&self, cx: &Context<'_>, flags: Flags, len: u32) -> TcpOptions {
+    pub(super) fn options_for(
+        &self,
+        cx: &Context<'_>,
+        (flags, len): (Flags, u32),
+        auth: Option<AuthKind>,
+    ) -> TcpOptions {
         let timestamps = self.timestamps.enabled.then(|| Timestamps {
             value: timestamp(cx.now(), self.timestamps.offset),
             echo: if flags.contains(Flags::ACK) { self.timestamps.recent } else { 0 },
         });
-        let auth = self.auth().map(Auth::kind);
         if !flags.contains(Flags::SYN) {
             // A reset acknowledges nothing in particular.
             let full = if flags.contains(Flags::RST) { len } else { self.snd.mss.into() };

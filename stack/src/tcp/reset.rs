@@ -123,7 +123,7 @@ impl Connection {
             // The number that the peer expects, unless something is lost on the way: then its challenge leads us to it.
             let numbers = (self.snd.nxt, self.rcv.nxt, Flags::RST | Flags::ACK);
             // Timestamps as in every segment (RFC 7323, section 3.2: SHOULD), and nothing else.
-            let timestamps = self.options_for(cx, numbers.2, 0).timestamps;
+            let timestamps = self.options_for(cx, (numbers.2, 0), None).timestamps;
             let options = TcpOptions { timestamps, ..TcpOptions::default() };
             self.send_reset(cx, numbers, options);
         }

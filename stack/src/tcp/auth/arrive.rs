@@ -1,7 +1,7 @@
 //! Before anything else looks at a segment: whether it is signed as it must be. One that is not is dropped, whatever it says, and nobody answers.
 
 use super::session::{Claim, Opening};
-use super::{Auth, Signing, md5};
+use super::{Auth, md5};
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::tcp::connection::Connection;
@@ -35,25 +35,33 @@ pub(super) fn judge(
     segment: &mut Segment,
     received: u64,
 ) -> Result<(), Drop> {
-    let bare = segment.has(Flags::SYN) && !segment.has(Flags::ACK);
-    let opening = if bare { Opening::Bare } else { Opening::No };
+    judge_kind(auth.as_deref().map(Auth::kind), segment)?;
+    let Some(auth) = auth else { return Ok(()) };
+    let opening = if segment.is_bare_syn() { Opening::Bare } else { Opening::No };
     let claim = Claim { seq: segment.seq, opening };
-    match (auth, segment.options.auth) {
-        (None, None) => Ok(()),
+    segment.as_it_came(flow, |bytes| match auth {
+        Auth::Md5(secret) => md5::verify(secret, bytes),
+        Auth::Ao(session) => session.verify(bytes, claim, received),
+    })?;
+    segment.signing = auth.signing();
+    Ok(())
+}
+
+/// Whether a segment has the option that it must have, which costs no arithmetic.
+pub(super) fn judge_kind(wanted: Option<AuthKind>, segment: &Segment) -> Result<(), Drop> {
+    match (wanted, segment.options.auth) {
         (_, Some(AuthKind::Malformed)) => Err(Drop::TcpAuthMalformed),
-        (Some(Auth::Md5(secret)), Some(AuthKind::Md5)) => {
-            segment.as_it_came(flow, |bytes| md5::verify(secret, bytes))?;
-            segment.signing = Signing::Md5;
-            Ok(())
-        }
-        (Some(Auth::Ao(session)), Some(AuthKind::Ao)) => {
-            segment.as_it_came(flow, |bytes| session.verify(bytes, claim, received))?;
-            segment.signing = session.signing();
-            Ok(())
-        }
-        (Some(Auth::Md5(_)), None) => Err(Drop::TcpMd5Missing),
-        (Some(Auth::Ao(_)), None) => Err(Drop::TcpAoMissing),
+        (wanted, found) if wanted == found => Ok(()),
         (_, Some(AuthKind::Md5)) => Err(Drop::TcpMd5Unexpected),
         (_, Some(AuthKind::Ao)) => Err(Drop::TcpAoUnexpected),
+        (Some(AuthKind::Ao), None) => Err(Drop::TcpAoMissing),
+        (_, None) => Err(Drop::TcpMd5Missing),
+    }
+}
+
+impl Segment {
+    /// Whether it begins a connection: a SYN that was sent without knowing ours.
+    pub(super) fn is_bare_syn(&self) -> bool {
+        self.has(Flags::SYN) && !self.has(Flags::ACK)
     }
 }

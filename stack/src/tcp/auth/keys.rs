@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::ao_key::TcpAoKey;
 use crate::ip::Ipv4Prefix;
+use crate::wire::tcp_options::AuthKind;
 
 /// A key of TCP MD5 (RFC 2385), which protects sessions of BGP: every segment to and from the peer is signed with it.
 ///
@@ -112,6 +113,12 @@ impl TcpKeys {
     /// The keys of TCP-AO for a peer, in the order in which they were added.
     pub(super) fn ao_for(&self, peer: Ipv4Addr) -> impl Iterator<Item = &TcpAoKey> {
         self.ao.iter().filter(move |key| key.peer().contains(peer))
+    }
+
+    /// What segments of a peer are to be signed by.
+    pub(super) fn kind_for(&self, peer: Ipv4Addr) -> Option<AuthKind> {
+        let ao = self.ao_for(peer).next().map(|_| AuthKind::Ao);
+        self.md5_for(peer).map(|_| AuthKind::Md5).or(ao)
     }
 
     /// The key of MD5 for a peer.

@@ -50,6 +50,16 @@ pub(super) enum Signing {
     },
 }
 
+impl Signing {
+    fn kind(self) -> Option<AuthKind> {
+        match self {
+            Self::None => None,
+            Self::Md5 => Some(AuthKind::Md5),
+            Self::Ao { .. } => Some(AuthKind::Ao),
+        }
+    }
+}
+
 /// What signs one segment.
 #[derive(Clone, Copy)]
 pub(super) enum Signer<'a> {
@@ -98,6 +108,14 @@ impl Auth {
         match self {
             Self::Md5(_) => Signing::Md5,
             Self::Ao(session) => session.signing(),
+        }
+    }
+
+    /// Of TCP-AO: the SendID of the key that signs, and the RecvID of the one that is asked for.
+    pub(super) fn ao_ids(&self) -> Option<(u8, u8)> {
+        match self {
+            Self::Md5(_) => None,
+            Self::Ao(session) => Some(session.ids()),
         }
     }
 

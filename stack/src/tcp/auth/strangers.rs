@@ -1,6 +1,6 @@
 //! Segments that no connection has: their key is that of the handshake under way, of the connection that is in TIME-WAIT, or of the listener.
 
-use super::arrive::judge;
+use super::arrive::{judge, judge_kind};
 use super::{Auth, Numbers, Signing};
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
@@ -10,7 +10,7 @@ use crate::tcp::half_open::HalfOpen;
 use crate::tcp::reset::{reset_number, reset_segment};
 use crate::tcp::segment::Segment;
 use crate::tcp::seq::Seq;
-use crate::wire::tcp::Flags;
+use crate::wire::tcp_options::AuthKind;
 
 impl Tcp {
     /// Whether a segment comes from whom it says, if anybody here has a key or it is signed.
@@ -30,17 +30,21 @@ impl Tcp {
     #[cold]
     fn judge_stranger(&mut self, flow: &FlowKey4, segment: &mut Segment) -> Result<(), Drop> {
         if let Some(&entry) = self.half_open.get(flow) {
+            judge_kind(entry.signing.kind(), segment)?;
             let mut auth = self.half_open_auth(flow, &entry)?;
             let received = Numbers::after_syns(entry.iss, entry.irs).received;
             return judge(auth.as_mut(), flow, segment, received);
         }
-        let begins = segment.has(Flags::SYN) && !segment.has(Flags::ACK);
-        if self.time_wait.get(flow).is_some() && !(begins && self.listeners.find(flow).is_some()) {
+        let begins = segment.is_bare_syn();
+        let listener = self.listeners.find(flow);
+        let wanted = listener.as_ref().and_then(|end| end.keys().kind_for(flow.remote));
+        if self.time_wait.get(flow).is_some() && !(begins && listener.is_some()) {
             return self.late_auths.judge(flow, segment);
         }
         // Only what begins a connection can be signed by TCP-AO where there is none.
-        let auth = self.listener_auth(flow, Seq(0), None);
-        let mut auth = auth.filter(|auth| begins || auth.signing() == Signing::Md5);
+        let wanted = wanted.filter(|&kind| begins || kind != AuthKind::Ao);
+        judge_kind(wanted, segment)?;
+        let mut auth = wanted.and_then(|_| self.listener_auth(flow, Seq(0), None));
         judge(auth.as_mut(), flow, segment, 0)
     }
 

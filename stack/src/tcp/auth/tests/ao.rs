@@ -75,10 +75,7 @@ fn connecting(config: &TcpConfig, ids: &[(u8, u8)]) -> Harness {
 
 /// The ids of our connection's keys: that which signs, and that which is asked for.
 fn ids(t: &mut Harness) -> (u8, u8) {
-    t.connection(|c| match c.auth() {
-        Some(Auth::Ao(session)) => session.ids(),
-        _ => panic!("no keys"),
-    })
+    t.tcp.connections().next().unwrap().ao_keys.expect("no keys")
 }
 
 /// The peer plays without a signature, or with that of another session.

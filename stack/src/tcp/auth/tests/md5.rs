@@ -6,7 +6,7 @@ use super::*;
 use crate::api::{Control, TcpListener};
 use crate::counters::Counter;
 use crate::tcp::auth::keys::Secret;
-use crate::tcp::{CookiePolicy, TcpConfig};
+use crate::tcp::{CookiePolicy, FastOpenConfig, TcpConfig};
 
 fn keys(peer: Ipv4Addr, key: &str) -> TcpKeys {
     TcpMd5Key::new(peer, key.as_bytes()).unwrap().into()
@@ -324,4 +324,19 @@ fn a_key_of_a_connection_changes() {
     t.input("PA 11+10 ack 2001").unwrap();
     t.write(1000);
     assert_eq!(t.last().text, "PA 2001+1000 ack 21");
+}
+
+/// A connection that is made before the handshake is complete would be one without a key.
+#[test]
+fn what_is_signed_is_not_opened_early() {
+    let fast_open = FastOpenConfig { accepts_without_cookie: true, ..FastOpenConfig::default() };
+    let mut t = Harness::new(&TcpConfig { fast_open, ..Harness::plain() });
+    let keys = keys(PEER, "secret");
+    let options = ListenOptions { keys, fast_open: 4, ..ListenOptions::with_backlog(4) };
+    let listener = ListenerShared::new((US, OUR_PORT).into(), options, 1);
+    t.tcp.listen(&t.net, listener.clone()).unwrap();
+    t.peer_auth = auth("secret");
+    t.input("S 0+100 mss 1000").unwrap();
+    assert_eq!(signed(&mut t), ["SA 0 ack 1"]);
+    assert_eq!((t.state(), t.tcp.half_open.len()), (None, 1));
 }
