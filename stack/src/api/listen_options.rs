@@ -24,7 +24,7 @@ pub struct ListenOptions {
     /// handshake is complete. At most so many may be in that state; zero, the default: none. What such a SYN brings may be handled twice, if the
     /// network doubles it: for requests that bear that.
     pub fast_open: u32,
-    /// Keys of peers (TCP MD5, RFC 2385). A peer that has one can only connect with it, and all segments of its connections are signed; others connect as
+    /// Keys of peers (TCP MD5, RFC 2385; TCP-AO, RFC 5925). A peer that has one can only connect with it, and all segments of its connections are signed; others connect as
     /// ever. [`TcpListener::set_keys`](crate::TcpListener::set_keys) changes them.
     pub keys: TcpKeys,
     /// Most bytes that an accepted connection buffers for reading, always. `None`: the stack's default, which grows by itself.

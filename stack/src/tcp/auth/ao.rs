@@ -16,21 +16,26 @@ use crate::wire::tcp_options::{AO_MAC_LEN, AuthKind, MAX_LEN};
 #[derive(Clone)]
 pub(super) enum TrafficKey {
     Sha1(Hmac<Sha1>),
-    Cmac(Cmac<Aes128>),
+    Cmac(Box<Cmac<Aes128>>),
 }
 
-/// Who sends the segments that a traffic key is for: source comes before destination in what it is derived from.
+/// Which way the segments go that a traffic key is for: it is derived from their source before their destination.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum From {
-    Us,
-    Peer,
+pub(super) enum Direction {
+    Sent,
+    Received,
 }
 
 impl TrafficKey {
     /// For one direction of a connection. The numbers are the ISNs of the sender and of the receiver, which is zero while it is not known: for a
     /// SYN without ACK.
-    pub(super) fn derive(key: &TcpAoKey, flow: &FlowKey4, from: From, numbers: (Seq, Seq)) -> Self {
-        let context = context(flow, from, numbers);
+    pub(super) fn derive(
+        key: &TcpAoKey,
+        flow: &FlowKey4,
+        way: Direction,
+        numbers: (Seq, Seq),
+    ) -> Self {
+        let context = context(flow, way, numbers);
         match key.algorithm() {
             TcpAoAlgorithm::HmacSha1 => {
                 let master = hmac_sha1(key.secret());
@@ -41,7 +46,7 @@ impl TrafficKey {
             TcpAoAlgorithm::Aes128Cmac => {
                 let master = aes_cmac(&sixteen_bytes(key.secret()));
                 let derived = master.chain_update(input(&context, 128)).finalize().into_bytes();
-                Self::Cmac(aes_cmac(&derived.into()))
+                Self::Cmac(Box::new(aes_cmac(&derived.into())))
             }
         }
     }
@@ -60,7 +65,7 @@ impl TrafficKey {
                 first_bytes(&mac.finalize().into_bytes())
             }
             Self::Cmac(key) => {
-                let mut mac = key.clone();
+                let mut mac = Cmac::clone(key);
                 feed(extension, segment, options, |bytes| mac.update(bytes));
                 first_bytes(&mac.finalize().into_bytes())
             }
@@ -105,10 +110,13 @@ fn feed(
 }
 
 /// The addresses and ports of the connection, the sender's before the receiver's, and the ISNs (section 5.2).
-fn context(flow: &FlowKey4, from: From, (sender, receiver): (Seq, Seq)) -> [u8; 20] {
+fn context(flow: &FlowKey4, way: Direction, (sender, receiver): (Seq, Seq)) -> [u8; 20] {
     let ours = (flow.local.octets(), flow.local_port.to_be_bytes());
     let theirs = (flow.remote.octets(), flow.remote_port.to_be_bytes());
-    let (source, destination) = if from == From::Us { (ours, theirs) } else { (theirs, ours) };
+    let (source, destination) = match way {
+        Direction::Sent => (ours, theirs),
+        Direction::Received => (theirs, ours),
+    };
     let mut context = [0; 20];
     context[..4].copy_from_slice(&source.0);
     context[4..8].copy_from_slice(&destination.0);

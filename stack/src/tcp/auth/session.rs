@@ -1,6 +1,6 @@
 //! TCP-AO of one connection (RFC 5925, section 6): its traffic keys, and which of them signs.
 
-use super::ao::{From, TrafficKey};
+use super::ao::{Direction, TrafficKey};
 use super::ao_key::{TcpAoKey, TcpAoOptions};
 use super::covered::Covered;
 use super::{Signing, extension};
@@ -155,7 +155,8 @@ impl Session {
         received: u64,
     ) -> bool {
         let Some(SessionKey { master, receive, .. }) = self.keys.get(place) else { return false };
-        let derived = |ours| TrafficKey::derive(master, &self.flow, From::Peer, (seq, ours));
+        let derived =
+            |ours| TrafficKey::derive(master, &self.flow, Direction::Received, (seq, ours));
         // The number of a SYN has no extension.
         let (key, extension) = match (opening, receive) {
             (Opening::Bare, _) => (&derived(Seq(0)), 0),
@@ -167,10 +168,10 @@ impl Session {
 
     fn derive(&self, master: &TcpAoKey) -> SessionKey {
         let theirs = self.theirs.unwrap_or(Seq(0));
-        let derive = |from, numbers| TrafficKey::derive(master, &self.flow, from, numbers);
+        let derive = |way, numbers| TrafficKey::derive(master, &self.flow, way, numbers);
         SessionKey {
-            send: derive(From::Us, (self.ours, theirs)),
-            receive: self.theirs.map(|theirs| derive(From::Peer, (theirs, self.ours))),
+            send: derive(Direction::Sent, (self.ours, theirs)),
+            receive: self.theirs.map(|theirs| derive(Direction::Received, (theirs, self.ours))),
             master: master.clone(),
         }
     }

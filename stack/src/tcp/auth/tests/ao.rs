@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 
 use super::super::session::Session;
-use super::super::{TcpAoAlgorithm, TcpAoKey, extension};
+use super::super::{Signer, Signing, TcpAoAlgorithm, TcpAoKey, extension};
 use super::*;
 use crate::api::Control;
 use crate::tcp::TcpConfig;
@@ -171,7 +171,7 @@ fn a_replay_from_before_the_numbers_began_anew_is_dropped() {
     let segment = &mut replay.frame.head_mut()[IP_LEN..];
     let (header, payload) = segment.split_at_mut(36);
     // Signed before 2^32 more were sent.
-    super::super::Signer::Ao(peer(&mut t).signer(seq.0.into(), seq)).sign(&flow, header, payload);
+    Signer::Ao(peer(&mut t).signer(seq.0.into(), seq)).sign(&flow, header, payload);
     assert_eq!(t.tcp.input(&mut t.net, replay), Err(Drop::TcpAoWrong));
     t.input("PA 111+10 ack 1").unwrap();
 }
@@ -222,11 +222,15 @@ fn a_listener_signs_with_the_key_that_the_syn_asks_for() {
     peer(&mut t).ask_for(3);
     t.input("S 0 mss 1000").unwrap();
     let entry = *t.tcp.half_open.get(&t.flow()).unwrap();
-    assert_eq!(entry.signing, super::super::Signing::Ao { current: 3, next: 2 });
+    assert_eq!(entry.signing, Signing::Ao { current: 3, next: 2 });
+    // Only what is signed with the second key is taken from now on.
+    let second = theirs(&t, &TWO[1..]);
+    let both = t.peer_auth.replace(Auth::Ao(Box::new(second)));
     assert_eq!(signed(&mut t), ["SA 0 ack 1"]);
-    peer_learns(&mut t);
     t.at(1000);
     assert_eq!(signed(&mut t), ["SA 0 ack 1"], "sent again");
+    t.peer_auth = both;
+    peer_learns(&mut t);
     t.input("A 1 ack 1").unwrap();
     assert_eq!(ids(&mut t), (3, 2));
 }

@@ -206,10 +206,24 @@ fn a_keyed_peer_gets_no_cookie() {
     t.input("S 0").unwrap();
     assert_eq!((t.count(Counter::TcpSynCookiesSent), t.tcp.half_open.len()), (0, 1));
     signed(&mut t);
-    // One that somebody else has got opens nothing for it.
-    t.peer_port = 9;
-    t.input("A 1 ack 1").unwrap_err();
-    assert_eq!(t.count(Counter::TcpSynCookiesRejected), 0);
+}
+
+/// It would open a connection without a key.
+#[test]
+fn a_cookie_from_before_a_peer_had_a_key_opens_nothing() {
+    let config = TcpConfig { syn_cookies: CookiePolicy::Always, ..Harness::plain() };
+    let mut t = Harness::new(&config);
+    listen(&mut t, TcpKeys::NONE);
+    t.input("S 0").unwrap();
+    t.sent();
+    assert_eq!(t.count(Counter::TcpSynCookiesSent), 1);
+    let listener = t.listener.clone().unwrap();
+    t.tcp.set_listener_keys(&listener, keys(PEER, "secret"));
+    assert_eq!(t.input("A 1 ack 1"), Err(Drop::TcpMd5Missing));
+    t.peer_auth = auth("secret");
+    assert_eq!(t.input("A 1 ack 1"), Err(Drop::TcpAckUnacceptable));
+    assert_eq!(signed(&mut t), ["R 1"]);
+    assert!(!t.accept());
 }
 
 #[test]

@@ -80,27 +80,23 @@ fn is_signed_and_taken(section: &str, packet: &[u8], from: &mut Session, to: &mu
     let (header, payload) = segment.split_at(view.header_len());
 
     if view.flags().contains(Flags::SYN) {
-        to.check_signature(&from.flow(), (header, payload), &view).expect(section);
+        to.check_signature(&from.flow, (header, payload), &view).expect(section);
         to.learn_isn(seq);
     }
-    to.check_signature(&from.flow(), (header, payload), &view).expect(section);
+    to.check_signature(&from.flow, (header, payload), &view).expect(section);
     let mut changed = header.to_vec();
     changed[15] ^= 1;
-    let refused = to.check_signature(&from.flow(), (&changed, payload), &view);
+    let refused = to.check_signature(&from.flow, (&changed, payload), &view);
     assert_eq!(refused, Err(Drop::TcpAoWrong), "{section}");
 
     let mut unsigned = header.to_vec();
     let at = HEADER_LEN + crate::wire::tcp_options::auth_data_at(view.option_bytes()).unwrap();
     unsigned[at..at + 14].fill(0);
-    Signer::Ao(from.signer(whole, seq)).sign(&from.flow(), &mut unsigned, payload);
+    Signer::Ao(from.signer(whole, seq)).sign(&from.flow, &mut unsigned, payload);
     assert_eq!(unsigned, header, "{section}");
 }
 
 impl Session {
-    fn flow(&self) -> FlowKey4 {
-        self.flow
-    }
-
     fn check_signature(
         &mut self,
         flow: &FlowKey4,
@@ -108,8 +104,7 @@ impl Session {
         view: &TcpView<'_>,
     ) -> Result<(), Drop> {
         let segment = Covered::sent(flow, header, payload).unwrap();
-        let bare =
-            view.flags() == (Flags::SYN | Flags::ECE | Flags::CWR) || view.flags() == Flags::SYN;
+        let bare = view.flags().contains(Flags::SYN) && !view.flags().contains(Flags::ACK);
         let claim =
             Claim { seq: view.seq(), opening: if bare { Opening::Bare } else { Opening::No } };
         self.verify(&segment, claim, u64::from(view.seq().0))
