@@ -23,6 +23,10 @@ impl Process {
     ) -> Result<(), Errno> {
         let (peer, key) = read(name, value)?;
         let (machine, socket) = self.parts(fd)?;
+        if let Kind::Deferred(_) = socket.kind {
+            // It has said that it will begin with a cookie.
+            return Err(Errno::INVAL);
+        }
         if key.is_empty() {
             if !socket.keys.remove_md5(peer) {
                 return Err(Errno::NOENT);

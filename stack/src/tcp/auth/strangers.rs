@@ -41,9 +41,11 @@ impl Tcp {
         if self.time_wait.get(flow).is_some() && !(begins && listener.is_some()) {
             return self.late_auths.judge(flow, segment);
         }
-        // Only what begins a connection can be signed by TCP-AO where there is none.
-        let wanted = wanted.filter(|&kind| begins || kind != AuthKind::Ao);
         judge_kind(wanted, segment)?;
+        if wanted == Some(AuthKind::Ao) && !begins {
+            // Its keys depend on both ISNs, which nobody here knows.
+            return Err(Drop::TcpAoUnexpected);
+        }
         let mut auth = wanted.and_then(|_| self.listener_auth(flow, Seq(0), None));
         judge(auth.as_mut(), flow, segment, 0)
     }

@@ -151,7 +151,9 @@ fn what_is_not_signed_as_it_must_be_is_dropped_unanswered() {
 fn where_there_is_no_connection_nothing_is_answered() {
     let mut t = listening(&Harness::plain(), ONE);
     assert_eq!(t.input("A 1 ack 9"), Err(Drop::TcpAoUnexpected));
-    assert_eq!(other(&mut t, None, "S 0"), Err(Drop::TcpAoMissing));
+    for segment in ["S 0", "A 1 ack 9", "R 1"] {
+        assert_eq!(other(&mut t, None, segment), Err(Drop::TcpAoMissing), "{segment}");
+    }
     let mut nobody = Harness::new(&Harness::plain());
     nobody.peer_auth = Some(Auth::Ao(Box::new(theirs(&nobody, ONE))));
     assert_eq!(nobody.input("S 0"), Err(Drop::TcpAoUnexpected));
