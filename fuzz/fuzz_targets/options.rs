@@ -20,7 +20,7 @@ mod wire {
 use tcp::seq::Seq;
 use wire::tcp::{Flags, TcpHeader, TcpView};
 use wire::tcp_options::{
-    AccurateEcnOption, EcnBytes, FIELD_MAX, FastOpenCookie, FastOpenForm, FastOpenOption,
+    AccurateEcnOption, AuthKind, EcnBytes, FIELD_MAX, FastOpenCookie, FastOpenForm, FastOpenOption,
     FieldOrder, SackBlock, SackBlocks, TcpOptions, Timestamps, accurate_ecn_len,
 };
 
@@ -66,9 +66,13 @@ fn go_through_a_header(options: &[u8], flags: Flags) {
     let again = TcpView::parse(&written).expect("a header of our own");
     assert_eq!(again.option_bytes().len() % 4, 0);
     assert!(again.option_bytes().len() <= 40);
-    // SACK blocks that find no room are left out from the end, and so is an AccECN option.
+    // SACK blocks that find no room are left out from the end, and so is an AccECN option. Fast Open gives way to a signature, and half a
+    // signature is not written.
+    let auth = read.auth.filter(|auth| *auth != AuthKind::Malformed);
+    let fast_open = read.fast_open.filter(|_| read.auth.is_none());
     let accurate_ecn = read.accurate_ecn.filter(|_| finds_room(&read));
-    let want = TcpOptions { accurate_ecn, sack_blocks: first(&read, &again.options()), ..read };
+    let sack_blocks = first(&read, &again.options());
+    let want = TcpOptions { accurate_ecn, sack_blocks, fast_open, auth, ..read };
     assert_eq!(again.options(), want);
     assert!(again.options().sack_blocks.as_slice().len() >= that_fit(&read));
 }
@@ -123,7 +127,8 @@ fn others(options: &TcpOptions) -> usize {
         + words(options.window_scale.is_some(), 1)
         + words(options.timestamps.is_some(), 3)
         + words(options.sack_permitted && options.timestamps.is_none(), 1)
-        + options.fast_open.map_or(0, |option| {
+        + options.auth.map_or(0, |auth| auth.encoded_len() / 4)
+        + options.fast_open.filter(|_| options.auth.is_none()).map_or(0, |option| {
             let head = if option.form == FastOpenForm::Standard { 2 } else { 4 };
             (head + option.cookie.as_bytes().len()).div_ceil(4)
         })
@@ -164,6 +169,10 @@ fn walk(mut bytes: &[u8]) -> TcpOptions {
                 options.fast_open = Some(fast_open(&data[2..], FastOpenForm::Experimental));
             }
             (172 | 174, _) => options.accurate_ecn = Some(accurate_ecn(kind, data)),
+            (19 | 29, _) if options.auth.is_some() => options.auth = Some(AuthKind::Malformed),
+            (19, 16) => options.auth = Some(AuthKind::Md5),
+            (29, 14) => options.auth = Some(AuthKind::Ao),
+            (19 | 29, _) => options.auth = Some(AuthKind::Malformed),
             (8, 8) => options.timestamps = Some(Timestamps { value: long(0), echo: long(4) }),
             _ => {}
         }

@@ -122,6 +122,22 @@ pub enum Drop {
     TcpFlags,
     /// No connection and no listener (a reset is sent).
     TcpNoSocket,
+    /// Not signed by MD5, though the peer has a key (RFC 2385).
+    TcpMd5Missing,
+    /// Signed by MD5, though the peer has no key for that.
+    TcpMd5Unexpected,
+    /// Signed by MD5 with another key, or changed on the way.
+    TcpMd5Wrong,
+    /// Not signed by TCP-AO, though the peer has a key (RFC 5925).
+    TcpAoMissing,
+    /// Signed by TCP-AO, though the peer has no key for that, or there is no connection.
+    TcpAoUnexpected,
+    /// Signed by TCP-AO with a key whose id nobody here knows.
+    TcpAoKeyUnknown,
+    /// Signed by TCP-AO with another key, or changed on the way.
+    TcpAoWrong,
+    /// More than one signature, or one of a length that none has.
+    TcpAuthMalformed,
     /// Outside the receive window (an ACK is sent).
     TcpUnacceptable,
     /// An old timestamp (RFC 7323, PAWS).
@@ -230,6 +246,14 @@ impl Drop {
         Self::TcpAddress,
         Self::TcpFlags,
         Self::TcpNoSocket,
+        Self::TcpMd5Missing,
+        Self::TcpMd5Unexpected,
+        Self::TcpMd5Wrong,
+        Self::TcpAoMissing,
+        Self::TcpAoUnexpected,
+        Self::TcpAoKeyUnknown,
+        Self::TcpAoWrong,
+        Self::TcpAuthMalformed,
         Self::TcpUnacceptable,
         Self::TcpPaws,
         Self::TcpTimestampMissing,
@@ -315,6 +339,14 @@ impl Drop {
             Self::TcpAddress => "tcp-address",
             Self::TcpFlags => "tcp-flags",
             Self::TcpNoSocket => "tcp-no-socket",
+            Self::TcpMd5Missing => "tcp-md5-missing",
+            Self::TcpMd5Unexpected => "tcp-md5-unexpected",
+            Self::TcpMd5Wrong => "tcp-md5-wrong",
+            Self::TcpAoMissing => "tcp-ao-missing",
+            Self::TcpAoKeyUnknown => "tcp-ao-key-unknown",
+            Self::TcpAoWrong => "tcp-ao-wrong",
+            Self::TcpAoUnexpected => "tcp-ao-unexpected",
+            Self::TcpAuthMalformed => "tcp-auth-malformed",
             Self::TcpUnacceptable => "tcp-unacceptable",
             Self::TcpPaws => "tcp-paws",
             Self::TcpTimestampMissing => "tcp-timestamp-missing",

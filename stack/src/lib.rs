@@ -57,9 +57,9 @@ mod api;
 struct Readme;
 
 pub use api::{
-    Application, Control, Core, EchoReply, Event, Interest, ListenOptions, Overflow, Poller,
-    PollerWaker, ReadHalf, Readiness, Registered, Sharing, Source, TcpListener, TcpStream, Token,
-    UdpSocket, WaitingReset, Waker, WriteHalf,
+    Application, ConnectOptions, Control, Core, EchoReply, Event, Interest, ListenOptions,
+    Overflow, Poller, PollerWaker, ReadHalf, Readiness, Registered, Sharing, Source, TcpListener,
+    TcpStream, Token, UdpSocket, WaitingReset, Waker, WriteHalf,
 };
 pub use config::{Config, DuplicateDetection, Idle, SteeringConfig};
 pub use darner_ring::Lent;
@@ -70,7 +70,7 @@ pub use snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo, NeighborState, S
 pub use stack::{ApplicationPanicked, ApplicationThread, Stack, StackHandle, ThreadPanicked};
 pub use steer::Verdict;
 pub use tcp::{
-    Algorithm as CongestionAlgorithm, ConnectionInfo, CookiePolicy, EcnCounts, EcnPolicy,
-    FastOpenConfig, MemoryPressure, MtuProbing, Pacing, RecoveryPhase, TcpConfig, TcpState,
-    UnknownAlgorithm,
+    Algorithm as CongestionAlgorithm, BadTcpKey, ConnectionInfo, CookiePolicy, EcnCounts,
+    EcnPolicy, FastOpenConfig, MemoryPressure, MtuProbing, Pacing, RecoveryPhase, TcpAoAlgorithm,
+    TcpAoKey, TcpAoOptions, TcpConfig, TcpKeys, TcpMd5Key, TcpState, UnknownAlgorithm,
 };

@@ -2,6 +2,7 @@
 //!
 //! They need CAP_SYS_ADMIN and CAP_NET_ADMIN, and fail with that remedy where they do not have them.
 
+mod auth;
 mod cores;
 mod echo;
 mod get;

@@ -12,6 +12,7 @@ use crate::socket::options::Change;
 use crate::socket::thread::is_protocol_thread;
 use crate::socket::words::{ControlSide, Words};
 use crate::socket::{Hints, OptionBits, Phase, SocketOptions};
+use crate::tcp::{KeyChange, TcpKeys};
 
 /// A handle to end a TCP connection or set its options, from any thread and as many as there are.
 ///
@@ -162,6 +163,19 @@ impl Control {
         words.core().order(Order::SetBuffers { target: words.target(), receive, send });
     }
 
+    /// From now on segments are signed with what `keys` have for the peer, and only such are taken. With MD5 both ends change together, or what is on its
+    /// way is lost and sent again; without a key none is signed. With TCP-AO the key that signs goes on as long as it is among them. A
+    /// connection that began without TCP-AO stays without, and one that began with it keeps its keys if there is none.
+    pub fn set_keys(&self, keys: &TcpKeys) {
+        self.change_keys(KeyChange::Keys(keys.clone()));
+    }
+
+    /// Asks the peer to sign with another key of TCP-AO: the one whose [`recv_id`](crate::TcpAoKey::recv_id) this is (RNextKeyID, RFC 5925, section 7.5). It does so
+    /// as soon as it has the key. Which one we sign with is for the peer to ask.
+    pub fn set_next_ao_key(&self, recv_id: u8) {
+        self.change_keys(KeyChange::NextAo(recv_id));
+    }
+
     /// Whether the connection is over: both sides have closed it, or it has failed.
     pub fn has_ended(&self) -> bool {
         self.words.words().phase() == Phase::Dead
@@ -210,6 +224,11 @@ impl Control {
         } else {
             self.words.with(|_| act());
         }
+    }
+
+    fn change_keys(&self, change: KeyChange) {
+        let words = self.words.words();
+        words.core().order(Order::ChangeKeys(words.target(), change));
     }
 
     fn change(&self, change: Change) {

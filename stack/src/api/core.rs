@@ -8,7 +8,10 @@ use std::time::Duration;
 use super::poller::{Kind, Source};
 use super::thread::ThreadLoop;
 use super::udp_socket::ipv4;
-use super::{Interest, ListenOptions, Readiness, TcpListener, TcpStream, Token, UdpSocket, Waker};
+use super::{
+    ConnectOptions, Interest, ListenOptions, Readiness, TcpListener, TcpStream, Token, UdpSocket,
+    Waker,
+};
 use crate::protocol::{Layers, Order};
 use crate::socket::readiness;
 use crate::time::Instant;
@@ -110,11 +113,26 @@ impl<'a> Core<'a> {
         remote: SocketAddr,
         token: Token,
     ) -> io::Result<TcpStream> {
+        self.connect_with(remote, ConnectOptions { local, ..ConnectOptions::default() }, token)
+    }
+
+    /// The same with more to say about it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_from`](Self::connect_from).
+    pub fn connect_with(
+        &mut self,
+        remote: SocketAddr,
+        options: ConnectOptions,
+        token: Token,
+    ) -> io::Result<TcpStream> {
         let mut stream = match &mut self.place {
             Place::Protocol(layers) => {
-                layers.connect(local.map(ipv4).transpose()?, ipv4(remote)?)?
+                let local = options.local.map(ipv4).transpose()?;
+                layers.connect(local, ipv4(remote)?, &options.keys)?
             }
-            Place::Thread(thread) => thread.stack().begin_connect(local, remote)?,
+            Place::Thread(thread) => thread.stack().begin_connect_with(remote, options)?,
         };
         stream.set_nonblocking(true);
         self.register(&mut stream, token);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tcp::TcpKeys;
+
 /// How a listener treats those who connect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListenOptions {
@@ -22,6 +24,9 @@ pub struct ListenOptions {
     /// handshake is complete. At most so many may be in that state; zero, the default: none. What such a SYN brings may be handled twice, if the
     /// network doubles it: for requests that bear that.
     pub fast_open: u32,
+    /// Keys of peers (TCP MD5, RFC 2385; TCP-AO, RFC 5925). A peer that has one can only connect with it, and all segments of its connections are signed; others connect as
+    /// ever. [`TcpListener::set_keys`](crate::TcpListener::set_keys) changes them.
+    pub keys: TcpKeys,
     /// Most bytes that an accepted connection buffers for reading, always. `None`: the stack's default, which grows by itself.
     pub receive_buffer: Option<usize>,
     /// Most bytes that an accepted connection buffers for sending, always. `None`: the stack's default, which grows by itself.
@@ -70,6 +75,7 @@ impl Default for ListenOptions {
             defer_accept: None,
             reset_while_waiting: WaitingReset::default(),
             fast_open: 0,
+            keys: TcpKeys::NONE,
             receive_buffer: None,
             send_buffer: None,
         }

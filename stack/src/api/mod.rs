@@ -5,6 +5,7 @@
 //! thread after each burst of packets, where its sockets never block, or on a thread of its own.
 
 mod application;
+mod connect_options;
 mod control;
 mod core;
 mod listen_options;
@@ -20,6 +21,7 @@ mod waiting;
 mod write_half;
 
 pub use application::{Application, EchoReply, Waker};
+pub use connect_options::ConnectOptions;
 pub use control::Control;
 pub use core::{Core, Registered};
 pub use listen_options::{ListenOptions, Overflow, Sharing, WaitingReset};

@@ -13,6 +13,7 @@ use super::waiting::Waiting;
 use crate::protocol::Order;
 use crate::socket::thread::{home_core, is_protocol_thread, refuse_child};
 use crate::socket::{CoreShared, ListenerShared, Phase};
+use crate::tcp::TcpKeys;
 
 /// A socket that accepts TCP connections.
 ///
@@ -75,6 +76,14 @@ impl TcpListener {
     /// How many connections may wait before their handshake is complete; see [`ListenOptions::fast_open`](super::ListenOptions::fast_open).
     pub fn set_fast_open(&self, limit: u32) {
         self.shared.set_fast_open(limit);
+    }
+
+    /// From now on peers have these keys, and no others; see [`ListenOptions::keys`](super::ListenOptions::keys). Connections that were accepted keep
+    /// theirs, and so do handshakes under way as long as it is among these.
+    pub fn set_keys(&self, keys: &TcpKeys) {
+        for core in &self.cores {
+            core.order(Order::SetListenerKeys(self.shared.clone(), keys.clone()));
+        }
     }
 
     /// Stops listening, resets what was not accepted, and ends every call of [`accept`](Self::accept) that waits. Dropping

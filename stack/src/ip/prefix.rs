@@ -52,6 +52,13 @@ impl Ipv4Prefix {
     }
 }
 
+impl From<Ipv4Addr> for Ipv4Prefix {
+    /// One address alone.
+    fn from(address: Ipv4Addr) -> Self {
+        Self { address, len: 32 }
+    }
+}
+
 impl FromStr for Ipv4Prefix {
     type Err = BadPrefix;
 

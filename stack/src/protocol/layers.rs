@@ -25,7 +25,7 @@ use crate::socket::options::Change;
 use crate::socket::readiness::Source;
 use crate::socket::{CoreShared, Hints, Inbox, ListenerShared, Part, Target, Told};
 use crate::steer::{Forwarded, Seat};
-use crate::tcp::{Settled, Tcp};
+use crate::tcp::{Settled, Tcp, TcpKeys};
 use crate::time::Instant;
 use crate::udp::Udp;
 use crate::wire::icmpv4::{IcmpHeader, Unreachable};
@@ -280,6 +280,12 @@ impl Layers {
             Order::SetBuffers { target: Target::Tcp(id), receive, send } => {
                 self.tcp.set_buffers(&mut self.net, id, (receive, send));
             }
+            Order::ChangeKeys(Target::Tcp(id), change) => {
+                self.tcp.change_keys(&mut self.net, id, &change);
+            }
+            Order::SetListenerKeys(listener, keys) => {
+                self.tcp.set_listener_keys(&listener, keys);
+            }
             Order::Listen(listener, answer) => {
                 let listening = self.tcp.listen(&self.net, listener).map_err(io::Error::from);
                 let _ = answer.try_send(listening);
@@ -288,8 +294,8 @@ impl Layers {
                 self.tcp.announce_listener(&mut self.net.readies, &listener);
             }
             Order::Unlisten(listener) => self.tcp.unlisten(&mut self.net.readies, &listener),
-            Order::Connect { local, remote, answer } => {
-                let _ = answer.try_send(self.connect(local, remote));
+            Order::Connect { local, remote, keys, answer } => {
+                let _ = answer.try_send(self.connect(local, remote, &keys));
             }
             Order::ConnectWithData { local, remote, data, answer } => {
                 let _ = answer.try_send(self.connect_with_data(local, remote, &data));
@@ -311,7 +317,10 @@ impl Layers {
             Order::Snapshot(answer) => {
                 let _ = answer.try_send(self.snapshot());
             }
-            Order::SetBuffers { target: Target::Udp(_), .. } | Order::Wake | Order::Stop(_) => {}
+            Order::SetBuffers { target: Target::Udp(_), .. }
+            | Order::ChangeKeys(Target::Udp(_), _)
+            | Order::Wake
+            | Order::Stop(_) => {}
         }
     }
 
@@ -414,8 +423,9 @@ impl Layers {
         &mut self,
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
+        keys: &TcpKeys,
     ) -> io::Result<TcpStream> {
-        self.tcp.connect(&mut self.net, local, remote).map_err(io::Error::from)
+        self.tcp.connect_with(&mut self.net, local, remote, keys).map_err(io::Error::from)
     }
 
     /// Whether data can go with a SYN to this server.

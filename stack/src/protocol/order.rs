@@ -12,6 +12,7 @@ use crate::api::{TcpStream, UdpSocket};
 use crate::snapshot::CoreSnapshot;
 use crate::socket::options::Change;
 use crate::socket::{ListenerShared, Part, PollerEnd, SocketId, Target, Told};
+use crate::tcp::{KeyChange, TcpKeys};
 
 /// One order. It is moved to the core and followed in its next turn.
 ///
@@ -40,6 +41,10 @@ pub(crate) enum Order {
         receive: Option<usize>,
         send: Option<usize>,
     },
+    /// Sign a socket's segments otherwise.
+    ChangeKeys(Target, KeyChange),
+    /// A listener's peers have these keys.
+    SetListenerKeys(Arc<ListenerShared>, TcpKeys),
     Listen(Arc<ListenerShared>, SyncSender<io::Result<()>>),
     /// Tell of what waits at a listener once more: somebody was in the way of who looked.
     Announce(Arc<ListenerShared>),
@@ -48,6 +53,7 @@ pub(crate) enum Order {
     Connect {
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
+        keys: TcpKeys,
         answer: SyncSender<io::Result<TcpStream>>,
     },
     /// Connect, with the beginning of the data on the SYN if that can be; says how much of it that was.

@@ -26,6 +26,7 @@ use darner_ring::{Backlog, Busy, EventCount, EventSource, Full, Shard, Stash};
 use super::readiness::{Readies, Source};
 use super::words::Told;
 use crate::api::{ListenOptions, Readiness, TcpStream, Token};
+use crate::tcp::TcpKeys;
 
 /// A listener as all sides see it.
 pub(crate) struct ListenerShared {
@@ -146,12 +147,23 @@ pub(crate) struct ListenerEnd {
     core: usize,
     stash: Stash<TcpStream>,
     told: Told,
+    /// Of its peers, as set last.
+    keys: TcpKeys,
 }
 
 impl ListenerEnd {
     pub(crate) fn new(shared: Arc<ListenerShared>, core: usize) -> Self {
         shared.ends.fetch_add(1, Ordering::Relaxed);
-        Self { shared, core, stash: Stash::new(), told: Told::Nobody }
+        let keys = shared.options.keys.clone();
+        Self { shared, core, stash: Stash::new(), told: Told::Nobody, keys }
+    }
+
+    pub(crate) fn keys(&self) -> &TcpKeys {
+        &self.keys
+    }
+
+    pub(crate) fn set_keys(&mut self, keys: TcpKeys) {
+        self.keys = keys;
     }
 
     pub(crate) fn shared(&self) -> &Arc<ListenerShared> {

@@ -11,7 +11,7 @@ use darner_ring::fork;
 use rustix::io::Errno;
 
 use crate::api::udp_socket::ipv4;
-use crate::api::{ListenOptions, TcpListener, TcpStream, UdpSocket, Waker};
+use crate::api::{ConnectOptions, ListenOptions, TcpListener, TcpStream, UdpSocket, Waker};
 use crate::config::invalid;
 use crate::metrics::Metrics;
 use crate::protocol::Order;
@@ -130,6 +130,21 @@ impl StackHandle {
         Ok(stream)
     }
 
+    /// The same with more to say about it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_from`](Self::connect_from).
+    pub fn connect_with(
+        &self,
+        remote: SocketAddr,
+        options: ConnectOptions,
+    ) -> io::Result<TcpStream> {
+        let stream = self.begin_connect_with(remote, options)?;
+        stream.wait_connected(None)?;
+        Ok(stream)
+    }
+
     /// Begins to connect, and does not wait for the peer: the stream becomes writable, and a poller is told
     /// [`CONNECTED`](crate::Readiness::CONNECTED), when it has answered.
     ///
@@ -141,9 +156,24 @@ impl StackHandle {
         local: Option<SocketAddr>,
         remote: SocketAddr,
     ) -> io::Result<TcpStream> {
+        self.begin_connect_with(remote, ConnectOptions { local, ..ConnectOptions::default() })
+    }
+
+    /// The same with more to say about it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect_from`](Self::connect_from), as far as it is known at once.
+    pub fn begin_connect_with(
+        &self,
+        remote: SocketAddr,
+        ConnectOptions { local, keys }: ConnectOptions,
+    ) -> io::Result<TcpStream> {
         let (local, remote) = (local.map(ipv4).transpose()?, ipv4(remote)?);
-        let mut stream: TcpStream =
-            self.ask_until_open(|answer| Order::Connect { local, remote, answer })?;
+        let mut stream: TcpStream = self.ask_until_open(|answer| {
+            let keys = keys.clone();
+            Order::Connect { local, remote, keys, answer }
+        })?;
         stream.set_nonblocking(false);
         Ok(stream)
     }

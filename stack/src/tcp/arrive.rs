@@ -32,7 +32,12 @@ pub(super) fn dropped(reason: Drop) -> Step {
 
 impl Connection {
     /// A segment of this connection has arrived.
-    pub(super) fn arrive(&mut self, cx: &mut Context<'_>, segment: Segment) -> Result<(), Drop> {
+    pub(super) fn arrive(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut segment: Segment,
+    ) -> Result<(), Drop> {
+        self.authenticate(&mut segment)?;
         let opening = !self.state.is_synchronized();
         let step = match self.state {
             State::SynSent => self.arrive_in_syn_sent(cx, segment),
@@ -49,7 +54,7 @@ impl Connection {
         }
     }
 
-    /// Section 3.10.7.4. The third step, security, has no subject here.
+    /// Section 3.10.7.4. The third step, security, has been taken [before the first](super::auth).
     fn arrive_otherwise(&mut self, cx: &mut Context<'_>, mut segment: Segment) -> Step {
         let (begins, carried) = (segment.seq, segment.payload_len());
         if self.opens_again(&segment) {

@@ -95,6 +95,7 @@ impl Connection {
         self.rcv.irs = segment.seq;
         self.rcv.nxt = segment.seq + 1;
         self.rcv.acked = self.rcv.nxt;
+        self.learn_isn(segment.seq);
         self.rcv.edge = self.rcv.nxt + offered;
         self.agree_on(cx, &segment.options);
         self.agree_on_ecn(cx, segment);

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::auth::Signer;
 use super::connection::{Connection, Context, Owed};
 use super::isn::timestamp;
 use super::seq::Seq;
@@ -13,7 +14,7 @@ use crate::net::Net;
 use crate::time::Instant;
 use crate::wire::ipv4;
 use crate::wire::tcp::{Flags, HEADER_LEN, TcpHeader};
-use crate::wire::tcp_options::{TcpOptions, Timestamps};
+use crate::wire::tcp_options::{AuthKind, TcpOptions, Timestamps};
 
 /// Nothing was sent, and nothing about the connection has changed: try again later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,7 +35,8 @@ impl Connection {
         let opens_or_resets = flags.intersects(Flags::SYN | Flags::RST);
         let urgent = self.urgent_pointer(seq).filter(|_| !opens_or_resets);
         let (ecn_flags, ecn) = self.ecn_of(seq, len, flags);
-        let options = self.options_for(cx, seq, flags, len);
+        let signer = self.signer(seq);
+        let options = self.options_for(cx, (seq, flags, len), signer.map(Signer::kind));
         let flags = flags | ecn_flags;
         let header = TcpHeader {
             source_port: self.flow.local_port,
@@ -53,7 +55,7 @@ impl Connection {
         let fill = |payload: &mut [u8]| {
             send.read_at(position, payload);
         };
-        let sent = send_segment(cx.net, &self.flow, &header, ecn, (len as usize, fill));
+        let sent = send_segment(cx.net, (&self.flow, signer), &header, ecn, (len as usize, fill));
         match sent {
             Ok(()) if header.options.sack_blocks.as_slice().is_empty() => {}
             Ok(()) => self.duplicate_told(),
@@ -108,9 +110,8 @@ impl Connection {
     pub(super) fn options_for(
         &self,
         cx: &Context<'_>,
-        seq: Seq,
-        flags: Flags,
-        len: u32,
+        (seq, flags, len): (Seq, Flags, u32),
+        auth: Option<AuthKind>,
     ) -> TcpOptions {
         let timestamps = self.timestamps.enabled.then(|| Timestamps {
             value: timestamp(cx.now(), self.timestamps.offset),
@@ -121,7 +122,7 @@ impl Connection {
             let full = if flags.contains(Flags::RST) { len } else { self.snd.mss.into() };
             let room = full.saturating_sub(len) as usize;
             let sack_blocks = self.sack_blocks(room);
-            let options = TcpOptions { timestamps, sack_blocks, ..TcpOptions::default() };
+            let options = TcpOptions { timestamps, sack_blocks, auth, ..TcpOptions::default() };
             return self.with_accurate_option(options, (seq, len, flags), room);
         }
         // A SYN-ACK offers what the SYN has offered; `rcv.wnd_shift` was cleared if it did not.
@@ -131,6 +132,7 @@ impl Connection {
             sack_permitted: self.sack,
             fast_open: self.syn_introduction().option,
             timestamps,
+            auth,
             ..TcpOptions::default()
         };
         TcpOptions { accurate_ecn: self.option_of_syn(flags, &options), ..options }
@@ -149,10 +151,11 @@ pub(super) enum Refused {
     TooBig,
 }
 
-/// Sends one segment. A drop below counts there and is not an error here: the network may always lose a segment.
+/// Sends one segment, signed where `header` has the option for that. A drop below counts there and is not an error here: the network may always lose
+/// a segment.
 pub(super) fn send_segment(
     net: &mut Net,
-    flow: &FlowKey4,
+    (flow, signer): (&FlowKey4, Option<Signer<'_>>),
     header: &TcpHeader,
     ecn: Ecn,
     (payload_len, fill): (usize, impl FnOnce(&mut [u8])),
@@ -163,6 +166,9 @@ pub(super) fn send_segment(
     let (head, payload) = space.split_at_mut(header_len);
     header.emit(head);
     fill(payload);
+    if let Some(signer) = signer {
+        signer.sign(flow, head, payload);
+    }
     let outgoing = Outgoing {
         source: flow.local,
         destination: flow.remote,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::auth::Signing;
 use super::compact::{Compact, Entry, bytes_per_flow};
 use super::ecn::{AccurateSyn, Mode};
 use super::seq::Seq;
@@ -50,6 +51,7 @@ pub(super) struct HalfOpen {
     pub(super) accurate: Option<AccurateSyn>,
     /// How often the SYN-ACK was sent again; the table counts.
     pub(super) resent: u8,
+    pub(super) signing: Signing,
 }
 
 /// The options that the SYN offered: window scale with its shift (bits 0 to 3), selective acknowledgements (bit 4), classic ECN (bit 5) and timestamps
@@ -315,6 +317,7 @@ mod tests {
             offers: Offers::new(None, false, false),
             accurate: None,
             resent: 0,
+            signing: Signing::None,
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use pmd::{ChecksumStatus, RxOffload};
 
+use super::auth::Auth;
 use super::seq::Seq;
 use super::{Algorithm, Connection, EcnPolicy, Tcp, TcpConfig};
 use crate::api::{ListenOptions, TcpStream};
@@ -49,6 +50,8 @@ pub(super) struct Harness {
     pub(super) stream: Option<TcpStream>,
     pub(super) peer_port: u16,
     pub(super) our_port: u16,
+    /// What the peer signs its segments with, and wants ours to be signed with if they are.
+    pub(super) peer_auth: Option<Auth>,
     /// The numbers of our SYNs, by the peer's port.
     our_isses: BTreeMap<u16, Seq>,
     pub(super) written: u64,
@@ -82,6 +85,7 @@ impl Harness {
             stream: None,
             peer_port: PEER_PORT,
             our_port: OUR_PORT,
+            peer_auth: None,
             our_isses: BTreeMap::new(),
             written: 0,
             read: 0,
@@ -201,6 +205,13 @@ impl Harness {
         let (header, payload) = self.parse(text);
         let mut bytes = vec![0; IP_LEN + header.header_len()];
         header.emit(&mut bytes[IP_LEN..]);
+        if let Some(auth) = &self.peer_auth {
+            auth.signer(whole(PEER_ISS, header.seq), header.seq).sign(
+                &self.flow_of_peer(),
+                &mut bytes[IP_LEN..],
+                &payload,
+            );
+        }
         bytes.extend(payload);
         let mut frame = self.net.frame_of(&bytes).unwrap();
         frame.set_rx_offload(RxOffload {
@@ -236,7 +247,10 @@ impl Harness {
             flags,
             window: u16::MAX,
             urgent_pointer: 0,
-            options: TcpOptions::default(),
+            options: TcpOptions {
+                auth: self.peer_auth.as_ref().map(Auth::kind),
+                ..TcpOptions::default()
+            },
         };
         while let Some(word) = words.next() {
             if word == "sackOK" {
@@ -307,8 +321,18 @@ impl Harness {
             assert!(sum.is_valid(), "wrong checksum");
             assert_eq!(bytes[6] & 0x40, 0x40, "DF is not set");
             let view = TcpView::parse(segment).unwrap();
+            self.check_signature(segment, &view);
             let emitted = Emitted { tos: bytes[1], ..self.describe(&view) };
             self.seen.push_back(emitted);
+        }
+    }
+
+    fn check_signature(&mut self, segment: &[u8], view: &TcpView<'_>) {
+        let (flow, iss) = (self.flow(), self.our_iss());
+        if let (Some(auth), Some(_)) = (&mut self.peer_auth, view.options().auth) {
+            let (header, payload) = segment.split_at(view.header_len());
+            let said = (view.seq(), view.flags(), whole(iss, view.seq()));
+            assert_eq!(auth.check(&flow, header, payload, said), Ok(()));
         }
     }
 
@@ -405,6 +429,11 @@ impl Harness {
         FlowKey4 { remote: PEER, local: US, remote_port: self.peer_port, local_port: self.our_port }
     }
 
+    /// The same as the peer has it.
+    pub(super) fn flow_of_peer(&self) -> FlowKey4 {
+        FlowKey4 { remote: US, local: PEER, remote_port: self.our_port, local_port: self.peer_port }
+    }
+
     /// The connection's control block.
     pub(super) fn connection<T>(&mut self, look: impl FnOnce(&mut Connection) -> T) -> T {
         let id = self.tcp.find(&self.flow()).expect("no connection");
@@ -437,6 +466,11 @@ pub(super) fn pattern(position: u64, len: usize) -> Vec<u8> {
     (position..).take(len).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
 
+/// The whole number of a sequence number near that of a SYN.
+fn whole(syn: Seq, seq: Seq) -> u64 {
+    u64::from(syn.0).wrapping_add_signed(seq.signed_offset_from(syn).into())
+}
+
 fn relative(origin: Seq, steps: i64) -> Seq {
     Seq(origin.0.wrapping_add_signed(i32::try_from(steps).unwrap()))
 }
@@ -457,7 +491,7 @@ const LETTERS: [(Flags, char); 9] = [
     // AE, formerly of the nonce.
     (Flags::AE, 'N'),
 ];
-const IP_LEN: usize = 20;
+pub(super) const IP_LEN: usize = 20;
 
 /// The ECN field of the packet: `ce 1`, `ect0 1` or `ect1 1`.
 fn mark(text: &str) -> Ecn {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::auth::Auth;
 use super::config::TcpConfig;
 use super::congestion::LARGEST;
 use super::connection::Connection;
@@ -72,6 +73,8 @@ pub struct ConnectionInfo {
     pub ecn_received: EcnCounts,
     /// Data on the SYN was taken, by us or by the peer (TCP Fast Open, RFC 7413).
     pub syn_data: bool,
+    /// Where segments are signed by TCP-AO (RFC 5925): the SendID of the key that signs ours, and the RecvID of the one that the peer is asked to sign with.
+    pub ao_keys: Option<(u8, u8)>,
     /// By how much our and the peer's window fields are shifted, if they are (RFC 7323).
     pub window_shifts: Option<(u8, u8)>,
     /// When data last came, or else the handshake was complete.
@@ -146,6 +149,7 @@ impl Connection {
             accurate_ecn: self.ecn_mode() == Mode::Accurate,
             ecn_delivered,
             ecn_received,
+            ao_keys: self.auth().and_then(Auth::ao_ids),
             syn_data: self.syn_data,
             window_shifts: self.rcv.scaling.then_some((self.rcv.wnd_shift, self.snd.wnd_shift)),
             last_data: self.data_at,

@@ -1,7 +1,6 @@
 //! From a datagram to whom its segment is for: a connection, one in the making or after its end, a listener, else nobody.
 
 use super::Tcp;
-use super::reset::reset_segment;
 use super::segment::Segment;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
@@ -55,8 +54,9 @@ impl Tcp {
         &mut self,
         net: &mut Net,
         flow: FlowKey4,
-        segment: Segment,
+        mut segment: Segment,
     ) -> Result<(), Drop> {
+        self.authenticate_stranger(&flow, &mut segment)?;
         if let Some(&entry) = self.half_open.get(&flow) {
             return self.arrive_half_open(net, flow, &entry, segment);
         }
@@ -70,7 +70,7 @@ impl Tcp {
             return arrived;
         }
         // Section 3.10.7.1: the state is CLOSED.
-        reset_segment(net, &flow, &segment);
+        self.reset_stranger(net, &flow, &segment);
         Err(Drop::TcpNoSocket)
     }
 

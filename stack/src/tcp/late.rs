@@ -1,6 +1,7 @@
 //! TIME-WAIT (RFC 9293, section 3.10.7.4): what is left of a connection while old segments of it may be on their way.
 
 use super::Tcp;
+use super::auth::Signer;
 use super::connection::{Connection, WheelEntry};
 use super::emit::{NO_PAYLOAD, send_segment};
 use super::isn::timestamp;
@@ -17,7 +18,7 @@ use crate::wire::tcp_options::{TcpOptions, Timestamps};
 
 impl Tcp {
     /// The connection is over on both sides.
-    pub(super) fn wait_out(&mut self, net: &mut Net, connection: &Connection) {
+    pub(super) fn wait_out(&mut self, net: &mut Net, connection: Connection) {
         let entry = TimeWait {
             snd_nxt: connection.snd.nxt,
             rcv_nxt: connection.rcv.nxt,
@@ -25,8 +26,13 @@ impl Tcp {
             window: connection.window_field(connection.rcv.edge, Flags::ACK),
             ace: connection.ace(),
         };
-        if self.time_wait.insert(net.now, connection.flow, entry).is_some() {
+        if let Some(recycled) = self.time_wait.insert(net.now, connection.flow, entry) {
+            self.late_auths.remove(&recycled);
             net.metrics.count(Counter::TcpTimeWaitRecycled);
+        }
+        let numbers = connection.numbers();
+        if let Some(auth) = connection.rare.into_auth() {
+            self.late_auths.insert(connection.flow, auth, numbers);
         }
         self.arm_time_wait(net);
     }
@@ -50,6 +56,7 @@ impl Tcp {
             if let Some(begun) = self.arrive_in_listen(net, flow, segment, at_least) {
                 begun?;
                 self.time_wait.remove(flow);
+                self.late_auths.remove(flow);
                 return Ok(());
             }
         }
@@ -67,7 +74,9 @@ impl Tcp {
 
     pub(super) fn time_wait_due(&mut self, net: &mut Net) {
         self.time_wait_timer = WheelEntry::NONE;
-        while self.time_wait.pop_expired(net.now).is_some() {}
+        while let Some(flow) = self.time_wait.pop_expired(net.now) {
+            self.late_auths.remove(&flow);
+        }
         self.arm_time_wait(net);
     }
 
@@ -77,6 +86,7 @@ impl Tcp {
     }
 
     fn acknowledge_time_wait(&self, net: &mut Net, flow: &FlowKey4, entry: &TimeWait) {
+        let signer = self.late_auths.signer(flow, entry.snd_nxt);
         let offset = self.isn.timestamp_offset(flow);
         let timestamps =
             entry.timestamp.map(|echo| Timestamps { value: timestamp(net.now, offset), echo });
@@ -88,9 +98,13 @@ impl Tcp {
             flags: Flags::ACK | entry.ace,
             window: entry.window,
             urgent_pointer: 0,
-            options: TcpOptions { timestamps, ..TcpOptions::default() },
+            options: TcpOptions {
+                timestamps,
+                auth: signer.map(Signer::kind),
+                ..TcpOptions::default()
+            },
         };
-        if send_segment(net, flow, &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
+        if send_segment(net, (flow, signer), &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
             net.metrics.count(Counter::TcpOutSegs);
         }
     }

@@ -1,10 +1,10 @@
 //! OPEN, passively: LISTEN (RFC 9293, section 3.10.7.2), where a SYN begins a handshake.
 
 use super::Tcp;
+use super::auth::Signing;
 use super::ecn::{AccurateSyn, Mode};
 use super::fast_open::Welcome;
 use super::half_open::{HalfOpen, NoRoom, Offers};
-use super::reset::reset_segment;
 use super::segment::Segment;
 use super::seq::Seq;
 use crate::counters::Counter;
@@ -27,7 +27,7 @@ impl Tcp {
             return Some(Err(Drop::TcpResetUnacceptable));
         }
         if segment.has(Flags::ACK) {
-            reset_segment(net, flow, segment);
+            self.reset_stranger(net, flow, segment);
             return Some(Err(Drop::TcpAckUnacceptable));
         }
         if !segment.has(Flags::SYN) || segment.has(Flags::FIN) {
@@ -47,12 +47,13 @@ impl Tcp {
         self.memory.admit_connection()?;
         let iss = self.isn.first(flow, net.now);
         let options = &syn.options;
-        let timestamps = options.timestamps.filter(|_| self.config.timestamps);
-        let window_scale = options.window_scale.filter(|_| self.config.window_scaling);
         let sack = options.sack_permitted && self.config.sack;
+        let stamped = self.config.timestamps && !syn.signing.displaces_timestamps(sack);
+        let timestamps = options.timestamps.filter(|_| stamped);
+        let window_scale = options.window_scale.filter(|_| self.config.window_scaling);
         let offers = Offers::new(window_scale, timestamps.is_some(), sack);
         let asked = Mode::asked_by(syn.flags, self.config.ecn);
-        let accurate = AccurateSyn { arrived: syn.ecn, doubtful: false };
+        let accurate = AccurateSyn::new(syn.ecn);
         let entry = HalfOpen {
             irs: syn.seq,
             iss: at_least.map_or(iss, |least| iss.later(least)),
@@ -61,8 +62,11 @@ impl Tcp {
             offers: if asked == Mode::Classic { offers.with_ecn() } else { offers },
             accurate: (asked == Mode::Accurate).then_some(accurate),
             resent: 0,
+            signing: syn.signing,
         };
-        if at_least.is_none() && self.answers_with_cookie(flow) {
+        // A cookie cannot say what a handshake is signed with.
+        let unsigned = syn.signing == Signing::None;
+        if at_least.is_none() && unsigned && self.answers_with_cookie(flow) {
             return self.send_cookie(net, flow, entry);
         }
         let welcome = self.welcome(flow, syn);

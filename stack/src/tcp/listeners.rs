@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
-use super::Tcp;
+use super::{Tcp, TcpKeys};
 use crate::api::{Readiness, Sharing, Token};
 use crate::counters::Counter;
 use crate::demux::{FlowHash, FlowKey4};
@@ -20,6 +20,8 @@ pub(super) struct Listeners {
     closing: Vec<ListenerEnd>,
     /// A child waits outside its shard, because somebody was inside.
     stashed: Stashed,
+    /// Somebody has keys for peers.
+    keyed: Keyed,
     /// Spreads connections over a group.
     hash: FlowHash,
     core: usize,
@@ -27,6 +29,13 @@ pub(super) struct Listeners {
 
 /// All who listen at one address: one, or several that share it. Their order is that of their coming.
 type Group = Vec<ListenerEnd>;
+
+/// Whether keys must be looked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Keyed {
+    No,
+    Yes,
+}
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stashed {
@@ -61,7 +70,8 @@ impl From<ListenError> for io::Error {
 
 impl Listeners {
     pub(super) fn new(hash: FlowHash, core: usize) -> Self {
-        Self { by_address: BTreeMap::new(), closing: Vec::new(), stashed: Stashed::No, hash, core }
+        let (by_address, closing) = (BTreeMap::new(), Vec::new());
+        Self { by_address, closing, stashed: Stashed::No, keyed: Keyed::No, hash, core }
     }
 
     /// Whose connections of this flow are: the listener at exactly its address, else the one at all addresses.
@@ -101,6 +111,7 @@ impl Listeners {
             return Err(ListenError::AddressInUse);
         }
         group.push(ListenerEnd::new(listener, self.core));
+        self.look_for_keys();
         Ok(())
     }
 
@@ -113,7 +124,26 @@ impl Listeners {
         if group.is_empty() {
             self.by_address.remove(&key);
         }
+        self.look_for_keys();
         Some(end)
+    }
+
+    /// Whether some listener has keys for its peers.
+    pub(super) fn have_keys(&self) -> bool {
+        self.keyed == Keyed::Yes
+    }
+
+    pub(super) fn set_keys(&mut self, listener: &Arc<ListenerShared>, keys: TcpKeys) {
+        if let Some(end) = self.end_of(listener) {
+            end.set_keys(keys);
+        }
+        self.look_for_keys();
+    }
+
+    fn look_for_keys(&mut self) {
+        let mut ends = self.by_address.values().flatten();
+        let keyed = ends.any(|end| !end.keys().is_empty());
+        self.keyed = if keyed { Keyed::Yes } else { Keyed::No };
     }
 
     fn end_of(&mut self, listener: &Arc<ListenerShared>) -> Option<&mut ListenerEnd> {

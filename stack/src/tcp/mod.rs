@@ -6,6 +6,7 @@
 
 mod ack;
 mod arrive;
+mod auth;
 mod autotune;
 mod challenge;
 mod close;
@@ -80,6 +81,7 @@ use crate::net::Net;
 use crate::rng::Rng;
 use crate::socket::{CoreShared, Failure, Hint, SocketId, Target, TcpSocket};
 use crate::table::Table;
+use auth::LateAuths;
 use autotune::Sizing;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
@@ -94,6 +96,8 @@ use state::State;
 use syn_cookie::SynCookies;
 use time_wait::TimeWaitTable;
 
+pub(crate) use auth::KeyChange;
+pub use auth::{BadTcpKey, TcpAoAlgorithm, TcpAoKey, TcpAoOptions, TcpKeys, TcpMd5Key};
 pub use config::{CookiePolicy, EcnPolicy, FastOpenConfig, MtuProbing, Pacing, TcpConfig};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::{ConnectionInfo, EcnCounts, RecoveryPhase};
@@ -114,6 +118,7 @@ pub(crate) struct Tcp {
     syn_cookies: SynCookies,
     time_wait: TimeWaitTable<FlowKey4>,
     time_wait_timer: WheelEntry,
+    late_auths: LateAuths,
     isn: Isn,
     source_ports: SourcePorts,
     fast_open_key: CookieKey,
@@ -157,6 +162,7 @@ impl Tcp {
             syn_cookies: SynCookies::new(),
             time_wait: TimeWaitTable::new(hash, config.max_time_wait, config.time_wait),
             time_wait_timer: WheelEntry::NONE,
+            late_auths: LateAuths::new(hash),
             isn: Isn::new([a, b, c, d]),
             source_ports: SourcePorts::new(rng),
             fast_open_key: CookieKey::new(config.fast_open.key, [c, d]),
@@ -325,7 +331,7 @@ impl Tcp {
             connection.send_ack(&mut cx);
         }
         if let Some(connection) = self.remove(net, id) {
-            self.wait_out(net, &connection);
+            self.wait_out(net, connection);
         }
     }
 

@@ -3,11 +3,11 @@
 use std::io;
 use std::net::SocketAddrV4;
 
-use super::Tcp;
 use super::autotune::Sizing;
 use super::connection::{Connection, Context};
 use super::seq::Seq;
 use super::state::State;
+use super::{Tcp, TcpKeys};
 use rustix::io::Errno;
 
 use crate::api::TcpStream;
@@ -44,18 +44,33 @@ impl From<ConnectError> for io::Error {
 }
 
 impl Tcp {
-    /// Begins a connection, from `local` if that is given; its port may be zero for any.
+    /// Begins a connection, from `local` if that is given; its port may be zero for any. Its segments are signed if `keys` have one for the peer.
+    pub(crate) fn connect_with(
+        &mut self,
+        net: &mut Net,
+        local: Option<SocketAddrV4>,
+        remote: SocketAddrV4,
+        keys: &TcpKeys,
+    ) -> Result<TcpStream, ConnectError> {
+        self.memory.admit_connection().map_err(|_| ConnectError::TooMany)?;
+        let flow = self.flow_to(net, local, remote)?;
+        let (id, stream) = self.open(net, flow)?;
+        self.with_connection(net, id, |connection, cx| {
+            connection.open_with_keys(keys);
+            connection.send_syn(cx);
+        });
+        Ok(stream)
+    }
+
+    /// The same without keys.
+    #[cfg(test)]
     pub(crate) fn connect(
         &mut self,
         net: &mut Net,
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
     ) -> Result<TcpStream, ConnectError> {
-        self.memory.admit_connection().map_err(|_| ConnectError::TooMany)?;
-        let flow = self.flow_to(net, local, remote)?;
-        let (id, stream) = self.open(net, flow)?;
-        self.with_connection(net, id, Connection::send_syn);
-        Ok(stream)
+        self.connect_with(net, local, remote, &TcpKeys::NONE)
     }
 
     /// A connection in SYN-SENT, whose SYN is still to be sent.

@@ -11,9 +11,11 @@ use super::ecn::Mode;
 use super::harness::{PEER, US, pattern};
 use super::host::Host;
 use super::info::EcnCounts;
-use super::{Algorithm, EcnPolicy, TcpConfig};
+use super::{Algorithm, EcnPolicy, TcpAoAlgorithm, TcpAoKey, TcpConfig, TcpKeys, TcpMd5Key};
 use crate::api::{ListenOptions, TcpStream};
 use crate::counters::Counter;
+use crate::drops::Drop;
+use crate::ip::Ipv4Prefix;
 use crate::rng::Rng;
 use crate::socket::ListenerShared;
 use crate::time::Instant;
@@ -97,16 +99,28 @@ impl Pair {
 
     /// A server and a client.
     fn of_two(configs: [&TcpConfig; 2], wire: Wire, seed: u8, to_write: [u64; 2]) -> Self {
+        Self::with_keys(configs, wire, seed, to_write, &TcpKeys::NONE)
+    }
+
+    /// Both ends have these keys, each for the other.
+    fn with_keys(
+        configs: [&TcpConfig; 2],
+        wire: Wire,
+        seed: u8,
+        to_write: [u64; 2],
+        keys: &TcpKeys,
+    ) -> Self {
         let mut ends = [
             End::new(configs[0], US, seed, to_write[0]),
             End::new(configs[1], PEER, seed.wrapping_add(1), to_write[1]),
         ];
-        let listener = ListenerShared::new((US, 80).into(), ListenOptions::with_backlog(1), 1);
+        let options = ListenOptions { keys: keys.clone(), ..ListenOptions::with_backlog(1) };
+        let listener = ListenerShared::new((US, 80).into(), options, 1);
         let [server, client] = &mut ends;
         server.host.tcp.listen(&server.host.net, listener.clone()).unwrap();
         let to = SocketAddrV4::new(US, 80);
         let Host { tcp, net, .. } = &mut client.host;
-        let stream = tcp.connect(net, None, to).unwrap();
+        let stream = tcp.connect_with(net, None, to, keys).unwrap();
         client.stream = Some(stream);
         Self {
             ends,
@@ -322,3 +336,43 @@ fn marks_are_told_as_they_were_made() {
         assert!(missing <= counted.marked_bytes / 20 + 3000, "{congestion}: {told:?} {counted:?}");
     }
 }
+
+/// Nothing that is signed differs in what it brings about, and nothing is dropped for its signature.
+#[test]
+fn signed_streams_arrive_whole_over_any_wire() {
+    let wires = [Wire::default(), Wire { lost: 50, repeated: 50, late: 100, ..Wire::default() }];
+    for (seed, (wire, config)) in
+        (0..).zip(wires.into_iter().flat_map(|wire| configs().map(|config| (wire, config))))
+    {
+        for keys in all_keys() {
+            let mut pair = Pair::with_keys([&config; 2], wire, seed, [300_000, 100_000], &keys);
+            pair.run(5000);
+            pair.assert_complete();
+            for end in &pair.ends {
+                let dropped = |drop| end.host.net.metrics.dropped(drop);
+                assert_eq!(SIGNATURES.map(dropped), [0; SIGNATURES.len()], "{keys:?}");
+            }
+        }
+    }
+}
+
+fn all_keys() -> [TcpKeys; 3] {
+    let network: Ipv4Prefix = "10.0.0.0/24".parse().unwrap();
+    let ao = |algorithm| TcpAoKey::new(network, (7, 7), algorithm, b"secret").unwrap();
+    [
+        TcpMd5Key::new(network, b"secret").unwrap().into(),
+        ao(TcpAoAlgorithm::HmacSha1).into(),
+        ao(TcpAoAlgorithm::Aes128Cmac).excluding_options().into(),
+    ]
+}
+
+const SIGNATURES: [Drop; 8] = [
+    Drop::TcpMd5Missing,
+    Drop::TcpMd5Unexpected,
+    Drop::TcpMd5Wrong,
+    Drop::TcpAoMissing,
+    Drop::TcpAoUnexpected,
+    Drop::TcpAoKeyUnknown,
+    Drop::TcpAoWrong,
+    Drop::TcpAuthMalformed,
+];

@@ -1,5 +1,6 @@
 //! What few connections have, kept apart: the others have a pointer's room for it, and nothing in it.
 
+use super::auth::Auth;
 use super::ecn::Accurate;
 use super::fast_open::FastOpen;
 
@@ -11,6 +12,13 @@ pub(super) struct Rare(Option<Box<Held>>);
 struct Held {
     fast_open: Option<FastOpen>,
     accurate: Option<Accurate>,
+    auth: Option<Auth>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.fast_open.is_none() && self.accurate.is_none() && self.auth.is_none()
+    }
 }
 
 impl Rare {
@@ -26,11 +34,8 @@ impl Rare {
     }
 
     pub(super) fn take_fast_open(&mut self) -> Option<FastOpen> {
-        let held = self.0.as_mut()?;
-        let taken = held.fast_open.take();
-        if held.accurate.is_none() {
-            self.0 = None;
-        }
+        let taken = self.0.as_mut()?.fast_open.take();
+        self.shrink();
         taken
     }
 
@@ -47,5 +52,30 @@ impl Rare {
 
     pub(super) fn set_accurate(&mut self, accurate: Accurate) {
         self.0.get_or_insert_default().accurate = Some(accurate);
+    }
+
+    /// What the connection's segments are signed with.
+    #[inline]
+    pub(super) fn auth(&self) -> Option<&Auth> {
+        self.0.as_ref()?.auth.as_ref()
+    }
+
+    pub(super) fn auth_mut(&mut self) -> Option<&mut Auth> {
+        self.0.as_mut()?.auth.as_mut()
+    }
+
+    pub(super) fn set_auth(&mut self, auth: Option<Auth>) {
+        if auth.is_some() || self.0.is_some() {
+            self.0.get_or_insert_default().auth = auth;
+            self.shrink();
+        }
+    }
+
+    pub(super) fn into_auth(self) -> Option<Auth> {
+        self.0?.auth
+    }
+
+    fn shrink(&mut self) {
+        self.0.take_if(|held| held.is_empty());
     }
 }

@@ -7,7 +7,6 @@ use pmd::Frame;
 use super::arrive::{Step, done, dropped};
 use super::connection::{Connection, Context, Owed};
 use super::reassembly::{Insertion, Limits, Reassembly};
-use super::reset::reset_as_expected;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::{Event, State};
@@ -50,7 +49,7 @@ impl Connection {
         if !self.socket.is_closed() {
             return Continue(());
         }
-        reset_as_expected(cx.net, &self.flow, ack);
+        self.reset_as_expected(cx, ack);
         self.fail(cx, Failure::Aborted);
         dropped(Drop::TcpAfterClose)
     }

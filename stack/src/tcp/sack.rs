@@ -3,7 +3,7 @@
 
 use super::connection::Connection;
 use super::seq::Seq;
-use crate::wire::tcp_options::{SackBlock, SackBlocks, sack_blocks_in};
+use crate::wire::tcp_options::{MAX_LEN, SackBlock, SackBlocks, sack_blocks_in};
 
 impl Connection {
     /// Bytes have come that were here: the next ACK says so (RFC 2883, section 4). Nothing if there are none.
@@ -28,6 +28,8 @@ impl Connection {
     pub(super) fn sack_blocks(&self, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::default();
         let Some(queue) = self.reassembly.as_ref().filter(|_| self.sack) else { return blocks };
+        // Signatures leave room for few.
+        let room = room.min(MAX_LEN.saturating_sub(self.options_len()));
         let blocks_to_tell = queue.duplicate.into_iter().chain(queue.recent_runs());
         for block in blocks_to_tell.take(sack_blocks_in(room)) {
             if blocks.push(block).is_err() {

@@ -5,6 +5,7 @@ use pmd::{ChecksumStatus, Frame};
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::ip::{Addressed, Datagram, Ecn};
+use crate::tcp::auth::Signing;
 use crate::tcp::seq::Seq;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
@@ -29,6 +30,10 @@ pub(super) struct Segment {
     pub(super) options: TcpOptions,
     /// What the packet's ECN field says (RFC 3168).
     pub(super) ecn: Ecn,
+    /// What it was found to be signed with.
+    pub(super) signing: Signing,
+    /// Bytes of its header, which still stand before those of the payload.
+    pub(super) header_len: u8,
     pub(super) payload: Frame,
 }
 
@@ -124,6 +129,7 @@ struct Header {
     window: u16,
     urgent: Option<Seq>,
     options: TcpOptions,
+    header_len: u8,
 }
 
 impl Header {
@@ -135,12 +141,14 @@ impl Header {
             window: view.window(),
             urgent: urgent_byte(view),
             options: view.options(),
+            header_len: u8::try_from(view.header_len()).unwrap_or(0),
         }
     }
 
     fn with(self, payload: Frame, ecn: Ecn) -> Segment {
-        let Self { seq, ack, flags, window, urgent, options } = self;
-        Segment { seq, ack, flags, window, urgent, options, ecn, payload }
+        let Self { seq, ack, flags, window, urgent, options, header_len } = self;
+        let signing = Signing::None;
+        Segment { seq, ack, flags, window, urgent, options, ecn, signing, header_len, payload }
     }
 }
 

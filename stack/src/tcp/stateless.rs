@@ -2,6 +2,7 @@
 //! section 3.6), and the ACK that brings it back makes the connection.
 
 use super::Tcp;
+use super::auth::Signing;
 use super::config::{CookiePolicy, EcnPolicy};
 use super::ecn::AccurateSyn;
 use super::half_open::{HalfOpen, Offers};
@@ -10,6 +11,7 @@ use super::syn_cookie::marked_timestamp;
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
+use crate::ip::Ecn;
 use crate::net::Net;
 use crate::wire::tcp::Flags;
 
@@ -55,7 +57,8 @@ impl Tcp {
     ) -> Option<HalfOpen> {
         let completes =
             segment.has(Flags::ACK) && !segment.flags.intersects(Flags::SYN | Flags::RST);
-        if !completes || !self.syn_cookies.are_awaited(net.now) {
+        let unsigned = segment.signing == Signing::None;
+        if !completes || !unsigned || !self.syn_cookies.are_awaited(net.now) {
             return None;
         }
         self.listeners.find(flow)?;
@@ -68,8 +71,9 @@ impl Tcp {
             ts_recent: theirs.map_or(0, |theirs| theirs.value),
             mss: 0,
             offers,
-            accurate: accurate.then(AccurateSyn::default),
+            accurate: accurate.then(|| AccurateSyn::new(Ecn::NotCapable)),
             resent: 0,
+            signing: Signing::None,
         };
         let Some(mss) = self.syn_cookies.open(net.now, &mut net.rng, flow, &entry) else {
             net.metrics.count(Counter::TcpSynCookiesRejected);

@@ -1,6 +1,7 @@
 //! What is sent before there is a connection: SYN-ACKs, and ACKs of half-open connections.
 
 use super::Tcp;
+use super::auth::{Auth, Numbers};
 use super::ecn;
 use super::emit::{NO_PAYLOAD, max_segment_size, send_segment};
 use super::half_open::HalfOpen;
@@ -90,6 +91,8 @@ impl Tcp {
         (seq, flags, options): (Seq, Flags, TcpOptions),
         clock: u32,
     ) {
+        // Whoever has removed the key wants no answer to be sent.
+        let Ok(auth) = self.half_open_auth(flow, entry) else { return };
         let timestamps =
             entry.offers.timestamps().then_some(Timestamps { value: clock, echo: entry.ts_recent });
         let window = self.first_window(flow) >> self.window_shift_of(entry, flags);
@@ -101,9 +104,11 @@ impl Tcp {
             flags,
             window: u16::try_from(window).unwrap_or(u16::MAX),
             urgent_pointer: 0,
-            options: TcpOptions { timestamps, ..options },
+            options: TcpOptions { timestamps, auth: auth.as_ref().map(Auth::kind), ..options },
         };
-        if send_segment(net, flow, &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
+        let sent = Numbers::after_syns(entry.iss, entry.irs).sent;
+        let signer = auth.as_ref().map(|auth| auth.signer(sent, seq));
+        if send_segment(net, (flow, signer), &header, Ecn::NotCapable, NO_PAYLOAD).is_ok() {
             net.metrics.count(Counter::TcpOutSegs);
         }
     }

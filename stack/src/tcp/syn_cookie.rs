@@ -143,6 +143,7 @@ mod tests {
 
     use super::*;
     use crate::demux::FlowKey4;
+    use crate::tcp::auth::Signing;
 
     const FLOW: FlowKey4 = FlowKey4 {
         remote: std::net::Ipv4Addr::new(10, 0, 0, 2),
@@ -152,7 +153,16 @@ mod tests {
     };
 
     fn syn(mss: u16, offers: Offers) -> HalfOpen {
-        HalfOpen { irs: Seq(7), iss: Seq(0), ts_recent: 0, mss, offers, accurate: None, resent: 0 }
+        HalfOpen {
+            irs: Seq(7),
+            iss: Seq(0),
+            ts_recent: 0,
+            mss,
+            offers,
+            accurate: None,
+            resent: 0,
+            signing: Signing::None,
+        }
     }
 
     fn all_offers() -> Offers {

@@ -9,7 +9,6 @@ use super::Tcp;
 use super::connection::{Connection, Context, WheelEntry};
 use super::ecn::{Mode, contradict};
 use super::half_open::{Due, HalfOpen};
-use super::reset::reset_segment;
 use super::segment::Segment;
 use super::state::State;
 use super::stateless::count_cookie_accepted;
@@ -58,7 +57,7 @@ impl Tcp {
             return Err(Drop::TcpNoAck);
         }
         if segment.ack != entry.iss + 1 {
-            reset_segment(net, &flow, &segment);
+            self.reset_stranger(net, &flow, &segment);
             return Err(Drop::TcpAckUnacceptable);
         }
         if self.defers(&flow, entry, &segment) {
@@ -81,13 +80,12 @@ impl Tcp {
         if contradict(entry.mode(), asked) {
             self.half_open.remove(flow);
             net.metrics.count(Counter::TcpAttemptFails);
-            reset_segment(net, flow, syn);
+            self.reset_stranger(net, flow, syn);
             return Drop::TcpSynUnexpected;
         }
         let mut entry = *entry;
         if let Some(accurate) = &mut entry.accurate {
-            accurate.arrived = syn.ecn;
-            accurate.doubtful |= asked == Mode::Off;
+            *accurate = accurate.again(syn.ecn, asked);
             self.half_open.note_syn(flow, entry.accurate);
             // An option may have been why the SYN-ACK was lost.
             entry.resent = entry.resent.max(1);
@@ -147,6 +145,7 @@ impl Tcp {
         entry: &HalfOpen,
         segment: Segment,
     ) -> Result<(), Drop> {
+        let auth = self.half_open_auth(&flow, entry)?;
         let shared = self.reserve_place(net, &flow, &segment)?;
         let numbers = (entry.iss, self.isn.timestamp_offset(&flow));
         let birth = Birth::Queue(shared.clone());
@@ -161,6 +160,7 @@ impl Tcp {
         }
         let window = self.first_window(&flow);
         let arrived = self.with_connection(net, id, |connection, cx| {
+            connection.begin_auth(auth);
             connection.take_half_open(cx, entry, window);
             connection.sent_at = sent_at.unwrap_or(Instant::FAR_FUTURE);
             connection.arrive(cx, segment)
@@ -189,7 +189,7 @@ impl Tcp {
     ) -> Result<Arc<ListenerShared>, Drop> {
         let Some(listener) = self.listeners.find(flow) else {
             self.half_open.remove(flow);
-            reset_segment(net, flow, segment);
+            self.reset_stranger(net, flow, segment);
             return Err(Drop::TcpNoSocket);
         };
         self.memory.admit_connection()?;
@@ -200,7 +200,7 @@ impl Tcp {
         };
         if listener.shared().options().overflow == Overflow::Reset {
             self.half_open.remove(flow);
-            reset_segment(net, flow, segment);
+            self.reset_stranger(net, flow, segment);
         }
         Err(why)
     }

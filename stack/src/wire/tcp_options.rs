@@ -1,6 +1,7 @@
 //! TCP options (RFC 9293, section 3.2; RFC 7323; RFC 2018; RFC 9768): what they say, and how they are written.
 
 mod accurate_ecn;
+mod auth;
 mod fast_open;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::fmt;
 pub(crate) use accurate_ecn::{
     AccurateEcnOption, EcnBytes, FIELD_MAX, FieldOrder, encoded_len as accurate_ecn_len,
 };
+pub(crate) use auth::{AO_MAC_LEN, AuthKind, MD5_DIGEST_LEN, auth_data_at};
 pub(crate) use fast_open::{FastOpenCookie, FastOpenForm, FastOpenOption};
 
 use crate::tcp::seq::Seq;
@@ -33,6 +35,8 @@ pub(crate) struct TcpOptions {
     pub(crate) accurate_ecn: Option<AccurateEcnOption>,
     /// What the sender holds beyond the acknowledgement number.
     pub(crate) sack_blocks: SackBlocks,
+    /// What signs the segment.
+    pub(crate) auth: Option<AuthKind>,
 }
 
 impl TcpOptions {
@@ -82,10 +86,14 @@ impl TcpOptions {
                     self.timestamps = Some(Timestamps::of(data));
                 }
             }
-            (kind, data) => {
-                self.fast_open = FastOpenOption::of(kind, data).or(self.fast_open);
-                self.accurate_ecn = AccurateEcnOption::of(kind, data).or(self.accurate_ecn);
-            }
+            (kind, data) => match AuthKind::of(kind, data) {
+                Some(_) if self.auth.is_some() => self.auth = Some(AuthKind::Malformed),
+                Some(auth) => self.auth = Some(auth),
+                None => {
+                    self.fast_open = FastOpenOption::of(kind, data).or(self.fast_open);
+                    self.accurate_ecn = AccurateEcnOption::of(kind, data).or(self.accurate_ecn);
+                }
+            },
         }
     }
 
@@ -110,7 +118,7 @@ impl TcpOptions {
 
     /// Bytes of the options that never give way to others.
     pub(crate) fn fixed_len(&self) -> usize {
-        let mut len = 0;
+        let mut len = self.auth.map_or(0, AuthKind::encoded_len);
         if self.max_segment_size.is_some() {
             len += 4;
         }
@@ -121,7 +129,7 @@ impl TcpOptions {
         if self.window_scale.is_some() {
             len += 4;
         }
-        len + self.fast_open.map_or(0, |option| option.encoded_len())
+        len + self.fast_open_that_fits().map_or(0, |option| option.encoded_len())
     }
 
     /// Writes the options in the order and padding of Linux, so that we look like what middleboxes know: the SYN's
@@ -131,6 +139,9 @@ impl TcpOptions {
     /// that does not fit.
     pub(super) fn emit(&self, out: &mut [u8]) {
         let mut out = Cursor { out, at: 0 };
+        if let Some(auth) = self.auth {
+            auth.emit(&mut out);
+        }
         if let Some(size) = self.max_segment_size {
             let [high, low] = size.to_be_bytes();
             out.put([MAX_SEGMENT_SIZE, MAX_SEGMENT_SIZE_LEN, high, low]);
@@ -152,7 +163,7 @@ impl TcpOptions {
         if let Some(shift) = self.window_scale {
             out.put([NO_OPERATION, WINDOW_SCALE, WINDOW_SCALE_LEN, shift]);
         }
-        if let Some(option) = self.fast_open {
+        if let Some(option) = self.fast_open_that_fits() {
             option.words().for_each(|word| out.put(word));
         }
         if let Some(option) = self.accurate_ecn_that_fits(out.at) {
@@ -170,6 +181,11 @@ impl TcpOptions {
     /// The AccECN option, if there is room for it behind `len` bytes of other options.
     fn accurate_ecn_that_fits(&self, len: usize) -> Option<AccurateEcnOption> {
         self.accurate_ecn.filter(|option| len + option.encoded_len() <= MAX_LEN)
+    }
+
+    /// A cookie and a signature do not fit into one SYN.
+    fn fast_open_that_fits(&self) -> Option<FastOpenOption> {
+        self.fast_open.filter(|_| self.auth.is_none())
     }
 
     /// The blocks there is room for behind `len` bytes of other options, if there are any.

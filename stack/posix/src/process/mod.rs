@@ -2,6 +2,7 @@
 
 mod data;
 mod epoll;
+mod md5;
 mod open;
 mod options;
 mod poll;

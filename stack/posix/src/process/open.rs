@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4};
 use std::os::fd::RawFd;
 
-use darner::{ListenOptions, Token, WaitingReset};
+use darner::{ConnectOptions, ListenOptions, Token, WaitingReset};
 use rustix::io::Errno;
 
 use super::socket::{Family, Kind, Opening, Socket};
@@ -83,6 +83,7 @@ impl Process {
             defer_accept: socket.options.defer_accept(),
             reset_while_waiting: WaitingReset::Accept,
             fast_open: socket.options.fast_open(machine.fast_open()),
+            keys: socket.keys.clone(),
             receive_buffer: buffers.0,
             send_buffer: buffers.1,
             ..ListenOptions::with_backlog(backlog)
@@ -97,7 +98,7 @@ impl Process {
     /// The next connection and its peer.
     pub(crate) fn accept(&mut self, fd: RawFd) -> Result<(RawFd, SocketAddrV4, Family), Errno> {
         let (machine, socket) = self.parts(fd)?;
-        let (family, options) = (socket.family, socket.options.clone());
+        let (family, options, keys) = (socket.family, socket.options.clone(), socket.keys.clone());
         let Kind::Listener { listener, found } = &mut socket.kind else {
             return Err(Errno::INVAL);
         };
@@ -108,7 +109,7 @@ impl Process {
         let peer = v4(stream.peer_addr());
         machine.with_core(|_| options.apply(&stream));
         let kind = Kind::Stream { stream, opening: Opening::Told };
-        let fd = self.insert(Socket { options, ..Socket::new(family, kind)? });
+        let fd = self.insert(Socket { options, keys, ..Socket::new(family, kind)? });
         Ok((fd, peer, family))
     }
 
@@ -125,16 +126,18 @@ impl Process {
                 return Err(Errno::ISCONN);
             }
         }
-        if socket.options.fast_open_connect() {
+        // A cookie does not fit beside a signature.
+        if socket.options.fast_open_connect() && socket.keys.is_empty() {
             if machine.knows_cookie_of(*remote.ip()) {
                 socket.kind = Kind::Deferred(remote);
                 return Ok(());
             }
             return self.connect_with_data(fd, remote, &[]).map(|_| ());
         }
-        let local = socket.local.map(SocketAddr::from);
+        let (local, keys) = (socket.local.map(SocketAddr::from), socket.keys.clone());
+        let how = ConnectOptions { local, keys };
         let stream = machine
-            .with_core(|core| core.connect_from(local, remote.into(), UNHEARD))
+            .with_core(|core| core.connect_with(remote.into(), how, UNHEARD))
             .map_err(|error| errno(&error))?;
         machine.with_core(|_| socket.options.apply(&stream));
         socket.kind = Kind::Stream { stream, opening: Opening::UnderWay };
@@ -153,6 +156,9 @@ impl Process {
             return Err(Errno::OPNOTSUPP);
         }
         match &socket.kind {
+            Kind::Fresh if !socket.keys.is_empty() => {
+                return self.connect(fd, remote).map(|()| 0);
+            }
             Kind::Fresh | Kind::Deferred(_) => {}
             Kind::Stream { stream, .. } if !stream.is_connected() => return Err(Errno::ALREADY),
             Kind::Stream { opening: Opening::UnderWay, .. } => return Ok(0),

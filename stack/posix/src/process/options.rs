@@ -8,6 +8,7 @@ use std::time::Duration;
 use darner::TcpStream;
 use rustix::io::Errno;
 
+use super::md5;
 use super::socket::{Kind, Socket};
 use super::tcp_info::tcp_info;
 use super::{Process, errno};
@@ -25,6 +26,9 @@ impl Process {
         name: c_int,
         value: &[u8],
     ) -> Result<(), Errno> {
+        if level == libc::SOL_TCP && md5::NAMES.contains(&name) {
+            return self.set_md5_key(fd, name, value);
+        }
         let (machine, socket) = self.parts(fd)?;
         let known = default_of(level, name).ok_or(Errno::NOPROTOOPT)?;
         // A byte is enough for some options of IP.

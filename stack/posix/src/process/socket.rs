@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 
-use darner::{TcpListener, TcpStream};
+use darner::{TcpKeys, TcpListener, TcpStream};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
@@ -18,6 +18,8 @@ pub(crate) struct Socket {
     /// Where it was bound.
     pub(crate) local: Option<SocketAddrV4>,
     pub(crate) options: Options,
+    /// Keys of peers (`TCP_MD5SIG`).
+    pub(crate) keys: TcpKeys,
     pub(crate) kind: Kind,
     /// It was shut down for reading: reads that would wait find the end. As in Linux, what comes is still acknowledged and can be read.
     pub(crate) read_shut: bool,
@@ -65,6 +67,7 @@ impl Socket {
             family,
             local: None,
             options: Options::default(),
+            keys: TcpKeys::NONE,
             kind,
             read_shut: false,
             error: None,

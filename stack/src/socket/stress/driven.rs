@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::protocol::{Order, Protocol};
 use crate::socket::{CoreShared, ListenerShared};
 use crate::steer::Seat;
+use crate::tcp::TcpKeys;
 use crate::time::Instant;
 
 /// A loop that turns when it is told to.
@@ -59,7 +60,7 @@ impl Loop {
         answered.recv().unwrap().unwrap();
         let (answer, answered) = sync_channel(1);
         let SocketAddr::V4(remote) = listener.local_addr() else { unreachable!() };
-        self.core.order(Order::Connect { local: None, remote, answer });
+        self.core.order(Order::Connect { local: None, remote, keys: TcpKeys::NONE, answer });
         while self.turn() > 0 {}
         let client = answered.recv().unwrap().unwrap();
         (client, listener.accept().unwrap().0)
@@ -124,7 +125,7 @@ impl Driven {
     pub(super) fn connect(&self, to: SocketAddr) -> TcpStream {
         let (answer, answered) = sync_channel(1);
         let SocketAddr::V4(remote) = to else { unreachable!() };
-        self.core.order(Order::Connect { local: None, remote, answer });
+        self.core.order(Order::Connect { local: None, remote, keys: TcpKeys::NONE, answer });
         let mut stream = answered.recv_timeout(LONG).unwrap().unwrap();
         stream.set_nonblocking(false);
         stream.wait_connected(Some(Moment::now() + LONG)).unwrap();

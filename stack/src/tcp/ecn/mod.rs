@@ -7,6 +7,8 @@ mod accurate;
 mod classic;
 mod handshake;
 
+use std::num::NonZeroU8;
+
 use super::congestion::controller::Congested;
 use super::connection::{Connection, Context};
 use super::half_open::HalfOpen;
@@ -24,13 +26,32 @@ pub(super) use accurate::{Accurate, ace_at_first, first_option};
 pub(super) use classic::Classic;
 pub(super) use handshake::Mode;
 
-/// What a half-open connection keeps of SYNs that ask for accurate feedback.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct AccurateSyn {
-    /// How the last one has arrived.
-    pub(super) arrived: Ecn,
-    /// Another one has asked for nothing: its sender may have heard of no agreement.
-    pub(super) doubtful: bool,
+/// What a half-open connection keeps of SYNs that ask for accurate feedback, in one byte: the ECN field of the last one (bits 0 and 1), and whether another one has
+/// asked for nothing, so that its sender may have heard of no agreement (bit 2). Bit 7 is set.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct AccurateSyn(NonZeroU8);
+
+impl AccurateSyn {
+    pub(super) fn new(arrived: Ecn) -> Self {
+        Self(Self::SOME | arrived.bits())
+    }
+
+    /// Another SYN has come, and asks for what `asked` says.
+    pub(super) fn again(self, arrived: Ecn, asked: Mode) -> Self {
+        let doubtful = self.is_doubtful() || asked == Mode::Off;
+        Self(Self::new(arrived).0 | if doubtful { Self::DOUBTFUL } else { 0 })
+    }
+
+    pub(super) fn arrived(self) -> Ecn {
+        Ecn::of(self.0.get())
+    }
+
+    pub(super) fn is_doubtful(self) -> bool {
+        self.0.get() & Self::DOUBTFUL != 0
+    }
+
+    const SOME: NonZeroU8 = NonZeroU8::new(1 << 7).expect("not zero");
+    const DOUBTFUL: u8 = 1 << 2;
 }
 
 /// What an ACK says of marks, before it is known whether it says anything new.
@@ -72,7 +93,7 @@ pub(super) fn marks(
 pub(super) fn of_syn_ack(entry: &HalfOpen) -> Flags {
     match (entry.accurate, entry.mode()) {
         (Some(_), _) if entry.resent >= PLAIN_AFTER => Flags::NONE,
-        (Some(syn), _) => Answer::Accurate(syn.arrived).flags(),
+        (Some(syn), _) => Answer::Accurate(syn.arrived()).flags(),
         (None, Mode::Classic) => Answer::Classic.flags(),
         (None, _) => Flags::NONE,
     }
@@ -163,7 +184,7 @@ impl Connection {
                 self.rare.set_accurate(Accurate::client(syn, segment));
             }
             Answer::Accurate(arrived) => {
-                let syn = AccurateSyn { arrived, doubtful: false };
+                let syn = AccurateSyn::new(arrived);
                 self.rare.set_accurate(Accurate::server(syn, 0));
             }
         }

@@ -110,7 +110,7 @@ impl Tcp {
         self.cookies.find(server).is_some_and(|known| !known.cookie.is_none())
     }
 
-    /// Begins a connection as [`connect`](Self::connect) does, with the beginning of `data` on the SYN if the peer has handed out a cookie before, or
+    /// Begins a connection as [`connect_with`](Self::connect_with) does, with the beginning of `data` on the SYN if the peer has handed out a cookie before, or
     /// asks for one. Returns how many bytes were taken.
     pub(crate) fn connect_with_data(
         &mut self,

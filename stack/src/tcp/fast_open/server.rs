@@ -9,6 +9,7 @@ use crate::demux::FlowKey4;
 use crate::net::Net;
 use crate::socket::{Birth, ListenerShared};
 use crate::tcp::Tcp;
+use crate::tcp::auth::Signing;
 use crate::tcp::connection::{Connection, Context};
 use crate::tcp::half_open::HalfOpen;
 use crate::tcp::segment::Segment;
@@ -40,7 +41,7 @@ impl Tcp {
     /// Whether the listener takes part, and what it makes of the SYN.
     pub(in crate::tcp) fn welcome(&mut self, flow: &FlowKey4, syn: &Segment) -> Welcome {
         let Some(listener) = self.listeners.find(flow) else { return Welcome::Ordinary };
-        if !listener.shared().has_room_for_fast_open() {
+        if !listener.shared().has_room_for_fast_open() || syn.signing != Signing::None {
             return Welcome::Ordinary;
         }
         if self.config.fast_open.accepts_without_cookie && syn.payload_len() > 0 {

@@ -61,8 +61,14 @@ impl Connection {
     /// Most bytes of payload in a segment that holds `whole` bytes beside its fixed headers. The peer's limit does not count options either (RFC 6691,
     /// section 3), so they come off here.
     fn largest(&self, whole: u16) -> u16 {
-        let options = if self.timestamps.enabled { TIMESTAMPS_LEN } else { 0 };
+        let options = u16::try_from(self.options_len()).unwrap_or(0);
         self.snd.peer_mss.min(whole).max(SEGMENT_SIZE_MIN).saturating_sub(options)
+    }
+
+    /// Bytes of the options that every segment carries.
+    pub(super) fn options_len(&self) -> usize {
+        let timestamps = if self.timestamps.enabled { TIMESTAMPS_LEN } else { 0 };
+        timestamps + self.auth_len()
     }
 
     /// From now on a full segment is as large as this.
@@ -135,7 +141,7 @@ const CHANCES: u8 = 3;
 const SMALLEST: u16 = LEAST_MTU - FIXED_HEADERS;
 /// Options need up to 40 bytes; a peer that wants less than this for both would get mostly headers.
 const SEGMENT_SIZE_MIN: u16 = 64;
-const TIMESTAMPS_LEN: u16 = 12;
+const TIMESTAMPS_LEN: usize = 12;
 
 #[cfg(test)]
 mod tests;

@@ -211,6 +211,7 @@ fn some_options() -> impl Strategy<Value = TcpOptions> {
     (prop::option::of(1..=u16::MAX), prop::option::of(0..=14_u8), any::<bool>(), stamps, edges)
         .prop_map(|(max_segment_size, window_scale, sack_permitted, stamps, edges)| TcpOptions {
             fast_open: None,
+            auth: None,
             max_segment_size,
             window_scale,
             sack_permitted,
@@ -257,6 +258,7 @@ fn blocks(edges: &[(u32, u32)]) -> SackBlocks {
 
 const NONE: TcpOptions = TcpOptions {
     fast_open: None,
+    auth: None,
     max_segment_size: None,
     window_scale: None,
     sack_permitted: false,

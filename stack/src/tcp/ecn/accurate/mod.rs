@@ -44,11 +44,11 @@ impl Accurate {
     /// Of the side that has listened, whose SYN-ACK was sent again so often.
     pub(super) fn server(syn: AccurateSyn, resent: u8) -> Self {
         let mut reports = Reports::new();
-        if syn.doubtful || resent >= PLAIN_AFTER {
+        if syn.is_doubtful() || resent >= PLAIN_AFTER {
             // Section 3.1.5: the peer may believe that nothing was agreed on.
             reports.stop_marking();
         }
-        Self { arrivals: Arrivals::server(syn.arrived, resent), reports }
+        Self { arrivals: Arrivals::server(syn.arrived(), resent), reports }
     }
 
     /// The SYN has come again.
