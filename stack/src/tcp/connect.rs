@@ -128,7 +128,10 @@ impl Connection {
             self.rtt.distrust_handshake(&cx.config.rto_limits());
         }
         self.retries = 0;
-        self.fast_open = None;
+        self.take_fast_open();
+        if cx.config.unsent_low_water.is_some() {
+            self.begin_unsent_low_water(cx);
+        }
         self.deadlines.retransmit = Instant::FAR_FUTURE;
         self.deadlines.give_up = Instant::FAR_FUTURE;
         self.heard_at = cx.now();

@@ -6,12 +6,13 @@ use darner_ring::CONNECTION_WORDS;
 
 use super::autotune::{Reading, Sizing};
 use super::challenge::{Challenges, ConnectionChallenges};
+use super::chosen::Chosen;
 use super::config::TcpConfig;
 use super::congestion::Handshake;
 use super::connect::DEFAULT_SEGMENT_SIZE;
 use super::cork::Holding;
 use super::ecn::EcnState;
-use super::fast_open::{Cookies, FastOpen};
+use super::fast_open::Cookies;
 use super::memory::Memory;
 use super::path_mtu::PathMtu;
 use super::reassembly::Reassembly;
@@ -40,8 +41,8 @@ pub(super) struct Connection {
     pub(super) nodelay: Nodelay,
     pub(super) holding: Holding,
     pub(super) keepalive: Keepalive,
-    /// The application's user timeout; zero if it has set none.
-    pub(super) user_timeout_ms: u32,
+    /// What the application has chosen for this connection, where it has.
+    pub(super) chosen: Option<Box<Chosen>>,
     /// Its share of the core's [memory](Memory), as last counted.
     pub(super) buffered: u32,
     /// Both sides take selective acknowledgements.
@@ -71,8 +72,6 @@ pub(super) struct Connection {
     pub(super) deadlines: Deadlines,
     /// What has arrived ahead of its turn, or twice; few connections have any.
     pub(super) reassembly: Option<Box<Reassembly>>,
-    /// TCP Fast Open, until the handshake is complete.
-    pub(super) fast_open: Option<Box<FastOpen>>,
     /// Data on the SYN was taken, here or by the peer.
     pub(super) syn_data: bool,
     /// Few connections have urgent data.
@@ -334,7 +333,7 @@ impl Connection {
             nodelay: Nodelay::Off,
             holding: Holding::empty(),
             keepalive: Keepalive::Off,
-            user_timeout_ms: 0,
+            chosen: None,
             buffered: 0,
             sack: config.sack,
             listed: false,
@@ -360,7 +359,6 @@ impl Connection {
             deadlines: Deadlines::NONE,
             reassembly: None,
             urgent: None,
-            fast_open: None,
             syn_data: false,
             heard_at: cx.now(),
             data_at: cx.now(),

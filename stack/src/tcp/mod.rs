@@ -8,6 +8,7 @@ mod ack;
 mod arrive;
 mod autotune;
 mod challenge;
+mod chosen;
 mod close;
 mod compact;
 mod config;
@@ -27,6 +28,7 @@ mod keepalive;
 mod late;
 mod listen;
 mod listeners;
+mod low_water;
 mod memory;
 mod open;
 mod path_mtu;
@@ -220,7 +222,7 @@ impl Tcp {
                 connection.rcv.sizing = Sizing::Fixed;
             }
             if let Some(limit) = send {
-                connection.socket.send.set_limit(limit);
+                connection.set_send_buffer(limit);
                 connection.snd.sizing = Sizing::Fixed;
                 connection.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
             }

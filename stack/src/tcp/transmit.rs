@@ -39,6 +39,9 @@ impl Connection {
                 return;
             }
             self.flushed();
+            if self.chosen.is_some() {
+                self.watch_unsent(cx);
+            }
             self.watch_window(cx.now());
             if self.state.can_receive() && self.owes_window_update() {
                 self.ack_now();

@@ -133,7 +133,7 @@ impl Tcp {
         let taken = stream.preload(data);
         let len = u32::try_from(taken).unwrap_or(0);
         self.with_connection(net, id, |connection, cx| {
-            connection.fast_open = Some(Box::new(FastOpen::Asking(Asking { option, len })));
+            connection.chosen().fast_open = Some(FastOpen::Asking(Asking { option, len }));
             connection.send_syn(cx);
         });
         Ok((stream, taken))
@@ -143,7 +143,7 @@ impl Tcp {
 impl Connection {
     /// The peer's SYN-ACK: what it has taken of our data, and the cookie that it hands out.
     pub(in crate::tcp) fn fast_open_answered(&mut self, cx: &mut Context<'_>, segment: &Segment) {
-        let Some(FastOpen::Asking(asking)) = self.fast_open.take().map(|open| *open) else {
+        let Some(FastOpen::Asking(asking)) = self.take_fast_open() else {
             return;
         };
         let first = self.snd.iss + 1;
@@ -172,7 +172,7 @@ impl Connection {
     /// What our SYN carries beside itself: the first one only, for whatever was in the way of that may have been the option or the data
     /// (section 4.2.1).
     pub(in crate::tcp) fn syn_introduction(&self) -> Asking {
-        match self.fast_open.as_deref() {
+        match self.fast_open() {
             Some(FastOpen::Asking(asking)) if self.retries == 0 && self.state == State::SynSent => {
                 *asking
             }

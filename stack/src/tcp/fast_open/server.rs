@@ -80,7 +80,7 @@ impl Tcp {
         shared.fast_open_begun();
         let window = self.first_window(flow);
         self.with_connection(net, id, |connection, cx| {
-            connection.fast_open = Some(Box::new(FastOpen::Early(Early(shared))));
+            connection.chosen().fast_open = Some(FastOpen::Early(Early(shared)));
             connection.open_early(cx, entry, syn, window);
         });
         self.queue_child(net, flow, child);
@@ -124,7 +124,7 @@ impl Connection {
 
     /// Whether the connection was made before its handshake is complete, which it is not yet.
     pub(in crate::tcp) fn is_early(&self) -> bool {
-        let early = matches!(self.fast_open.as_deref(), Some(FastOpen::Early(_)));
+        let early = matches!(self.fast_open(), Some(FastOpen::Early(_)));
         early && self.state == State::SynReceived
     }
 }
