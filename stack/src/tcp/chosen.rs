@@ -12,15 +12,11 @@ pub(super) struct Chosen {
     pub(super) unsent: Option<Unsent>,
     /// TCP Fast Open, until the handshake is complete.
     pub(super) fast_open: Option<FastOpen>,
-    /// Most bytes in a segment, either way, options not counted.
-    pub(super) max_segment_size: Option<u16>,
-    pub(super) syn_retries: Option<u8>,
 }
 
 impl Chosen {
     fn is_nothing(&self) -> bool {
-        let opening = self.fast_open.is_some() || self.max_segment_size.is_some();
-        !opening && self.syn_retries.is_none() && self.unsent.is_none() && self.user_timeout_ms == 0
+        self.fast_open.is_none() && self.unsent.is_none() && self.user_timeout_ms == 0
     }
 }
 
