@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each kind of id and how far it counts.
-const IDS: [(char, u32); 6] = [('C', 41), ('R', 40), ('S', 19), ('L', 22), ('D', 8), ('T', 15)];
+const IDS: [(char, u32); 6] = [('C', 41), ('R', 40), ('S', 19), ('L', 23), ('D', 8), ('T', 15)];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")

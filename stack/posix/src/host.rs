@@ -6,7 +6,7 @@
 //! when the call returned.
 
 use std::ffi::c_int;
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddrV4;
 use std::os::fd::RawFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -153,6 +153,23 @@ impl Host {
             }
         }
         inner
+    }
+
+    /// Reads, and waits for as much as a read of the descriptor wants. Who has waited for long enough gets what there is.
+    pub(crate) fn read(
+        &self,
+        fd: RawFd,
+        outs: &mut [IoSliceMut<'_>],
+        flags: c_int,
+    ) -> Result<usize, Errno> {
+        let read = self
+            .wait(|process| process.read(fd, outs, flags), |process| process.patience(fd, flags));
+        match read {
+            Err(Errno::AGAIN) => {
+                self.call(|process| process.read(fd, outs, flags | libc::MSG_DONTWAIT))
+            }
+            read => read,
+        }
     }
 
     /// Writes all of `pieces`, waiting for room in between. What was written before it would wait, or before an error, is

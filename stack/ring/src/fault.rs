@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     /// E of the byte rings.
     WindowE1,
     WindowE2,
+    /// F of the byte rings.
+    WantedF1,
     /// A of the flags.
     FlagsA1,
     FlagsA2,

@@ -100,6 +100,22 @@ impl ReceiveProducer {
         bytes.len()
     }
 
+    /// Whether what is published is worth telling the reader: as much as it [wants](ReceiveConsumer::want), or all that comes before an
+    /// urgent byte, or while the window is closed. What more it may want than half of the limit would close the window.
+    pub fn is_wanted(&self) -> bool {
+        let words = self.writer.words();
+        if words.wanted() <= 1 {
+            return true;
+        }
+        let wanted = words.wanted_now().min(half(words.limit()));
+        self.unread() >= u64::from(wanted) || words.has_closed_window() || self.has_mark()
+    }
+
+    /// How many bytes the reader wants to be told of.
+    pub fn wanted(&self) -> usize {
+        self.writer.words().wanted() as usize
+    }
+
     /// Makes what is written visible. Cheap enough for every segment, meant for once per burst.
     pub fn publish(&mut self) {
         if self.writer.has_unpublished() {
@@ -311,6 +327,20 @@ impl ReceiveConsumer {
         Some(lent)
     }
 
+    /// Says that fewer readable bytes than `len` are not worth telling. To be followed by a look at what is there, once a
+    /// [`Parker`](crate::Parker) knows of the sleeper, or by a hint to look again.
+    pub fn want(&mut self, len: usize) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        if self.reader.words().wanted() != len {
+            self.reader.words().want(len);
+        }
+    }
+
+    /// The least of `len` and what may be wanted, which is half of the limit.
+    pub fn wanted_of(&self, len: usize) -> usize {
+        len.min(half(self.reader.words().limit()) as usize)
+    }
+
     /// Whether the protocol thread must be told of what was just [consumed](Self::consume), however little it is, for the peer
     /// waits for a window.
     pub fn window_is_closed(&self) -> bool {
@@ -501,6 +531,11 @@ impl fmt::Debug for ReceiveCloser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReceiveCloser").finish_non_exhaustive()
     }
+}
+
+/// So many bytes may be waited for without closing the window.
+fn half(limit: usize) -> u32 {
+    u32::try_from(limit / 2).unwrap_or(u32::MAX).max(1)
 }
 
 /// In the tail: the stream ends here.

@@ -154,6 +154,18 @@ impl Control {
         self.options().fin_wait_2
     }
 
+    /// Most bytes that may wait unsent: a write takes no more than brings them to so many, and waits, however large the send buffer is; who
+    /// writes is told once they are half as many. What is sent and not acknowledged does not count. `None`: the stack's default,
+    /// [`TcpConfig::unsent_low_water`](crate::TcpConfig::unsent_low_water). Like `TCP_NOTSENT_LOWAT` of Linux.
+    pub fn set_unsent_low_water(&self, bytes: Option<u32>) {
+        self.change(Change::UnsentLowWater(bytes));
+    }
+
+    /// How many bytes may wait unsent, if that was set.
+    pub fn unsent_low_water(&self) -> Option<u32> {
+        self.options().unsent_low_water
+    }
+
     /// Most bytes that are buffered for reading and for writing, from 1 byte to 1 GiB. A buffer whose size was set so does not grow by
     /// itself any more. Less than what is buffered loses nothing: no more is taken until it fits again.
     pub fn set_buffers(&self, receive: Option<usize>, send: Option<usize>) {

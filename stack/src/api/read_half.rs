@@ -28,6 +28,10 @@ pub struct ReadHalf {
     unreported: usize,
     /// So many that it is told.
     report_at: usize,
+    /// Fewer bytes are waited for to become as many.
+    low_water: usize,
+    /// The stream position up to which there were as many: they may be read in pieces.
+    granted: u64,
 }
 
 /// Two full segments, the least that is worth a window update (RFC 9293, section 3.8.6.2.2).
@@ -36,7 +40,15 @@ const REPORT_AT_LEAST: usize = 2 * 1460;
 impl ReadHalf {
     pub(crate) fn new(ring: ReceiveConsumer, words: ReaderSide, limit: usize) -> Self {
         let report_at = REPORT_AT_LEAST.min(limit / 2).max(1);
-        Self { ring, words, waiting: Waiting::at_birth(), unreported: 0, report_at }
+        Self {
+            ring,
+            words,
+            waiting: Waiting::at_birth(),
+            unreported: 0,
+            report_at,
+            low_water: 1,
+            granted: 0,
+        }
     }
 
     /// How many bytes can be read without waiting.
@@ -73,7 +85,10 @@ impl ReadHalf {
         if out.is_empty() {
             return Ok(0);
         }
-        let bytes = self.fill_buf()?;
+        if self.wait_for_bytes(out.len())? == Found::End {
+            return Ok(0);
+        }
+        let bytes = self.ring.fill_buf();
         let len = bytes.len().min(out.len());
         out[..len].copy_from_slice(&bytes[..len]);
         Ok(len)
@@ -88,7 +103,7 @@ impl ReadHalf {
     ///
     /// As a read.
     pub fn lend(&mut self, most: usize) -> io::Result<Option<Lent>> {
-        match self.wait_for_bytes()? {
+        match self.wait_for_bytes(most)? {
             Found::End => Ok(None),
             Found::Bytes => {
                 let lent = self.ring.lend(most);
@@ -123,6 +138,30 @@ impl ReadHalf {
         self.ring.at_mark()
     }
 
+    /// How many bytes a read waits for, if it waits and has room for so many, and how many are told as
+    /// [`READABLE`](super::Readiness::READABLE); 1 at first, unless [`TcpConfig::receive_low_water`](crate::TcpConfig::receive_low_water) says
+    /// otherwise. The end of the stream, an error, an urgent byte and a closed window end the waiting as well. What was waited for once may be
+    /// read in place piece by piece. Like `SO_RCVLOWAT` of Linux.
+    ///
+    /// More than half of the receive buffer does not count: the peer could not send it. A buffer that grows by itself grows for it, up to
+    /// [`TcpConfig::receive_buffer_max`](crate::TcpConfig::receive_buffer_max).
+    pub fn set_low_water(&mut self, bytes: usize) {
+        self.begin_low_water(bytes);
+        self.words.hint(Hints::LOW_WATER);
+    }
+
+    /// How many bytes a read waits for.
+    pub fn low_water(&self) -> usize {
+        if self.low_water == 1 { 1 } else { self.ring.wanted_of(self.low_water) }
+    }
+
+    /// Whether a read that waits would return at once: with as many bytes as it wants, fewer of which there will be no more for now, or the
+    /// end.
+    pub fn is_ready(&mut self) -> bool {
+        let least = self.low_water();
+        has_enough(&mut self.ring, least)
+    }
+
     /// Why the connection failed; told once, here or by any other call.
     pub fn take_error(&self) -> Option<io::Error> {
         self.words.take_error()
@@ -132,12 +171,20 @@ impl ReadHalf {
         self.words.words()
     }
 
-    /// Sleeps until there is something to read or to be told.
-    fn wait(&mut self) -> io::Result<()> {
+    /// The half begins with this [low-water mark](Self::set_low_water), before anybody is told anything.
+    pub(crate) fn begin_low_water(&mut self, bytes: usize) {
+        self.low_water = bytes.max(1);
+        self.ring.want(self.low_water);
+    }
+
+    /// Sleeps until there are `least` bytes to read, or something to be told.
+    fn wait(&mut self, least: usize) -> io::Result<()> {
         let deadline = self.waiting.deadline()?;
+        self.ring.want(least);
         let ring = &mut self.ring;
-        let ready = || (ring.len() > 0 || ring.end() != ReceiveEnd::Open).then_some(());
-        self.words.park(deadline, ready).ok_or(ErrorKind::WouldBlock.into())
+        let waited = self.words.park(deadline, || has_enough(ring, least).then_some(()));
+        self.ring.want(self.low_water);
+        waited.ok_or(ErrorKind::WouldBlock.into())
     }
 
     /// What a read gives when no byte is there, in the order that C-4 fixes.
@@ -150,19 +197,36 @@ impl ReadHalf {
         }
     }
 
-    /// Waits until there are bytes, or the end of the stream. Says which.
-    fn wait_for_bytes(&mut self) -> io::Result<Found> {
+    /// Waits until there are `most` bytes or as many as the mark wants, or the end of the stream. Says which.
+    fn wait_for_bytes(&mut self, most: usize) -> io::Result<Found> {
         refuse_child()?;
-        loop {
-            if self.ring.len() > 0 {
-                return Ok(Found::Bytes);
-            }
-            match self.end_of_bytes() {
-                Ok(()) => return Ok(Found::End),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait()?,
-                Err(error) => return Err(error),
+        let least = self.low_water().min(most).max(1);
+        let granted = self.ring.position() < self.granted;
+        if !granted && !has_enough(&mut self.ring, least) {
+            let waited = self.wait(least);
+            // Who does not wait, or has waited long enough, gets what there is.
+            if self.ring.len() == 0 {
+                waited?;
             }
         }
+        let len = self.ring.len();
+        if len == 0 {
+            return self.end_of_bytes().map(|()| Found::End);
+        }
+        self.granted = self.ring.position() + len as u64;
+        Ok(Found::Bytes)
+    }
+
+    /// Has read fewer bytes than the mark wants, and goes on until `least` are filled, for as long as it may wait.
+    fn read_on(&mut self, out: &mut [u8], mut filled: usize, least: usize) -> usize {
+        while filled < least && !self.ring.at_mark() && self.wait(least - filled).is_ok() {
+            let more = self.copy_out(&mut out[filled..]);
+            if more == 0 {
+                break;
+            }
+            filled += more;
+        }
+        filled
     }
 
     /// So many bytes more were read: the protocol thread is told now and then, or at once if the peer waits for it.
@@ -191,6 +255,14 @@ impl ReadHalf {
     }
 }
 
+/// Whether there are `least` bytes, or fewer that none will follow until some are read.
+fn has_enough(ring: &mut ReceiveConsumer, least: usize) -> bool {
+    let len = ring.len();
+    len >= least
+        || ring.end() != ReceiveEnd::Open
+        || len > 0 && (ring.mark().is_some() || ring.window_is_closed())
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Found {
     Bytes,
@@ -201,10 +273,14 @@ impl Read for ReadHalf {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         refuse_child()?;
         let filled = self.copy_out(out);
-        if filled > 0 || out.is_empty() {
+        let least = self.low_water().min(out.len());
+        if filled >= least {
             return Ok(filled);
         }
-        match self.wait_for_bytes()? {
+        if filled > 0 {
+            return Ok(self.read_on(out, filled, least));
+        }
+        match self.wait_for_bytes(least)? {
             Found::Bytes => Ok(self.copy_out(out)),
             Found::End => Ok(0),
         }
@@ -231,7 +307,7 @@ impl Read for ReadHalf {
 
 impl BufRead for ReadHalf {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match self.wait_for_bytes()? {
+        match self.wait_for_bytes(usize::MAX)? {
             Found::Bytes => Ok(self.ring.fill_buf()),
             Found::End => Ok(&[]),
         }

@@ -9,6 +9,7 @@ use darner_ring::{ReceiveCloser, ReceiveConsumer, SendCloser, SendProducer};
 
 use super::waiting::Waiting;
 use super::{Control, ReadHalf, WriteHalf};
+use crate::socket::BufferLimits;
 use crate::socket::thread::{is_protocol_thread, refuse_child};
 use crate::socket::words::{ControlSide, ReaderSide, WriterSide};
 
@@ -60,14 +61,16 @@ enum OnDrop {
 
 impl TcpStream {
     pub(crate) fn new(
-        (reader, reader_words, receive_limit): (ReceiveConsumer, ReaderSide, usize),
+        (reader, reader_words, limits): (ReceiveConsumer, ReaderSide, BufferLimits),
         (writer, writer_words): (SendProducer, WriterSide),
         closers: (ReceiveCloser, SendCloser, ControlSide),
         addresses: (SocketAddrV4, SocketAddrV4),
     ) -> Self {
+        let mut read = ReadHalf::new(reader, reader_words, limits.receive);
+        read.begin_low_water(limits.receive_low_water);
         Self {
             closing: Closing { control: Control::new(closers, addresses), on_drop: OnDrop::Linger },
-            read: ReadHalf::new(reader, reader_words, receive_limit),
+            read,
             write: WriteHalf::new(writer, writer_words),
         }
     }
@@ -95,9 +98,29 @@ impl TcpStream {
         self.read.readable()
     }
 
+    /// How many bytes a read waits for; see [`ReadHalf::set_low_water`].
+    pub fn set_receive_low_water(&mut self, bytes: usize) {
+        self.read.set_low_water(bytes);
+    }
+
+    /// How many bytes a read waits for.
+    pub fn receive_low_water(&self) -> usize {
+        self.read.low_water()
+    }
+
+    /// Whether a read that waits would return at once; see [`ReadHalf::is_ready`].
+    pub fn is_read_ready(&mut self) -> bool {
+        self.read.is_ready()
+    }
+
     /// How many bytes can be written without waiting.
     pub fn writable(&self) -> usize {
         self.write.writable()
+    }
+
+    /// Whether a write would return at once; see [`WriteHalf::is_ready`].
+    pub fn is_write_ready(&self) -> bool {
+        self.write.is_ready()
     }
 
     /// How many of the bytes that were written are not acknowledged yet.

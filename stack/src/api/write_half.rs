@@ -39,6 +39,12 @@ impl WriteHalf {
         self.ring.buffered()
     }
 
+    /// Whether a write would take something at once, or tell something.
+    pub fn is_ready(&self) -> bool {
+        let connected = self.words.phase() != Phase::Connecting;
+        self.ring.closed().is_err() || connected && self.ring.free() > 0
+    }
+
     /// Writes as [`Write::write`] does. The peer hears at once, whatever else waits to be sent, that the last of `bytes` is
     /// urgent (RFC 6093), if that was taken too: of what was not taken, the rest is to be sent the same way. What was urgent
     /// before and is still to be sent becomes ordinary data.
@@ -145,11 +151,9 @@ impl WriteHalf {
     /// Sleeps until there is room, or something to be told.
     fn wait(&self) -> io::Result<()> {
         let deadline = self.waiting.deadline()?;
-        let ready = || {
-            let connected = self.words.phase() != Phase::Connecting;
-            (self.ring.closed().is_err() || connected && self.ring.free() > 0).then_some(())
-        };
-        self.words.park(deadline, ready).ok_or(ErrorKind::WouldBlock.into())
+        self.words
+            .park(deadline, || self.is_ready().then_some(()))
+            .ok_or(ErrorKind::WouldBlock.into())
     }
 
     fn write_by(&mut self, bytes: &[u8], append: Append, hint: Hints) -> io::Result<usize> {

@@ -21,6 +21,7 @@ pub(crate) struct Rare {
     pub(crate) user_timeout: Option<Duration>,
     pub(crate) linger: Option<Duration>,
     pub(crate) fin_wait_2: Option<Duration>,
+    pub(crate) unsent_low_water: Option<u32>,
     pub(crate) oob: OobCell,
 }
 
@@ -48,6 +49,8 @@ pub(crate) struct SocketOptions {
     pub(crate) linger: Option<Duration>,
     /// How long the peer may take to close after us.
     pub(crate) fin_wait_2: Option<Duration>,
+    /// Most bytes that wait unsent.
+    pub(crate) unsent_low_water: Option<u32>,
 }
 
 impl ControlState {
@@ -58,6 +61,7 @@ impl ControlState {
             user_timeout: rare.and_then(|rare| rare.user_timeout),
             linger: rare.and_then(|rare| rare.linger),
             fin_wait_2: rare.and_then(|rare| rare.fin_wait_2),
+            unsent_low_water: rare.and_then(|rare| rare.unsent_low_water),
         }
     }
 
@@ -89,6 +93,7 @@ pub(crate) enum Change {
     UserTimeout(Option<Duration>),
     Linger(Option<Duration>),
     FinWait2(Option<Duration>),
+    UnsentLowWater(Option<u32>),
 }
 
 impl Change {
@@ -96,7 +101,10 @@ impl Change {
     pub(crate) fn memory(&self) -> Option<Box<Rare>> {
         match self {
             Self::Bit(..) => None,
-            Self::UserTimeout(_) | Self::Linger(_) | Self::FinWait2(_) => Some(Box::default()),
+            Self::UserTimeout(_)
+            | Self::Linger(_)
+            | Self::FinWait2(_)
+            | Self::UnsentLowWater(_) => Some(Box::default()),
         }
     }
 
@@ -106,6 +114,7 @@ impl Change {
             Self::UserTimeout(timeout) => state.rare(spare).user_timeout = timeout,
             Self::Linger(linger) => state.rare(spare).linger = linger,
             Self::FinWait2(span) => state.rare(spare).fin_wait_2 = span,
+            Self::UnsentLowWater(mark) => state.rare(spare).unsent_low_water = mark,
         }
     }
 }

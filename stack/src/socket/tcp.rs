@@ -25,6 +25,8 @@ pub(crate) struct TcpSocket {
 pub(crate) struct BufferLimits {
     pub(crate) receive: usize,
     pub(crate) send: usize,
+    /// How many bytes a read waits for, at first.
+    pub(crate) receive_low_water: usize,
 }
 
 /// Who holds a socket first.
@@ -54,7 +56,7 @@ pub(crate) fn tcp_pair(
     };
     let words = sides(core, Target::Tcp(id), phase);
     let stream = TcpStream::new(
-        (reader, words.reader, limits.receive),
+        (reader, words.reader, limits),
         (writer, words.writer),
         (read_closer, write_closer, words.control),
         addresses,
@@ -111,7 +113,8 @@ impl TcpSocket {
         let room = buffered < self.send.limit() as u64;
         let (ended, dead) = (self.receive.has_ended(), phase == Phase::Dead);
         let mut level = Readiness::empty();
-        level.set(Readiness::READABLE, self.receive.unread() > 0 || ended || dead);
+        let enough = self.receive.unread() > 0 && self.receive.is_wanted();
+        level.set(Readiness::READABLE, enough || ended || dead);
         level.set(Readiness::WRITABLE, phase > Phase::Connecting && room || dead);
         level.set(Readiness::CONNECTED, self.words.was_connected());
         level.set(Readiness::READ_CLOSED, ended || dead);

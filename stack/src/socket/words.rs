@@ -163,6 +163,8 @@ bitflags! {
         const SEND_MORE = 1 << 7;
         /// What waits to be sent is to be sent now, full segments or not.
         const FLUSH = 1 << 8;
+        /// The reader wants to hear of more bytes, or of fewer.
+        const LOW_WATER = 1 << 9;
     }
 }
 

@@ -87,8 +87,9 @@ impl Connection {
         }
         let position = self.position_of(ack);
         let tail = self.socket.send.tail().position;
-        let half = self.socket.send.limit() as u64 / 2;
+        let half = self.send_buffer() as u64 / 2;
         self.socket.send.release(position);
+        self.limit_unsent();
         // At least half: what the application appends meanwhile is not in `tail`.
         if tail - first >= half && tail.saturating_sub(position) <= half {
             self.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);

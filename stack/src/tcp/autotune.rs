@@ -109,7 +109,7 @@ impl Connection {
     /// Something was acknowledged. While the application keeps half the buffer in use, the buffer holds two congestion windows: one is on
     /// its way, and another may be allowed by the time that is acknowledged.
     pub(super) fn tune_send_buffer(&mut self, cx: &mut Context<'_>) {
-        let limit = self.socket.send.limit();
+        let limit = self.send_buffer();
         let largest = cx.config.largest_send_buffer();
         let Some(sender) = self.sender.as_ref().filter(|_| self.snd.sizing == Sizing::Automatic)
         else {
@@ -121,7 +121,7 @@ impl Connection {
         let buffered = self.socket.send.tail().position - self.socket.send.released();
         if buffered >= limit as u64 / 2 {
             // By steps: each lets a writer go on that waits.
-            self.socket.send.set_limit((2 * limit).min(largest));
+            self.set_send_buffer((2 * limit).min(largest));
             self.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
         }
     }

@@ -31,6 +31,9 @@ impl Connection {
             self.take_options(cx);
             self.tell_urgent(cx);
         }
+        if hints.contains(Hints::LOW_WATER) {
+            self.receive_low_water_changed(cx);
+        }
         let end = self.socket.send.tail().end;
         let closed = self.socket.is_closed();
         match self.how_to_close(cx, hints, end, closed) {
@@ -94,7 +97,7 @@ impl Connection {
     }
 
     /// The options, unless somebody is setting one just now: then he hints when he is done.
-    fn take_options(&mut self, cx: &Context<'_>) {
+    fn take_options(&mut self, cx: &mut Context<'_>) {
         let Ok(options) = self.socket.words.options() else {
             cx.net.metrics.count(Counter::ControlDeferrals);
             return;
@@ -107,10 +110,11 @@ impl Connection {
         let timeout = options.user_timeout.map_or(0, |span| span.as_millis());
         let timeout = u32::try_from(timeout).unwrap_or(u32::MAX);
         self.watch_keepalive(cx);
-        if timeout != self.user_timeout_ms {
-            self.user_timeout_ms = timeout;
+        if timeout != self.rare.user_timeout_ms() {
+            self.rare.set_user_timeout_ms(timeout);
             self.user_timeout_changed(cx);
         }
+        self.take_unsent_low_water(cx, options.unsent_low_water);
     }
 
     /// A peer that never closes must not hold a connection that nobody reads (socket contract, C-12). While somebody

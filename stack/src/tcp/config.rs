@@ -21,6 +21,12 @@ pub struct TcpConfig {
     pub send_buffer: usize,
     /// What that grows to by itself, with the congestion window. Not above `send_buffer`: it does not grow.
     pub send_buffer_max: usize,
+    /// How many bytes a read waits for, if it has room for so many, and are told as readable: see
+    /// [`ReadHalf::set_low_water`](crate::ReadHalf::set_low_water).
+    pub receive_low_water: usize,
+    /// Most bytes that may wait unsent: see [`Control::set_unsent_low_water`](crate::Control::set_unsent_low_water). `None`: as many as the send
+    /// buffer holds.
+    pub unsent_low_water: Option<u32>,
     /// Most bytes that a core's connections hold for applications to read, over all of them: ring memory in whole chunks of 16 KiB, and
     /// what has arrived out of order. Beyond it segments are dropped, for the peer to send again later; from half of it on other things give
     /// way first, see [`MemoryPressure`](super::MemoryPressure).
@@ -172,6 +178,8 @@ impl Default for TcpConfig {
             receive_buffer_max: 8 << 20,
             send_buffer: 256 << 10,
             send_buffer_max: 8 << 20,
+            receive_low_water: 1,
+            unsent_low_water: None,
             max_buffered: 1 << 30,
             max_connections: 1 << 17,
             max_half_open: 1 << 14,
@@ -246,6 +254,8 @@ impl TcpConfig {
             || largest.iter().any(|&size| size > BUFFER_MAX)
         {
             "TCP buffers are 4 KiB to 1 GiB"
+        } else if self.receive_low_water == 0 || self.unsent_low_water == Some(0) {
+            "a low-water mark is at least one byte"
         } else if self.max_buffered < self.receive_buffer.next_multiple_of(CHUNK) {
             "the memory of all TCP connections is enough for one receive buffer, in chunks of 16 KiB"
         } else if [self.max_connections, self.max_time_wait, self.max_half_open].contains(&0)
@@ -287,7 +297,9 @@ mod tests {
     #[test]
     fn the_default_runs_and_what_cannot_is_refused() {
         type Change = fn(&mut TcpConfig);
-        let changes: [(Change, &str); 10] = [
+        let changes: [(Change, &str); 12] = [
+            (|c| c.receive_low_water = 0, "low-water"),
+            (|c| c.unsent_low_water = Some(0), "low-water"),
             (|c| c.receive_buffer = 0, "buffers"),
             (|c| c.max_buffered = c.receive_buffer - 1, "all TCP connections"),
             (|c| c.max_half_open = 0, "at least one connection"),

@@ -131,6 +131,9 @@ impl Connection {
         }
         self.retries = 0;
         self.rare.take_fast_open();
+        if cx.config.unsent_low_water.is_some() {
+            self.begin_unsent_low_water(cx);
+        }
         self.deadlines.retransmit = Instant::FAR_FUTURE;
         self.deadlines.give_up = Instant::FAR_FUTURE;
         self.heard_at = cx.now();

@@ -41,8 +41,6 @@ pub(super) struct Connection {
     pub(super) nodelay: Nodelay,
     pub(super) holding: Holding,
     pub(super) keepalive: Keepalive,
-    /// The application's user timeout; zero if it has set none.
-    pub(super) user_timeout_ms: u32,
     /// Its share of the core's [memory](Memory), as last counted.
     pub(super) buffered: u32,
     /// Both sides take selective acknowledgements.
@@ -334,7 +332,6 @@ impl Connection {
             nodelay: Nodelay::Off,
             holding: Holding::empty(),
             keepalive: Keepalive::Off,
-            user_timeout_ms: 0,
             buffered: 0,
             sack: config.sack,
             listed: false,

@@ -72,7 +72,7 @@ impl Connection {
             self.urgent_announced();
         }
         if flags.contains(Flags::ACK) {
-            self.acknowledged();
+            self.acknowledged(cx);
         }
         self.ecn_told((seq, len, flags), options.accurate_ecn);
         Ok(())
@@ -87,14 +87,14 @@ impl Connection {
     }
 
     /// Everything received so far has been acknowledged, with a window up to `rcv.edge`.
-    fn acknowledged(&mut self) {
+    fn acknowledged(&mut self, cx: &mut Context<'_>) {
         self.rcv.acked = self.rcv.nxt;
         if self.ack.owed != Owed::Nothing {
             self.ack.quick = self.ack.quick.saturating_sub(1);
             self.ack.owed = Owed::Nothing;
             self.deadlines.delayed_ack = Instant::FAR_FUTURE;
         }
-        self.ask_for_hint();
+        self.ask_for_hint(cx);
     }
 
     fn count_sent(&mut self, cx: &mut Context<'_>, seq: Seq, len: u32, flags: Flags) {

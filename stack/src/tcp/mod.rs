@@ -28,6 +28,7 @@ mod keepalive;
 mod late;
 mod listen;
 mod listeners;
+mod low_water;
 mod memory;
 mod open;
 mod path_mtu;
@@ -227,7 +228,7 @@ impl Tcp {
                 connection.rcv.sizing = Sizing::Fixed;
             }
             if let Some(limit) = send {
-                connection.socket.send.set_limit(limit);
+                connection.set_send_buffer(limit);
                 connection.snd.sizing = Sizing::Fixed;
                 connection.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
             }

@@ -106,6 +106,7 @@ impl Tcp {
         let limits = BufferLimits {
             receive: chosen[0].unwrap_or(config.receive_buffer),
             send: chosen[1].unwrap_or(config.send_buffer),
+            receive_low_water: config.receive_low_water,
         };
         let mut stream = None;
         let id = self.connections.insert_with(|id| {

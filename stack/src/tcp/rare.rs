@@ -3,6 +3,7 @@
 use super::auth::Auth;
 use super::ecn::Accurate;
 use super::fast_open::FastOpen;
+use super::low_water::Unsent;
 
 /// Empty for most connections.
 #[derive(Default)]
@@ -13,11 +14,15 @@ struct Held {
     fast_open: Option<FastOpen>,
     accurate: Option<Accurate>,
     auth: Option<Auth>,
+    unsent: Option<Unsent>,
+    /// Zero if none is set.
+    user_timeout_ms: u32,
 }
 
 impl Held {
     fn is_empty(&self) -> bool {
-        self.fast_open.is_none() && self.accurate.is_none() && self.auth.is_none()
+        let opened = self.fast_open.is_none() && self.accurate.is_none() && self.auth.is_none();
+        opened && self.unsent.is_none() && self.user_timeout_ms == 0
     }
 }
 
@@ -65,14 +70,39 @@ impl Rare {
     }
 
     pub(super) fn set_auth(&mut self, auth: Option<Auth>) {
-        if auth.is_some() || self.0.is_some() {
-            self.0.get_or_insert_default().auth = auth;
-            self.shrink();
-        }
+        self.change(|held| held.auth = auth);
     }
 
     pub(super) fn into_auth(self) -> Option<Auth> {
         self.0?.auth
+    }
+
+    /// How much may wait unsent, if there is a limit.
+    #[inline]
+    pub(super) fn unsent(&self) -> Option<&Unsent> {
+        self.0.as_ref()?.unsent.as_ref()
+    }
+
+    pub(super) fn unsent_mut(&mut self) -> Option<&mut Unsent> {
+        self.0.as_mut()?.unsent.as_mut()
+    }
+
+    pub(super) fn set_unsent(&mut self, unsent: Option<Unsent>) {
+        self.change(|held| held.unsent = unsent);
+    }
+
+    /// The user timeout that the application has set; zero if none.
+    pub(super) fn user_timeout_ms(&self) -> u32 {
+        self.0.as_ref().map_or(0, |held| held.user_timeout_ms)
+    }
+
+    pub(super) fn set_user_timeout_ms(&mut self, span: u32) {
+        self.change(|held| held.user_timeout_ms = span);
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Held)) {
+        change(self.0.get_or_insert_default());
+        self.shrink();
     }
 
     fn shrink(&mut self) {

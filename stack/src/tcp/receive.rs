@@ -79,7 +79,9 @@ impl Connection {
         self.socket.receive.publish();
         if self.rcv.nxt != before {
             self.schedule_ack(cx, filled_a_gap);
-            self.socket.raise(&mut cx.net.readies, Readiness::READABLE);
+            if self.socket.receive.is_wanted() {
+                self.socket.raise(&mut cx.net.readies, Readiness::READABLE);
+            }
         }
         if fin_at == Some(self.rcv.nxt) {
             return self.process_fin(cx);

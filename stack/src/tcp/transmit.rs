@@ -39,6 +39,7 @@ impl Connection {
                 return;
             }
             self.flushed();
+            self.watch_unsent(cx);
             self.watch_window(cx.now());
             if self.state.can_receive() && self.owes_window_update() {
                 self.ack_now();

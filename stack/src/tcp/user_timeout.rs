@@ -9,7 +9,7 @@ use crate::time::Instant;
 impl Connection {
     /// The application's, else the configured one.
     pub(super) fn user_timeout(&self, config: &TcpConfig) -> Option<Duration> {
-        let own = self.user_timeout_ms;
+        let own = self.rare.user_timeout_ms();
         if own > 0 { Some(Duration::from_millis(own.into())) } else { config.user_timeout }
     }
 

@@ -1,7 +1,8 @@
 //! Windows, both ways: what we offer, and what may be sent (RFC 9293, section 3.8.6; RFC 7323, section 2).
 
-use super::connection::{Connection, Nodelay};
+use super::connection::{Connection, Context, Nodelay};
 use super::seq::Seq;
+use crate::api::Readiness;
 use crate::wire::tcp::Flags;
 
 impl Connection {
@@ -50,8 +51,9 @@ impl Connection {
 
     /// While the window is as good as closed, the application is asked to say when it reads anything. What it read
     /// just before it was asked is looked at here (socket contract, R-16).
-    pub(super) fn ask_for_hint(&mut self) {
-        let closed = self.is_window_closed();
+    pub(super) fn ask_for_hint(&mut self, cx: &mut Context<'_>) {
+        let holds_back = self.socket.receive.wanted() > 1;
+        let closed = self.is_window_closed() || (holds_back && self.rcv.squeezed);
         if closed == self.rcv.wants_hint {
             return;
         }
@@ -61,6 +63,10 @@ impl Connection {
             return;
         }
         self.socket.receive.close_window();
+        if holds_back && self.socket.receive.unread() > 0 {
+            // More may not come before some is read.
+            self.socket.raise(&mut cx.net.readies, Readiness::READABLE);
+        }
         if self.owes_window_update() {
             self.ack_now();
         }

@@ -126,8 +126,7 @@ pub(super) unsafe extern "C" fn readv(
         enter(userdata, |host| {
             let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
             let mut rooms = memory::rooms(vectors, count)?;
-            host.wait(|process| process.read(fd, &mut rooms, 0), |process| process.patience(fd, 0))
-                .map(size)
+            host.read(fd, &mut rooms, 0).map(size)
         })
     }
 }
@@ -143,11 +142,7 @@ pub(super) unsafe extern "C" fn recv(
     unsafe {
         enter(userdata, |host| {
             let mut rooms = [std::io::IoSliceMut::new(memory::room(to, len)?)];
-            host.wait(
-                |process| process.read(fd, &mut rooms, flags),
-                |process| process.patience(fd, flags),
-            )
-            .map(size)
+            host.read(fd, &mut rooms, flags).map(size)
         })
     }
 }
@@ -176,10 +171,7 @@ pub(super) unsafe extern "C" fn recvmsg(
         enter(userdata, |host| {
             let message = message.as_mut().ok_or(Errno::FAULT)?;
             let mut rooms = memory::rooms(message.msg_iov, message.msg_iovlen)?;
-            let len = host.wait(
-                |process| process.read(fd, &mut rooms, flags),
-                |process| process.patience(fd, flags),
-            )?;
+            let len = host.read(fd, &mut rooms, flags)?;
             message.msg_namelen = 0;
             message.msg_controllen = 0;
             message.msg_flags = 0;

@@ -25,7 +25,12 @@ impl Process {
             return Err(Errno::AGAIN);
         }
         let read_shut = socket.read_shut;
+        let waits = !socket.nonblocking && flags & libc::MSG_DONTWAIT == 0 && !read_shut;
+        let most = outs.iter().map(|out| out.len()).sum::<usize>();
         let stream = socket.stream()?;
+        if waits && !machine.with_core(|_| stream.is_read_ready() || stream.readable() >= most) {
+            return Err(Errno::AGAIN);
+        }
         let read = machine
             .with_core(|_| match outs.first_mut() {
                 Some(out) if flags & libc::MSG_PEEK != 0 => stream.peek(out),

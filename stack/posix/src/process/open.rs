@@ -102,12 +102,12 @@ impl Process {
         let Kind::Listener { listener, found } = &mut socket.kind else {
             return Err(Errno::INVAL);
         };
-        let stream = match found.pop_front() {
+        let mut stream = match found.pop_front() {
             Some(stream) => stream,
             None => machine.with_core(|_| listener.accept()).map_err(|error| errno(&error))?.0,
         };
         let peer = v4(stream.peer_addr());
-        machine.with_core(|_| options.apply(&stream));
+        machine.with_core(|_| options.apply(&mut stream));
         let kind = Kind::Stream { stream, opening: Opening::Told };
         let fd = self.insert(Socket { options, keys, ..Socket::new(family, kind)? });
         Ok((fd, peer, family))
@@ -136,10 +136,10 @@ impl Process {
         }
         let (local, keys) = (socket.local.map(SocketAddr::from), socket.keys.clone());
         let how = ConnectOptions { local, keys };
-        let stream = machine
+        let mut stream = machine
             .with_core(|core| core.connect_with(remote.into(), how, UNHEARD))
             .map_err(|error| errno(&error))?;
-        machine.with_core(|_| socket.options.apply(&stream));
+        machine.with_core(|_| socket.options.apply(&mut stream));
         socket.kind = Kind::Stream { stream, opening: Opening::UnderWay };
         Ok(())
     }
@@ -165,10 +165,10 @@ impl Process {
             Kind::Stream { .. } | Kind::Listener { .. } => return Err(Errno::ISCONN),
         }
         let local = socket.local.map(SocketAddr::from);
-        let (stream, taken) = machine
+        let (mut stream, taken) = machine
             .with_core(|core| core.connect_with_data(local, remote.into(), data, UNHEARD))
             .map_err(|error| errno(&error))?;
-        machine.with_core(|_| socket.options.apply(&stream));
+        machine.with_core(|_| socket.options.apply(&mut stream));
         socket.kind = Kind::Stream { stream, opening: Opening::UnderWay };
         Ok(taken)
     }

@@ -41,7 +41,7 @@ impl Process {
             return Err(Errno::OPNOTSUPP);
         }
         socket.options.0.insert((level, name), value.to_vec());
-        match &socket.kind {
+        match &mut socket.kind {
             Kind::Stream { stream, .. } => machine.with_core(|_| socket.options.apply(stream)),
             Kind::Listener { listener, .. } => {
                 listener.set_fast_open(socket.options.fast_open(machine.fast_open()));
@@ -71,6 +71,13 @@ impl Process {
                 // Linux doubles what is asked for, to have room for its own bookkeeping.
                 let set = socket.options.0.get(&(level, name));
                 word(set.map_or(DEFAULT_BUFFER, |value| word_of(value, 0).saturating_mul(2)))
+            }
+            (libc::SOL_SOCKET, libc::SO_RCVLOWAT) => {
+                let bytes = match &socket.kind {
+                    Kind::Stream { stream, .. } => Some(stream.receive_low_water()),
+                    _ => socket.options.receive_low_water(),
+                };
+                word(bytes.map_or(1, |bytes| c_int::try_from(bytes).unwrap_or(c_int::MAX)))
             }
             (libc::SOL_SOCKET, SO_MEMINFO) => Ok(vec![0; 9 * size_of::<u32>()]),
             (libc::SOL_TCP, TCP_CC_INFO) => Ok(Vec::new()),
@@ -116,7 +123,10 @@ impl Socket {
 
 impl Options {
     /// Has the connection be as was set.
-    pub(super) fn apply(&self, stream: &TcpStream) {
+    pub(super) fn apply(&self, stream: &mut TcpStream) {
+        if let Some(bytes) = self.receive_low_water() {
+            stream.set_receive_low_water(bytes);
+        }
         let control = stream.control();
         for (&(level, name), value) in &self.0 {
             let first = word_of(value, 0);
@@ -131,6 +141,9 @@ impl Options {
                 }
                 (libc::SOL_TCP, libc::TCP_LINGER2) => {
                     control.set_fin_wait_2(u64::try_from(first).ok().map(Duration::from_secs));
+                }
+                (libc::SOL_TCP, libc::TCP_NOTSENT_LOWAT) => {
+                    control.set_unsent_low_water(unsent_mark(first));
                 }
                 (libc::SOL_SOCKET, libc::SO_LINGER) => {
                     let seconds = u64::try_from(word_of(value, 1)).unwrap_or(0);
@@ -154,6 +167,18 @@ impl Options {
             usize::try_from(word_of(value, 0)).ok().filter(|bytes| *bytes > 0)
         };
         (set(libc::SO_RCVBUF), set(libc::SO_SNDBUF).map(payload_of_buffer))
+    }
+
+    /// How many bytes a read waits for (`SO_RCVLOWAT`): zero counts as one, and what is below zero as all that can be.
+    fn receive_low_water(&self) -> Option<usize> {
+        let value = self.0.get(&(libc::SOL_SOCKET, libc::SO_RCVLOWAT))?;
+        Some(usize::try_from(word_of(value, 0)).unwrap_or(c_int::MAX as usize).max(1))
+    }
+
+    /// How many bytes may wait unsent (`TCP_NOTSENT_LOWAT`).
+    pub(super) fn unsent_low_water(&self) -> Option<u32> {
+        let value = self.0.get(&(libc::SOL_TCP, libc::TCP_NOTSENT_LOWAT))?;
+        unsent_mark(word_of(value, 0))
     }
 
     /// How long a connection may wait for its first bytes before it is accepted without.
@@ -193,6 +218,11 @@ impl Options {
         let timeout = Duration::from_secs(seconds?) + Duration::from_micros(micros?);
         (!timeout.is_zero()).then_some(timeout)
     }
+}
+
+/// The mark that `TCP_NOTSENT_LOWAT` sets: an unsigned word, of which zero is none.
+fn unsent_mark(word: c_int) -> Option<u32> {
+    Some(word.cast_unsigned()).filter(|mark| *mark > 0)
 }
 
 /// Bytes of payload that go into a send buffer of this size: Linux doubles the size for its bookkeeping, which large writes need little of.

@@ -4,6 +4,8 @@ use std::ffi::c_short;
 use std::io::BufRead;
 use std::os::fd::RawFd;
 
+use darner::TcpStream;
+
 use super::socket::{Kind, Socket};
 use super::{Process, errno};
 
@@ -19,6 +21,7 @@ impl Process {
 impl Socket {
     fn ready(&mut self) -> c_short {
         let read_shut = self.read_shut;
+        let unsent_mark = self.options.unsent_low_water();
         match &mut self.kind {
             Kind::Deferred(_) => WRITABLE,
             Kind::Fresh => libc::POLLOUT | libc::POLLHUP,
@@ -34,7 +37,9 @@ impl Socket {
                 match stream.fill_buf() {
                     Ok(bytes) => {
                         ended = bytes.is_empty();
-                        ready |= READABLE;
+                        if ended || stream.is_read_ready() {
+                            ready |= READABLE;
+                        }
                     }
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                     // It is told once, and was told to us.
@@ -47,7 +52,7 @@ impl Socket {
                     ready |= READABLE | libc::POLLRDHUP;
                 }
                 let dead = stream.is_connected() && stream.has_ended();
-                if stream.is_connected() && (stream.writable() > 0 || dead) {
+                if stream.is_connected() && (has_room(stream, unsent_mark) || dead) {
                     ready |= WRITABLE;
                 }
                 if dead {
@@ -60,6 +65,14 @@ impl Socket {
             }
         }
     }
+}
+
+/// Whether there is room to write: with a limit for what may wait unsent, for more than half of that, as in Linux.
+fn has_room(stream: &TcpStream, unsent_mark: Option<u32>) -> bool {
+    let room = stream.writable();
+    let Some(mark) = unsent_mark else { return room > 0 };
+    let most = (mark as usize).min(room + stream.unacknowledged());
+    2 * room > most
 }
 
 const READABLE: c_short = libc::POLLIN | libc::POLLRDNORM;

@@ -228,6 +228,7 @@ const NAMES: &[(&str, c_int)] = &[
     ("SO_ERROR", libc::SO_ERROR),
     ("SO_KEEPALIVE", libc::SO_KEEPALIVE),
     ("SO_LINGER", libc::SO_LINGER),
+    ("SO_RCVLOWAT", libc::SO_RCVLOWAT),
     ("SO_SNDBUF", libc::SO_SNDBUF),
     ("SO_REUSEADDR", libc::SO_REUSEADDR),
     ("TCP_DEFER_ACCEPT", libc::TCP_DEFER_ACCEPT),

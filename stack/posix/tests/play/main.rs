@@ -45,6 +45,7 @@ scripts! {
     fin_wait_2
     half_close
     linger_zero
+    low_water
     nonblocking
     passive_open
     refused

@@ -33,6 +33,8 @@ pub(crate) struct Pair {
     _apart: [u8; APART],
     /// How many leases of received chunks there are.
     lent: AtomicU32,
+    /// How many received bytes the reader wants to hear of.
+    wanted: AtomicU32,
     // The application's.
     send: WriterWords,
     receive_head: SharedWord,
@@ -65,6 +67,7 @@ impl Pair {
             send_rare: RareWords::new(),
             _apart: [0; APART],
             lent: AtomicU32::new(0),
+            wanted: AtomicU32::new(1),
             send: WriterWords::new(),
             receive_head: SharedWord::new(),
         });
@@ -186,6 +189,26 @@ impl Words<Receiving> {
     pub(crate) fn lent(&self) -> u32 {
         self.pair.lent.load(Ordering::Relaxed)
     }
+
+    /// For the reader. It looks at the tail afterwards, behind the fence of the [`Parker`](crate::Parker), or has the writer look.
+    pub(crate) fn want(&self, len: u32) {
+        self.pair.wanted.store(len, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wanted(&self) -> u32 {
+        self.pair.wanted.load(Ordering::Relaxed)
+    }
+
+    /// For the writer, which has moved the tail.
+    pub(crate) fn wanted_now(&self) -> u32 {
+        full_fence(Fault::WantedF1); // F1
+        self.wanted()
+    }
+
+    /// For the writer: whether it has closed the window.
+    pub(crate) fn has_closed_window(&self) -> bool {
+        self.pair.receive_rare.window.load(Ordering::Relaxed) == CLOSED
+    }
 }
 
 #[cfg(test)]
@@ -229,7 +252,7 @@ const OPEN: u32 = 0;
 /// There is none, and the reader is to say when it has read.
 const CLOSED: u32 = 1;
 /// Fills the line that begins with the protocol thread's last word up to the application's first.
-const APART: usize = 20;
+const APART: usize = 16;
 
 #[cfg(not(loom))]
 const _: () = {

@@ -8,7 +8,7 @@ use super::Size::{Big, Small};
 use super::check;
 use crate::fault::Fault;
 use crate::futex::Futex;
-use crate::{Doorbell, EventCount, Parker, spsc};
+use crate::{Doorbell, EventCount, Parker, receive_ring, spsc};
 
 /// L-2: the waiter finds what was published, now or woken.
 #[test]
@@ -208,4 +208,35 @@ impl Core {
         self.event.swap(1, Ordering::Relaxed);
         self.event.wake(1);
     }
+}
+
+/// L-23: a reader that wants fewer bytes than before, and then sleeps, is woken by as many.
+#[test]
+fn wanted_is_told() {
+    check(
+        "sleeping::wanted_is_told",
+        Small,
+        wanted_model,
+        &[Fault::WantedF1, Fault::ParkerA1, Fault::ParkerA2],
+    );
+}
+
+fn wanted_model() {
+    let (mut producer, mut consumer, _closer) = receive_ring(8);
+    let parker = Arc::new(Parker::new());
+    consumer.want(2);
+    let writing = thread::spawn({
+        let parker = parker.clone();
+        move || {
+            producer.write(b"a");
+            producer.publish();
+            if producer.is_wanted() {
+                parker.wake();
+            }
+            producer
+        }
+    });
+    consumer.want(1);
+    parker.park(None, || (consumer.len() >= 1).then_some(())).unwrap();
+    drop(writing.join().unwrap());
 }

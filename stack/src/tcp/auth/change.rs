@@ -35,7 +35,9 @@ impl Tcp {
 impl Connection {
     /// Its segments are signed so from the first on.
     pub(in crate::tcp) fn begin_auth(&mut self, auth: Option<Auth>) {
-        self.rare.set_auth(auth);
+        if auth.is_some() {
+            self.rare.set_auth(auth);
+        }
     }
 
     /// The same for one that we open.
