@@ -130,6 +130,7 @@ impl Peer for Thread {
     }
 }
 
+/// smoltcp's end.
 struct SmoltcpStream {
     thread: Thread,
     handle: SocketHandle,
