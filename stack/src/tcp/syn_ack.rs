@@ -51,7 +51,8 @@ impl Tcp {
         let accurate_ecn = if entry.accurate.is_some() && entry.resent == 0 {
             let with = Timestamps { value: clock, echo: entry.ts_recent };
             let timestamps = entry.offers.timestamps().then_some(with);
-            ecn::first_option(MAX_LEN - TcpOptions { timestamps, ..others }.fixed_len())
+            let auth = entry.signing.kind();
+            ecn::first_option(MAX_LEN - TcpOptions { timestamps, auth, ..others }.fixed_len())
         } else {
             None
         };

@@ -51,7 +51,8 @@ pub(super) enum Signing {
 }
 
 impl Signing {
-    fn kind(self) -> Option<AuthKind> {
+    /// The option that such segments have.
+    pub(super) fn kind(self) -> Option<AuthKind> {
         match self {
             Self::None => None,
             Self::Md5 => Some(AuthKind::Md5),

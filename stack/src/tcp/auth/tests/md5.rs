@@ -354,3 +354,13 @@ fn what_is_signed_is_not_opened_early() {
     assert_eq!(signed(&mut t), ["SA 0 ack 1"]);
     assert_eq!((t.state(), t.tcp.half_open.len()), (None, 1));
 }
+
+/// Whole it has no room beside the digest: as many of its fields are sent as have.
+#[test]
+fn an_accurate_ecn_option_leaves_room_for_the_digest() {
+    let mut t = listening(&TcpConfig::default());
+    t.input("SEWN 0 mss 1000 wscale 7 sackOK").unwrap();
+    let answer = t.last().options;
+    assert!(answer.auth.is_some() && answer.window_scale.is_some());
+    assert_eq!(answer.accurate_ecn.map(|option| option.encoded_len()), Some(8));
+}
