@@ -94,6 +94,8 @@ pub enum Drop {
     IcmpUnmatched,
     /// More ICMP than the rate limit lets out.
     IcmpRateLimited,
+    /// An error that could end or narrow a connection whose segments are signed by TCP-AO (RFC 5925, section 7.8).
+    IcmpSigned,
     // UDP.
     /// Shorter than its header, or than its header says.
     UdpTruncated,
@@ -233,6 +235,7 @@ impl Drop {
         Self::IcmpBroadcastEcho,
         Self::IcmpUnmatched,
         Self::IcmpRateLimited,
+        Self::IcmpSigned,
         Self::UdpTruncated,
         Self::UdpChecksum,
         Self::UdpNoSocket,
@@ -326,6 +329,7 @@ impl Drop {
             Self::IcmpBroadcastEcho => "icmp-broadcast-echo",
             Self::IcmpUnmatched => "icmp-unmatched",
             Self::IcmpRateLimited => "icmp-rate-limited",
+            Self::IcmpSigned => "icmp-signed",
             Self::UdpTruncated => "udp-truncated",
             Self::UdpChecksum => "udp-checksum",
             Self::UdpNoSocket => "udp-no-socket",

@@ -31,6 +31,9 @@ impl Connection {
         if !seq.is_within(self.snd.una, self.flight()) {
             return Err(Drop::IcmpUnmatched);
         }
+        if self.state.is_synchronized() && self.is_signed_by_ao() && is_hard(error) {
+            return Err(Drop::IcmpSigned);
+        }
         match (error, self.state) {
             (IcmpError::TooBig { mtu, len }, _) => {
                 return self.packet_too_big(cx, seq, (mtu, len));
@@ -43,6 +46,12 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Codes 2 to 4 of "destination unreachable", which connections signed by TCP-AO MUST ignore by default (RFC 5925, section 7.8).
+fn is_hard(error: IcmpError) -> bool {
+    use IcmpError::{PortUnreachable, ProtocolUnreachable, TooBig};
+    matches!(error, ProtocolUnreachable | PortUnreachable | TooBig { .. })
 }
 
 #[cfg(test)]

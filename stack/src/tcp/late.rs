@@ -60,7 +60,8 @@ impl Tcp {
                 return Ok(());
             }
         }
-        let fin = segment.has(Flags::FIN) && segment.end() == entry.rcv_nxt;
+        let fin =
+            segment.has(Flags::FIN) && !segment.has(Flags::SYN) && segment.end() == entry.rcv_nxt;
         let entry = if fin { entry.at_clock(clock) } else { entry };
         if fin {
             // Our last ACK was lost: the wait begins again.

@@ -55,11 +55,8 @@ impl Connection {
         }
     }
 
-    /// TCP-AO neither begins nor ends on a connection that is made (RFC 5925, section 7.2), and one that is opened with data on its SYN stays as it is.
+    /// TCP-AO neither begins nor ends on a connection that is made (RFC 5925, section 7.2).
     fn change_keys(&mut self, cx: &Context<'_>, keys: &TcpKeys) {
-        if self.rare.fast_open().is_some() {
-            return;
-        }
         let peer = self.flow.remote;
         let changed = match self.rare.auth_mut() {
             Some(Auth::Ao(session)) => {
@@ -77,8 +74,10 @@ impl Connection {
     fn ask_for_ao_key(&mut self, recv_id: u8) {
         if let Some(Auth::Ao(session)) = self.rare.auth_mut() {
             session.ask_for(recv_id);
-            // The peer learns of it at once.
-            self.ack_now();
+            // The peer learns of it at once, or with what the handshake sends.
+            if self.state.is_synchronized() {
+                self.ack_now();
+            }
         }
     }
 }

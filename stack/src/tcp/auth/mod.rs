@@ -170,12 +170,16 @@ fn fill(header: &mut [u8], offset: usize, bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
+/// The sequence number that a whole number ends in.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+fn low_half(whole: u64) -> Seq {
+    Seq(whole as u32)
+}
+
 /// The upper half of the whole number of `seq`, which is the one next to `nearby` (section 6.2).
 fn extension(nearby: u64, seq: Seq) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the lower and the upper half")]
-    let (low, high) = (|whole: u64| Seq(whole as u32), |whole: u64| (whole >> 32) as u32);
-    let steps = i64::from(seq.signed_offset_from(low(nearby)));
-    high(nearby.wrapping_add_signed(steps))
+    let steps = i64::from(seq.signed_offset_from(low_half(nearby)));
+    (nearby.wrapping_add_signed(steps) >> 32) as u32
 }
 
 impl Connection {
@@ -189,6 +193,10 @@ impl Connection {
     #[inline]
     pub(super) fn signer(&self, seq: Seq) -> Option<Signer<'_>> {
         self.auth().map(|auth| auth.signer(self.numbers().sent, seq))
+    }
+
+    pub(super) fn is_signed_by_ao(&self) -> bool {
+        matches!(self.auth(), Some(Auth::Ao(_)))
     }
 
     /// The bytes that signing takes from every segment.

@@ -3,7 +3,7 @@
 use super::ao::{Direction, TrafficKey};
 use super::ao_key::{TcpAoKey, TcpAoOptions};
 use super::covered::Covered;
-use super::{Signing, extension};
+use super::{Signing, extension, low_half};
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::tcp::seq::Seq;
@@ -143,7 +143,10 @@ impl Session {
             // The peer is asked for the key that it has chosen, and gets what it asks for, or else the same.
             (self.current, self.next) = (place, place);
         }
-        self.current = self.place_by(|key| key.send_id() == wanted).unwrap_or(self.current);
+        // An old segment that somebody sends again would bring an old key back.
+        if claim.opening == Opening::Bare || !claim.seq.precedes(low_half(received)) {
+            self.current = self.place_by(|key| key.send_id() == wanted).unwrap_or(self.current);
+        }
         Ok(())
     }
 

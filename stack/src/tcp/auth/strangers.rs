@@ -29,7 +29,9 @@ impl Tcp {
 
     #[cold]
     fn judge_stranger(&mut self, flow: &FlowKey4, segment: &mut Segment) -> Result<(), Drop> {
-        if let Some(&entry) = self.half_open.get(flow) {
+        if let Some(&entry) = self.half_open.get(flow)
+            && !self.is_outdated(flow, &entry)
+        {
             judge_kind(entry.signing.kind(), segment)?;
             let mut auth = self.half_open_auth(flow, &entry)?;
             let received = Numbers::after_syns(entry.iss, entry.irs).received;
@@ -50,6 +52,19 @@ impl Tcp {
         judge(auth.as_mut(), flow, segment, 0)
     }
 
+    /// A handshake that began unsigned is forgotten once its peer has a key.
+    fn is_outdated(&mut self, flow: &FlowKey4, entry: &HalfOpen) -> bool {
+        let outdated = entry.signing == Signing::None && self.wanted_by_listener(flow).is_some();
+        if outdated {
+            self.half_open.remove(flow);
+        }
+        outdated
+    }
+
+    fn wanted_by_listener(&mut self, flow: &FlowKey4) -> Option<AuthKind> {
+        self.listeners.find(flow)?.keys().kind_for(flow.remote)
+    }
+
     /// What the segments of a peer must be signed with who connects to a listener.
     fn listener_auth(&mut self, flow: &FlowKey4, ours: Seq, theirs: Option<Seq>) -> Option<Auth> {
         Auth::new(self.listeners.find(flow)?.keys(), flow, ours, theirs)
@@ -62,7 +77,12 @@ impl Tcp {
         entry: &HalfOpen,
     ) -> Result<Option<Auth>, Drop> {
         if entry.signing == Signing::None {
-            return Ok(None);
+            // A key that was set meanwhile holds.
+            return match self.wanted_by_listener(flow) {
+                None => Ok(None),
+                Some(AuthKind::Ao) => Err(Drop::TcpAoMissing),
+                Some(_) => Err(Drop::TcpMd5Missing),
+            };
         }
         match (entry.signing, self.listener_auth(flow, entry.iss, Some(entry.irs))) {
             (Signing::Md5, Some(Auth::Md5(secret))) => Ok(Some(Auth::Md5(secret))),

@@ -316,3 +316,44 @@ fn a_handshake_whose_key_is_taken_away_ends() {
     t.at(100_000);
     assert_eq!((t.sent(), t.tcp.half_open.len()), (vec![], 0));
 }
+
+/// RFC 5925, section 7.8.
+#[test]
+fn icmp_errors_that_could_end_or_narrow_a_connection_are_ignored() {
+    use crate::icmp::IcmpError;
+    let mut t = accepted(&Harness::plain(), ONE);
+    t.write(500);
+    signed(&mut t);
+    let (flow, seq) = (t.flow(), t.our_iss() + 1);
+    let mut heard = |error| t.tcp.icmp_error(&mut t.net, &flow, seq, error);
+    for error in [
+        IcmpError::ProtocolUnreachable,
+        IcmpError::PortUnreachable,
+        IcmpError::TooBig { mtu: 600, len: 1500 },
+    ] {
+        assert_eq!(heard(error), Err(Drop::IcmpSigned), "{error:?}");
+    }
+    assert_eq!(heard(IcmpError::HostUnreachable), Ok(()));
+}
+
+#[test]
+fn an_old_segment_brings_no_key_back() {
+    let mut t = accepted(&Harness::plain(), TWO);
+    let old = t.datagram("PA 1+100 ack 1");
+    t.input("PA 1+100 ack 1").unwrap();
+    peer(&mut t).ask_for(3);
+    t.input("PA 101+100 ack 1").unwrap();
+    let rolled = ids(&mut t);
+    t.tcp.input(&mut t.net, old).unwrap_err();
+    assert_eq!(ids(&mut t), rolled);
+}
+
+#[test]
+fn a_key_that_is_asked_for_while_connecting_is_told_by_the_handshake() {
+    let mut t = connecting(&Harness::plain(), TWO);
+    signed(&mut t);
+    let control: Control = t.stream().control().clone();
+    control.set_next_ao_key(4);
+    follow_orders(&mut t);
+    assert_eq!(t.sent(), NOTHING);
+}

@@ -364,3 +364,19 @@ fn an_accurate_ecn_option_leaves_room_for_the_digest() {
     assert!(answer.auth.is_some() && answer.window_scale.is_some());
     assert_eq!(answer.accurate_ecn.map(|option| option.encoded_len()), Some(8));
 }
+
+#[test]
+fn a_handshake_from_before_a_peer_had_a_key_completes_nothing() {
+    let mut t = Harness::new(&Harness::plain());
+    listen(&mut t, TcpKeys::NONE);
+    t.input("S 0 mss 1000").unwrap();
+    assert_eq!(t.sent(), ["SA 0 ack 1"]);
+    let listener = t.listener.clone().unwrap();
+    t.tcp.set_listener_keys(&listener, keys(PEER, "secret"));
+    assert_eq!(t.input("A 1 ack 1"), Err(Drop::TcpMd5Missing));
+    assert!(!t.accept());
+    // The peer that knows the key begins anew.
+    t.peer_auth = auth("secret");
+    t.input("S 0 mss 1000").unwrap();
+    assert_eq!(signed(&mut t).len(), 1);
+}
