@@ -10,7 +10,7 @@ use darner::drops;
 mod tcp {
     pub(crate) mod seq;
 }
-#[expect(dead_code, reason = "the stack uses more of it")]
+#[expect(dead_code, unused_imports, reason = "the stack uses more of it")]
 #[path = "../../stack/src/wire"]
 mod wire {
     pub(crate) mod tcp;
