@@ -113,7 +113,7 @@ fn whatever_comes_up_between_turns_is_seen_in_the_next() {
     type Event = fn(&mut Protocol, &mem::MemHandle);
     let events: [(&str, Event); 5] = [
         ("frame", |_, handle| handle.inject_bytes(&[0; 60]).unwrap()),
-        ("order", |protocol, _| protocol.with_core(NOW, |core| core.waker()).wake()),
+        ("order", |protocol, _| protocol.layers.shared.wake_application()),
         ("hint", |protocol, _| {
             let mut socket = protocol.layers.bind_udp("10.0.0.2:9".parse().unwrap()).unwrap();
             protocol.turn(NOW);
