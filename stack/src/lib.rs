@@ -71,6 +71,7 @@ pub use stack::{ApplicationPanicked, ApplicationThread, Stack, StackHandle, Thre
 pub use steer::Verdict;
 pub use tcp::{
     Algorithm as CongestionAlgorithm, BadTcpKey, ConnectionInfo, CookiePolicy, EcnCounts,
-    EcnPolicy, FastOpenConfig, MemoryPressure, MtuProbing, Pacing, RecoveryPhase, TcpAoAlgorithm,
-    TcpAoKey, TcpAoOptions, TcpConfig, TcpKeys, TcpMd5Key, TcpState, UnknownAlgorithm,
+    EcnPolicy, ErrorMapping, FastOpenConfig, MemoryPressure, MtuProbing, OptionOrder, Pacing,
+    Profile, PushRule, RecoveryPhase, TcpAoAlgorithm, TcpAoKey, TcpAoOptions, TcpConfig, TcpKeys,
+    TcpMd5Key, TcpState, UnknownAlgorithm, UnknownProfile,
 };

@@ -84,7 +84,10 @@ impl TcpSocket {
     /// The connection died of `failure`: told to the application once, by its next call.
     pub(crate) fn fail(&mut self, readies: &mut Readies, failure: Failure) {
         self.words.set_error(failure);
-        self.receive.reset();
+        // What had come is whole where the peer had finished.
+        if failure != Failure::BrokenPipe {
+            self.receive.reset();
+        }
         self.die(readies, Readiness::ERROR);
     }
 

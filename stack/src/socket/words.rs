@@ -135,6 +135,8 @@ pub(crate) enum Told {
 pub(crate) enum Failure {
     Refused,
     Reset,
+    /// Reset, when it had already finished.
+    BrokenPipe,
     Aborted,
     TimedOut,
     HostUnreachable,
@@ -587,6 +589,7 @@ impl Failure {
         match self {
             Self::Refused => Errno::CONNREFUSED,
             Self::Reset => Errno::CONNRESET,
+            Self::BrokenPipe => Errno::PIPE,
             Self::Aborted => Errno::CONNABORTED,
             Self::TimedOut => Errno::TIMEDOUT,
             Self::HostUnreachable => Errno::HOSTUNREACH,

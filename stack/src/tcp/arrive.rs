@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
+use super::config::ErrorMapping;
 use super::connection::{Connection, Context, seconds};
 use super::segment::Segment;
 use super::seq::Seq;
@@ -197,6 +198,7 @@ impl Connection {
         }
         let failure = match self.state {
             State::SynReceived if !self.is_early() => Failure::Refused,
+            State::CloseWait if cx.config.errors == ErrorMapping::Linux => Failure::BrokenPipe,
             _ => Failure::Reset,
         };
         self.fail(cx, failure);

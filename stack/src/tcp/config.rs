@@ -9,6 +9,7 @@ use darner_ring::CHUNK;
 use super::congestion::algorithm::Algorithm;
 use super::half_open::Limits;
 use super::rtt::RtoLimits;
+use crate::wire::tcp_options::OptionOrder;
 
 /// TCP's times and limits. The defaults are those of Linux where it has them, or the RFC's.
 #[derive(Clone, Debug)]
@@ -69,6 +70,8 @@ pub struct TcpConfig {
     pub user_timeout: Option<Duration>,
     /// How long an ACK waits for data to ride on; below half a second (RFC 9293, section 3.8.6.3).
     pub delayed_ack: Duration,
+    /// Whether the ACK of a FIN waits so, too, for data or a FIN of ours. One that ends the connection does not wait.
+    pub delay_fin_ack: bool,
     /// How many ACKs a connection sends at once before it begins to delay them: the peer is in slow start then.
     pub quick_acks: u8,
     /// Segments that may be sent before the first is acknowledged (RFC 6928).
@@ -82,8 +85,14 @@ pub struct TcpConfig {
     /// Bytes of payload in a segment that nearly every path carries: what is sent where larger segments vanish, and what
     /// [`MtuProbing::Always`] begins with. One of [`BASE_MSS`](Self::BASE_MSS).
     pub base_mss: u16,
-    /// Segments that leave together at least, where there is room for so many: the last of several has PSH.
+    /// Segments that leave together at least, where there is room for so many.
     pub train_min: u8,
+    /// Which segments have PSH.
+    pub push: PushRule,
+    /// In which order the options of a SYN stand.
+    pub option_order: OptionOrder,
+    /// What applications are told of resets and ICMP errors.
+    pub errors: ErrorMapping,
     /// TCP Fast Open (RFC 7413), for listeners and connections that ask for it.
     pub fast_open: FastOpenConfig,
     /// Whether to offer the timestamps option (RFC 7323).
@@ -113,6 +122,28 @@ pub enum Pacing {
     /// Everything is paced, in slow start at twice the window in a round trip and later at 1.2 times. Bursts become shorter, which spares short
     /// queues, and each connection costs a timer a millisecond.
     Always,
+}
+
+/// Which segments tell the peer that what has come so far is worth passing on (PSH; RFC 9293, section 3.9.1.2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum PushRule {
+    /// The last of several that leave together, and the last of what was written.
+    #[default]
+    Trains,
+    /// The last of what was written.
+    Written,
+}
+
+/// What applications are told where the RFCs leave it open.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ErrorMapping {
+    /// A reset that follows the peer's FIN is a broken pipe (`EPIPE`). An ICMP error about its SYN ends a connection attempt, whatever it
+    /// says: the program may want to try another address (RFC 5461, section 4.1).
+    #[default]
+    Linux,
+    /// A reset is a reset (`ECONNRESET`). An attempt survives "destination unreachable" that may pass, and "time exceeded", as RFC 9293 has it
+    /// (section 3.9.2.2); it gives up when nobody answers, with what ICMP has said.
+    FreeBsd,
 }
 
 /// TCP Fast Open (RFC 7413): data on the SYN. Who uses it says so:
@@ -199,6 +230,7 @@ impl Default for TcpConfig {
             orphan_retries: 8,
             user_timeout: None,
             delayed_ack: Duration::from_millis(40),
+            delay_fin_ack: true,
             quick_acks: 16,
             initial_window: 10,
             congestion: Algorithm::default(),
@@ -206,6 +238,9 @@ impl Default for TcpConfig {
             mtu_probing: MtuProbing::default(),
             base_mss: 1024,
             train_min: 2,
+            push: PushRule::default(),
+            option_order: OptionOrder::default(),
+            errors: ErrorMapping::default(),
             fast_open: FastOpenConfig::default(),
             timestamps: true,
             ecn: EcnPolicy::default(),

@@ -127,6 +127,7 @@ impl Connection {
         }
         // A SYN-ACK offers what the SYN has offered; `rcv.wnd_shift` was cleared if it did not.
         let options = TcpOptions {
+            order: cx.config.option_order,
             max_segment_size: Some(max_segment_size(cx.net)),
             window_scale: self.rcv.scaling.then_some(self.rcv.wnd_shift),
             sack_permitted: self.sack,

@@ -27,7 +27,7 @@ use crate::socket::{CoreShared, Inbox, ListenerShared};
 use crate::time::Instant;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
-use crate::wire::tcp::{Flags, TcpHeader, TcpView};
+use crate::wire::tcp::{Flags, HEADER_LEN, TcpHeader, TcpView};
 use crate::wire::tcp_options::{
     AccurateEcnOption, EcnBytes, FastOpenCookie, FastOpenForm, FastOpenOption, FieldOrder,
     SackBlock, TcpOptions, Timestamps,
@@ -66,6 +66,8 @@ pub(super) struct Emitted {
     pub(super) text: String,
     pub(super) window: u16,
     pub(super) options: TcpOptions,
+    /// As they were written.
+    pub(super) option_bytes: Vec<u8>,
     pub(super) tos: u8,
 }
 
@@ -94,8 +96,8 @@ impl Harness {
         }
     }
 
-    /// Without timestamps, window scaling and selective acknowledgements, which most traces do not need, and with the congestion control and the buffers that are
-    /// easiest to foretell.
+    /// Without timestamps, window scaling and selective acknowledgements, which most traces do not need, and with the congestion control, the buffers and the ACKs
+    /// that are easiest to foretell.
     pub(super) fn plain() -> TcpConfig {
         TcpConfig {
             timestamps: false,
@@ -105,6 +107,7 @@ impl Harness {
             congestion: Algorithm::NewReno,
             receive_buffer_max: 0,
             send_buffer_max: 0,
+            delay_fin_ack: false,
             ..TcpConfig::default()
         }
     }
@@ -322,7 +325,8 @@ impl Harness {
             assert_eq!(bytes[6] & 0x40, 0x40, "DF is not set");
             let view = TcpView::parse(segment).unwrap();
             self.check_signature(segment, &view);
-            let emitted = Emitted { tos: bytes[1], ..self.describe(&view) };
+            let option_bytes = segment[HEADER_LEN..view.header_len()].to_vec();
+            let emitted = Emitted { tos: bytes[1], option_bytes, ..self.describe(&view) };
             self.seen.push_back(emitted);
         }
     }
@@ -365,7 +369,13 @@ impl Harness {
         if flags.contains(Flags::URG) {
             write!(text, " urg {}", view.urgent_pointer()).unwrap();
         }
-        Emitted { text, window: view.window(), options: view.options(), tos: 0 }
+        Emitted {
+            text,
+            window: view.window(),
+            options: view.options(),
+            option_bytes: vec![],
+            tos: 0,
+        }
     }
 
     /// The application writes the next bytes of the pattern; returns how many were taken.

@@ -1,6 +1,7 @@
 //! What ICMP says about segments of ours (RFC 9293, section 3.9.2.2; RFC 5927): a hint, never a proof.
 
 use super::Tcp;
+use super::config::ErrorMapping;
 use super::connection::{Connection, Context};
 use super::seq::Seq;
 use super::state::State;
@@ -38,13 +39,21 @@ impl Connection {
             (IcmpError::TooBig { mtu, len }, _) => {
                 return self.packet_too_big(cx, seq, (mtu, len));
             }
-            // RFC 9293 would go on trying after an error that may pass. But a program that connects wants to try the next
-            // address soon, which is why others give up here too (RFC 5461, section 4.1).
-            (_, State::SynSent) => self.fail(cx, error.failure()),
+            (_, State::SynSent) if ends_attempt(cx.config.errors, error) => {
+                self.fail(cx, error.failure());
+            }
             // Remembered, in case that nothing else is ever heard (section 3.9.2.2: MUST NOT abort).
             _ => self.soft_error = Some(error.failure()),
         }
         Ok(())
+    }
+}
+
+/// Whether an error about our SYN is the end of it.
+fn ends_attempt(mapping: ErrorMapping, error: IcmpError) -> bool {
+    match mapping {
+        ErrorMapping::Linux => true,
+        ErrorMapping::FreeBsd => is_hard(error) || error == IcmpError::Prohibited,
     }
 }
 
@@ -57,6 +66,7 @@ fn is_hard(error: IcmpError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tcp::TcpConfig;
     use crate::tcp::harness::Harness;
 
     fn trouble(t: &mut Harness, seq: u32, error: IcmpError) -> Result<(), Drop> {
@@ -81,6 +91,31 @@ mod tests {
             trouble(&mut t, 0, error).unwrap();
             assert_eq!(t.state(), None);
             assert_eq!(t.read(1).unwrap_err().kind(), want);
+        }
+    }
+
+    /// RFC 9293, section 3.9.2.2: what may pass MUST NOT end an attempt.
+    #[test]
+    fn as_freebsd_has_it_an_attempt_survives_what_may_pass() {
+        use std::io::ErrorKind;
+        let config = TcpConfig { errors: ErrorMapping::FreeBsd, ..Harness::plain() };
+        for (error, want) in [
+            (IcmpError::PortUnreachable, Some(ErrorKind::ConnectionRefused)),
+            (IcmpError::Prohibited, Some(ErrorKind::HostUnreachable)),
+            (IcmpError::HostUnreachable, None),
+            (IcmpError::TimeExceeded, None),
+        ] {
+            let mut t = Harness::connecting(&config);
+            t.sent();
+            trouble(&mut t, 0, error).unwrap();
+            match want {
+                Some(want) => assert_eq!(t.read(1).unwrap_err().kind(), want),
+                None => {
+                    assert_eq!(t.state(), Some(State::SynSent), "{error:?}");
+                    t.at(600_000);
+                    assert_eq!(t.read(1).unwrap_err().kind(), ErrorKind::HostUnreachable);
+                }
+            }
         }
     }
 

@@ -34,6 +34,7 @@ mod open;
 mod path_mtu;
 mod persist;
 mod pressure;
+mod profile;
 mod push;
 mod rare;
 mod reassembly;
@@ -97,13 +98,17 @@ use state::State;
 use syn_cookie::SynCookies;
 use time_wait::TimeWaitTable;
 
+pub use crate::wire::tcp_options::OptionOrder;
 pub(crate) use auth::KeyChange;
 pub use auth::{BadTcpKey, TcpAoAlgorithm, TcpAoKey, TcpAoOptions, TcpKeys, TcpMd5Key};
-pub use config::{CookiePolicy, EcnPolicy, FastOpenConfig, MtuProbing, Pacing, TcpConfig};
+pub use config::{
+    CookiePolicy, EcnPolicy, ErrorMapping, FastOpenConfig, MtuProbing, Pacing, PushRule, TcpConfig,
+};
 pub use congestion::algorithm::{Algorithm, UnknownAlgorithm};
 pub use info::{ConnectionInfo, EcnCounts, RecoveryPhase};
 pub(crate) use input::Stray;
 pub use pressure::MemoryPressure;
+pub use profile::{Profile, UnknownProfile};
 pub use state::State as TcpState;
 
 /// TCP of one core: its connections, and how they are found.

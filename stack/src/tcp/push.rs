@@ -2,11 +2,12 @@
 //!
 //! Segments leave in trains: what a NIC that cuts segments (TSO) would be given as one packet. A receiver that gathers segments passes them
 //! on at a PSH and does not wait for more, so the last segment of a train has it, wherever the bytes of a write end. A segment that travels
-//! alone has none: there may be congestion, and then whatever its ACK would let go may as well come a little later. Linux does the same.
+//! alone has none: there may be congestion, and then whatever its ACK would let go may as well come a little later. Linux does the same;
+//! [`PushRule`] may say otherwise.
 
 use std::time::Duration;
 
-use super::config::{Pacing, TcpConfig};
+use super::config::{Pacing, PushRule, TcpConfig};
 use super::connection::Connection;
 use super::sender::Sender;
 use super::transmit::Segment;
@@ -15,6 +16,9 @@ use crate::wire::tcp::Flags;
 impl Connection {
     /// `segment`, which is to leave next, as part of its train.
     pub(super) fn in_train(&mut self, config: &TcpConfig, segment: Segment) -> Segment {
+        if config.push == PushRule::Written {
+            return segment;
+        }
         let nxt = self.snd.nxt;
         let train_end = self.sender(config).train_end;
         if !nxt.precedes(train_end) {

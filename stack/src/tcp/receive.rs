@@ -78,6 +78,7 @@ impl Connection {
         }
         self.socket.receive.publish();
         if self.rcv.nxt != before {
+            self.data_at = cx.now();
             self.schedule_ack(cx, filled_a_gap);
             if self.socket.receive.is_wanted() {
                 self.socket.raise(&mut cx.net.readies, Readiness::READABLE);
@@ -115,10 +116,14 @@ impl Connection {
         self.rcv.full = self.rcv.full.max(u16::try_from(taken).unwrap_or(u16::MAX));
     }
 
-    /// Eighth: check the FIN bit.
+    /// Eighth: check the FIN bit. While the application has not closed its ACK may wait for our own, or for an answer.
     fn process_fin(&mut self, cx: &mut Context<'_>) -> Step {
         self.rcv.nxt += 1;
-        self.ack_now();
+        if cx.config.delay_fin_ack && self.state == State::Established {
+            self.schedule_ack(cx, false);
+        } else {
+            self.ack_now();
+        }
         self.reassembly = None;
         self.socket.receive.finish();
         let told = Readiness::READABLE | Readiness::READ_CLOSED;
@@ -136,7 +141,6 @@ impl Connection {
         let unacknowledged = self.rcv.nxt.offset_from(self.rcv.acked);
         let quick = self.ack.quick > 0 && !self.ack.interactive;
         let at_once = unacknowledged > u32::from(self.rcv.full) || quick || filled_a_gap;
-        self.data_at = cx.now();
         if at_once {
             self.ack.owed = Owed::Now;
         } else if self.ack.owed == Owed::Nothing {
@@ -218,6 +222,7 @@ impl Connection {
 mod tests {
     use crate::counters::Counter;
     use crate::drops::Drop;
+    use crate::tcp::TcpConfig;
     use crate::tcp::harness::Harness;
 
     #[test]
@@ -337,6 +342,36 @@ mod tests {
         t.read(1500).unwrap();
         t.input("A 1401+900 ack 1").unwrap();
         assert_eq!(t.read(9000).unwrap(), 1500);
+    }
+
+    /// As in Linux: an application that closes soon saves a segment.
+    #[test]
+    fn the_ack_of_a_fin_may_wait_for_ours() {
+        let waiting = TcpConfig { delay_fin_ack: true, ..Harness::plain() };
+        let mut t = Harness::connected_with(&waiting);
+        t.input("FPA 1+10 ack 1").unwrap();
+        assert_eq!(t.sent(), [""; 0]);
+        assert_eq!((t.read(100).unwrap(), t.read(100).unwrap()), (10, 0));
+        t.at(20).close();
+        assert_eq!(t.sent(), ["FA 1 ack 12"]);
+
+        let mut t = Harness::connected_with(&waiting);
+        t.input("FPA 1+10 ack 1").unwrap();
+        t.at(39);
+        assert_eq!(t.sent(), [""; 0]);
+        t.at(40);
+        assert_eq!(t.sent(), ["A 1 ack 12"]);
+
+        let mut t = Harness::connected_with(&waiting);
+        t.connection(|c| c.ack.quick = 1);
+        t.input("FA 1 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 2"], "not at the start");
+
+        let mut t = Harness::connected_with(&waiting);
+        t.close();
+        t.sent();
+        t.input("FA 1 ack 2").unwrap();
+        assert_eq!(t.sent(), ["A 2 ack 2"], "nothing of ours follows");
     }
 
     #[test]

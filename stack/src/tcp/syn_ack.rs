@@ -41,6 +41,7 @@ impl Tcp {
         (clock, fast_open): (u32, Option<FastOpenOption>),
     ) {
         let others = TcpOptions {
+            order: self.config.option_order,
             fast_open,
             max_segment_size: Some(max_segment_size(net)),
             window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),

@@ -21,6 +21,8 @@ use crate::tcp::seq::Seq;
 /// before such a fault still counts, as in Linux and the BSDs: a peer's broken padding should not cost it its window scale.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct TcpOptions {
+    /// How they are to be written; what was read is not told apart. SYN only.
+    pub(crate) order: OptionOrder,
     /// The largest segment the sender takes; never zero when it came from the wire. SYN only.
     pub(crate) max_segment_size: Option<u16>,
     /// The sender's windows are to be shifted by this much: at most 14. SYN only.
@@ -132,36 +134,25 @@ impl TcpOptions {
         len + self.fast_open_that_fits().map_or(0, |option| option.encoded_len())
     }
 
-    /// Writes the options in the order and padding of Linux, so that we look like what middleboxes know: the SYN's
-    /// `<mss,sackOK,ts,nop,wscale>` or `<mss,nop,nop,sackOK,nop,wscale>`, then `<nop,nop,ts>` and `<nop,nop,sack>`.
+    /// Writes the options in the order and padding that are asked for, and always as `<nop,nop,ts>` and `<nop,nop,sack>` behind the SYN.
     ///
     /// SACK blocks that do not fit are left out from the end: the first are the most recent (RFC 2018, section 4). So is an AccECN option
     /// that does not fit.
     pub(super) fn emit(&self, out: &mut [u8]) {
         let mut out = Cursor { out, at: 0 };
-        if let Some(auth) = self.auth {
-            auth.emit(&mut out);
-        }
-        if let Some(size) = self.max_segment_size {
-            let [high, low] = size.to_be_bytes();
-            out.put([MAX_SEGMENT_SIZE, MAX_SEGMENT_SIZE_LEN, high, low]);
-        }
-        match (self.sack_permitted, self.timestamps) {
-            (true, Some(_)) => {
-                out.put([SACK_PERMITTED, SACK_PERMITTED_LEN, TIMESTAMPS, TIMESTAMPS_LEN])
+        match self.order {
+            OptionOrder::Linux => {
+                self.emit_auth(&mut out);
+                self.emit_max_segment_size(&mut out);
+                self.emit_sack_permitted_and_timestamps(&mut out);
+                self.emit_window_scale(&mut out);
             }
-            (false, Some(_)) => out.put([NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN]),
-            (true, None) => {
-                out.put([NO_OPERATION, NO_OPERATION, SACK_PERMITTED, SACK_PERMITTED_LEN])
+            OptionOrder::FreeBsd => {
+                self.emit_max_segment_size(&mut out);
+                self.emit_window_scale(&mut out);
+                self.emit_sack_permitted_and_timestamps(&mut out);
+                self.emit_auth(&mut out);
             }
-            (false, None) => {}
-        }
-        if let Some(timestamps) = self.timestamps {
-            out.put(timestamps.value.to_be_bytes());
-            out.put(timestamps.echo.to_be_bytes());
-        }
-        if let Some(shift) = self.window_scale {
-            out.put([NO_OPERATION, WINDOW_SCALE, WINDOW_SCALE_LEN, shift]);
         }
         if let Some(option) = self.fast_open_that_fits() {
             option.words().for_each(|word| out.put(word));
@@ -175,6 +166,47 @@ impl TcpOptions {
                 out.put(block.left.0.to_be_bytes());
                 out.put(block.right.0.to_be_bytes());
             }
+        }
+    }
+
+    fn emit_auth(&self, out: &mut Cursor<'_>) {
+        if let Some(auth) = self.auth {
+            auth.emit(out);
+        }
+    }
+
+    fn emit_max_segment_size(&self, out: &mut Cursor<'_>) {
+        if let Some(size) = self.max_segment_size {
+            let [high, low] = size.to_be_bytes();
+            out.put([MAX_SEGMENT_SIZE, MAX_SEGMENT_SIZE_LEN, high, low]);
+        }
+    }
+
+    fn emit_window_scale(&self, out: &mut Cursor<'_>) {
+        if let Some(shift) = self.window_scale {
+            out.put([NO_OPERATION, WINDOW_SCALE, WINDOW_SCALE_LEN, shift]);
+        }
+    }
+
+    /// The one fills the word that the other begins.
+    fn emit_sack_permitted_and_timestamps(&self, out: &mut Cursor<'_>) {
+        let is_last = out.at + 4 == out.out.len();
+        match (self.sack_permitted, self.timestamps) {
+            (true, Some(_)) => {
+                out.put([SACK_PERMITTED, SACK_PERMITTED_LEN, TIMESTAMPS, TIMESTAMPS_LEN])
+            }
+            (false, Some(_)) => out.put([NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN]),
+            (true, None) if is_last && self.order == OptionOrder::FreeBsd => {
+                out.put([SACK_PERMITTED, SACK_PERMITTED_LEN, END_OF_LIST, END_OF_LIST])
+            }
+            (true, None) => {
+                out.put([NO_OPERATION, NO_OPERATION, SACK_PERMITTED, SACK_PERMITTED_LEN])
+            }
+            (false, None) => {}
+        }
+        if let Some(timestamps) = self.timestamps {
+            out.put(timestamps.value.to_be_bytes());
+            out.put(timestamps.echo.to_be_bytes());
         }
     }
 
@@ -194,6 +226,16 @@ impl TcpOptions {
         let blocks = self.sack_blocks.as_slice();
         blocks.get(..room.min(blocks.len())).filter(|blocks| !blocks.is_empty())
     }
+}
+
+/// In which order a SYN's options stand, and what fills the gaps between them: middleboxes and fingerprints know some.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OptionOrder {
+    /// `<mss,sackOK,ts,nop,wscale>`, without timestamps `<mss,nop,nop,sackOK,nop,wscale>`; a signature comes first.
+    #[default]
+    Linux,
+    /// `<mss,nop,wscale,sackOK,ts>`, without timestamps `<mss,nop,wscale,sackOK,eol,eol>`; a signature comes behind them.
+    FreeBsd,
 }
 
 /// The timestamps option (RFC 7323, section 3).

@@ -10,6 +10,7 @@ use crate::api::{Control, ReadHalf, WriteHalf};
 use crate::socket::Phase;
 use crate::tcp::harness::{Harness, pattern};
 use crate::tcp::state::State;
+use crate::tcp::{ErrorMapping, TcpConfig};
 
 /// What happens to a socket, from any side.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,7 +84,9 @@ struct Seen {
 
 impl Watched {
     fn new() -> Self {
-        let mut t = Harness::connecting(&Harness::plain());
+        // Otherwise a reset may be called what writing after one's own end is called.
+        let config = TcpConfig { errors: ErrorMapping::FreeBsd, ..Harness::plain() };
+        let mut t = Harness::connecting(&config);
         t.at(0).sent();
         let (reader, writer, control) = t.stream.take().unwrap().split();
         let seen = Seen {

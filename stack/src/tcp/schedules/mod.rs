@@ -19,7 +19,7 @@ mod world;
 use std::collections::BTreeSet;
 use std::env;
 
-use super::TcpConfig;
+use super::{ErrorMapping, TcpConfig};
 use reference::Fate;
 use steps::{Step, parse, print};
 use world::World;
@@ -89,8 +89,9 @@ impl Drop for Named<'_> {
 }
 
 fn plain() -> TcpConfig {
-    // Timestamps would make an older segment of a repeated one, which the reference does not care to know of.
+    // Timestamps would make an older segment of a repeated one, which the reference does not care to know of; and it tells a reset from the end.
     TcpConfig {
+        errors: ErrorMapping::FreeBsd,
         timestamps: false,
         window_scaling: false,
         receive_buffer_max: 0,

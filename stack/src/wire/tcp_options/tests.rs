@@ -85,6 +85,42 @@ fn options_are_written_as_linux_does() {
 }
 
 #[test]
+fn options_are_written_as_freebsd_does() {
+    let syn = TcpOptions {
+        order: OptionOrder::FreeBsd,
+        max_segment_size: Some(1460),
+        window_scale: Some(6),
+        sack_permitted: true,
+        ..NONE
+    };
+    let begin = [2, 4, 5, 180, 1, 3, 3, 6];
+    let stamps = [8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
+    let timestamps = Some(STAMPS);
+    for (name, options, want) in [
+        ("SYN without timestamps", syn, [&begin[..], &[4, 2, 0, 0]].concat()),
+        (
+            "SYN with timestamps",
+            TcpOptions { timestamps, ..syn },
+            [&begin[..], &[4, 2], &stamps].concat(),
+        ),
+        (
+            "SYN without SACK",
+            TcpOptions { timestamps, sack_permitted: false, ..syn },
+            [&begin[..], &[1, 1], &stamps].concat(),
+        ),
+        (
+            "signed SYN, where no list may end before the signature",
+            TcpOptions { auth: Some(AuthKind::Md5), ..syn },
+            [&begin[..], &[1, 1, 4, 2], &[1, 1, 19, 18], &[0; 16]].concat(),
+        ),
+    ] {
+        assert_eq!(emitted(&options), want, "{name}");
+        let read = TcpOptions { order: OptionOrder::Linux, ..options };
+        assert_eq!(TcpOptions::parse(&want), read, "{name}");
+    }
+}
+
+#[test]
 fn the_oldest_blocks_give_way() {
     let four = [(1, 2), (3, 4), (5, 6), (7, 8)];
     let without = TcpOptions { sack_blocks: blocks(&four), ..NONE };
@@ -99,8 +135,9 @@ fn the_oldest_blocks_give_way() {
 
 proptest! {
     #[test]
-    fn everything_we_emit_is_read_back(options in some_options()) {
-        let bytes = emitted(&options);
+    fn everything_we_emit_is_read_back(options in some_options(), free_bsd: bool) {
+        let order = if free_bsd { OptionOrder::FreeBsd } else { OptionOrder::Linux };
+        let bytes = emitted(&TcpOptions { order, ..options });
         prop_assert!(bytes.len() <= MAX_LEN && bytes.len().is_multiple_of(4));
         let read = TcpOptions::parse(&bytes);
         let sent = options.sack_blocks.as_slice();
@@ -210,6 +247,7 @@ fn some_options() -> impl Strategy<Value = TcpOptions> {
     let stamps = prop::option::of(any::<(u32, u32)>());
     (prop::option::of(1..=u16::MAX), prop::option::of(0..=14_u8), any::<bool>(), stamps, edges)
         .prop_map(|(max_segment_size, window_scale, sack_permitted, stamps, edges)| TcpOptions {
+            order: OptionOrder::Linux,
             fast_open: None,
             auth: None,
             max_segment_size,
@@ -257,6 +295,7 @@ fn blocks(edges: &[(u32, u32)]) -> SackBlocks {
 }
 
 const NONE: TcpOptions = TcpOptions {
+    order: OptionOrder::Linux,
     fast_open: None,
     auth: None,
     max_segment_size: None,

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use darner::time::Instant;
 use darner::{
-    Application, Config, Core, DuplicateDetection, Protocol, Readiness, TcpConfig, Token,
+    Application, Config, Core, DuplicateDetection, ErrorMapping, Protocol, Readiness, TcpConfig,
+    Token,
 };
 use pmd::pcap::{self, Recording};
 use pmd::sim::{self, EndId, Sim, Way, Wire};
@@ -152,6 +153,8 @@ fn config(stack: usize) -> Config {
             syn_ack_retries: 15,
             orphan_retries: 15,
             max_rto: Duration::from_secs(10),
+            // The model tells a reset from the end of a stream.
+            errors: ErrorMapping::FreeBsd,
             ..TcpConfig::default()
         },
         ..Config::default()
