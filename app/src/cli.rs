@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
-use darner::{CongestionAlgorithm, Ipv4Prefix};
+use darner::{CongestionAlgorithm, Ipv4Prefix, Profile};
 use pmd::dpdk::DeviceSpec;
 
 use crate::placement::PlacementOption;
@@ -281,6 +281,9 @@ pub(crate) struct StackOptions {
     /// What that grows to with what the path carries; 0: it does not grow [default: 8MiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) send_buffer_max: Option<ByteSize>,
+    /// Whose defaults TCP begins with, for what peers and programs tell stacks apart by: linux or freebsd [default: linux]
+    #[arg(long, value_name = "STACK")]
+    pub(crate) profile: Option<Profile>,
     /// How much may be in flight is for this to say: cubic, reno, bbr or dctcp [default: cubic]
     #[arg(long, value_name = "NAME")]
     pub(crate) congestion: Option<CongestionAlgorithm>,

@@ -1,5 +1,7 @@
 //! The configuration file, `darner.toml`. `app/darner.toml` shows all of it.
 
+mod tcp;
+
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
@@ -7,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use bytesize::ByteSize;
-use darner::{CongestionAlgorithm, Ipv4Prefix};
+use darner::{CongestionAlgorithm, Ipv4Prefix, Profile};
 use pmd::dpdk::DeviceSpec;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -15,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 use crate::failure::Failure;
 use crate::placement::Placement;
 use crate::settings::{CpuList, Ecn, HugePages, Idle, MtuProbing};
+pub(crate) use tcp::TcpSection;
 
 /// The file as a whole. Everything may be left out; what is not known is an error.
 #[derive(Debug, Default, Deserialize)]
@@ -34,11 +37,14 @@ pub(crate) struct ConfigFile {
     pub(crate) receive_buffer_max: Option<Text<ByteSize>>,
     pub(crate) send_buffer: Option<Text<ByteSize>>,
     pub(crate) send_buffer_max: Option<Text<ByteSize>>,
+    pub(crate) profile: Option<Text<Profile>>,
     pub(crate) congestion: Option<Text<CongestionAlgorithm>>,
     pub(crate) ecn: Option<Ecn>,
     pub(crate) mtu_probing: Option<MtuProbing>,
     pub(crate) pcap: Option<PathBuf>,
     pub(crate) stat_socket: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) tcp: TcpSection,
     #[serde(default)]
     pub(crate) serve: ServeSection,
     #[serde(default)]
@@ -134,6 +140,8 @@ impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
 
 #[cfg(test)]
 mod tests {
+    use darner::TcpConfig;
+
     use super::*;
 
     #[test]
@@ -143,6 +151,8 @@ mod tests {
         assert_eq!(config.device.unwrap().0.to_string(), "tap:dtap0");
         assert_eq!(config.serve.max_body.unwrap().0, ByteSize::gib(16));
         assert_eq!(config.sink.listen.0, ["0.0.0.0:9".parse().unwrap()]);
+        let tcp = format!("{:?}", config.tcp.over(TcpConfig::default()));
+        assert_eq!(tcp, format!("{:?}", TcpConfig::default()));
     }
 
     #[test]

@@ -139,7 +139,8 @@ fn stack_config(flags: &StackOptions, file: &ConfigFile) -> Config {
         chosen.map_or(default, |size| usize::try_from(size.as_u64()).unwrap_or(usize::MAX))
     };
     let congestion = flags.congestion.or(file.congestion.as_ref().map(|Text(name)| *name));
-    let tcp = TcpConfig::default();
+    let profile = flags.profile.or(file.profile.map(|Text(profile)| profile));
+    let tcp = file.tcp.over(profile.unwrap_or_default().config());
     Config {
         addresses,
         gateway: flags.gateway.or(file.gateway),
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn flags_override_the_file_and_the_file_the_defaults() {
-        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\nsend-buffer-max = \"1MiB\"\ncongestion = \"bbr\"\necn = \"ask-accurate\"\nmtu-probing = \"always\"\n";
+        let file = "device = \"memif:server\"\naddress = \"10.1.0.2/16\"\ncores = \"1\"\nsend-buffer = \"64KiB\"\nsend-buffer-max = \"1MiB\"\nprofile = \"freebsd\"\ncongestion = \"bbr\"\necn = \"ask-accurate\"\nmtu-probing = \"always\"\n[tcp]\nretries = 3\n";
         let file = || toml::from_str::<ConfigFile>(file).unwrap();
         let from_file = Settings::merge(&StackOptions::default(), file());
         assert_eq!(from_file.device.to_string(), "memif:server");
@@ -272,7 +273,9 @@ mod tests {
         assert_eq!(tcp.congestion, CongestionAlgorithm::Bbr);
         assert_eq!(tcp.ecn, darner::EcnPolicy::AskAccurate);
         assert_eq!(tcp.mtu_probing, darner::MtuProbing::Always);
+        assert_eq!((tcp.quick_acks, tcp.receive_buffer, tcp.retries), (0, 64 << 10, 3));
         let flags = StackOptions {
+            profile: Some(darner::Profile::Linux),
             congestion: Some(CongestionAlgorithm::Dctcp),
             ecn: Some(Ecn::Off),
             mtu_probing: Some(MtuProbing::Off),
@@ -286,6 +289,7 @@ mod tests {
         assert_eq!(from_flags.stack.addresses[0].to_string(), "10.2.0.2/16");
         assert_eq!((from_flags.stack.cores, from_flags.stat_socket), (vec![1], None));
         assert_eq!(from_flags.stack.tcp.congestion, CongestionAlgorithm::Dctcp);
+        assert_eq!(from_flags.stack.tcp.quick_acks, 16);
         assert_eq!(from_flags.stack.tcp.ecn, darner::EcnPolicy::Off);
         assert_eq!(from_flags.stack.tcp.mtu_probing, darner::MtuProbing::Off);
     }

@@ -20,6 +20,7 @@ use bridge::Bridge;
 pub(crate) use options::WireCommand;
 use poller::Poller;
 use report::{LiveLine, device_line, summary};
+pub(crate) use values::Span;
 
 /// Runs the wire until Ctrl-C.
 pub(crate) fn run(command: &WireCommand) -> Result<(), Failure> {

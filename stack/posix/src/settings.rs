@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use darner::{Config, DuplicateDetection, EcnPolicy, Ipv4Prefix, TcpConfig};
+use darner::{Config, DuplicateDetection, EcnPolicy, Ipv4Prefix, Profile, TcpConfig};
 use rustix::io::Errno;
 
 use crate::sysctl;
@@ -15,6 +15,7 @@ pub(crate) struct Settings {
     pub(crate) gateway: Ipv4Addr,
     pub(crate) mtu: u16,
     pub(crate) seed: [u8; 32],
+    pub(crate) profile: Profile,
     /// Where the system's settings are to be found that the machine takes over.
     pub(crate) sysctl: Option<PathBuf>,
 }
@@ -26,6 +27,7 @@ impl Default for Settings {
             gateway: Ipv4Addr::new(192, 168, 0, 2),
             mtu: 1500,
             seed: [0; 32],
+            profile: Profile::default(),
             sysctl: None,
         }
     }
@@ -55,6 +57,7 @@ impl Settings {
                 let seed: u64 = value.parse().map_err(|_| Errno::INVAL)?;
                 self.seed[..8].copy_from_slice(&seed.to_le_bytes());
             }
+            "profile" => self.profile = value.parse().map_err(|_| Errno::INVAL)?,
             "sysctl" => self.sysctl = Some(value.into()),
             _ => return Err(Errno::INVAL),
         }
@@ -64,7 +67,7 @@ impl Settings {
     /// The stack's configuration, as the system's settings are now.
     pub(crate) fn config(&self) -> Config {
         // Linux's default agrees to ECN and does not ask for it.
-        let mut tcp = TcpConfig { ecn: EcnPolicy::WhenAsked, ..TcpConfig::default() };
+        let mut tcp = TcpConfig { ecn: EcnPolicy::WhenAsked, ..self.profile.config() };
         if let Some(directory) = &self.sysctl {
             sysctl::read(directory, &mut tcp);
         }
@@ -75,5 +78,20 @@ impl Settings {
             tcp,
             ..Config::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use darner::OptionOrder;
+
+    use super::*;
+
+    #[test]
+    fn flags_choose_the_profile_or_say_that_there_is_none() {
+        let tcp = |flags| Settings::parse(flags).map(|settings| settings.config().tcp.option_order);
+        assert_eq!(tcp("mtu=1400"), Ok(OptionOrder::Linux));
+        assert_eq!(tcp("mtu=1400,profile=freebsd"), Ok(OptionOrder::FreeBsd));
+        assert_eq!(tcp("profile=beos"), Err(Errno::INVAL));
     }
 }
