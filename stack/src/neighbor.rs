@@ -94,6 +94,11 @@ impl Neighbors {
         Resolution::Queued
     }
 
+    /// How many packets have had to wait so far.
+    pub(crate) fn enqueued(&self) -> u64 {
+        self.sought.enqueued()
+    }
+
     /// Whether we may ask with an address. One that was never claimed, such as on a link of one station, we may.
     fn permission(&self, from: Ipv4Addr) -> Permission {
         match self.claim_of(from) {

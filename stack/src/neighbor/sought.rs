@@ -20,6 +20,8 @@ pub(super) struct SoughtNeighbors {
     deadlines: BTreeSet<(Instant, Ipv4Addr)>,
     /// Packets in all queues.
     waiting: usize,
+    /// Packets that have ever been put into one.
+    enqueued: u64,
 }
 
 struct Sought {
@@ -58,7 +60,12 @@ impl SoughtNeighbors {
         }
         sought.queue.push_back(frame);
         self.waiting += 1;
+        self.enqueued += 1;
         Ok(())
+    }
+
+    pub(super) fn enqueued(&self) -> u64 {
+        self.enqueued
     }
 
     /// Asks for a neighbour, unless that is under way.

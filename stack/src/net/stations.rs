@@ -161,6 +161,11 @@ impl Net {
         self.neighbors.iter().flat_map(|neighbors| neighbors.iter(self.now))
     }
 
+    /// How many packets of ours have had to wait for a station so far: two looks tell whether what was sent between them has left.
+    pub(crate) fn delayed_by_stations(&self) -> u64 {
+        self.neighbors.as_ref().map_or(0, Neighbors::enqueued)
+    }
+
     /// Whether `address` is ours, and nobody on the link objects.
     pub(crate) fn holds(&self, address: Ipv4Addr) -> bool {
         self.interface.has(address) && self.neighbors.as_ref().is_none_or(|n| n.holds(address))

@@ -167,10 +167,13 @@ impl Connection {
             // What the application has written is seen only once it was looked for.
             self.socket.send.tail();
         }
+        let delayed = cx.net.delayed_by_stations();
         let sent = self.emit(cx, self.snd.iss, len, flags);
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1 + len;
-            self.sent_at = cx.now();
+            // Claiming our address, or finding the station, is no part of the round trip: it takes hundreds of those.
+            let left = delayed == cx.net.delayed_by_stations();
+            self.sent_at = if left { cx.now() } else { Instant::FAR_FUTURE };
         }
         if sent.is_err() {
             self.retry_soon(cx.now());
@@ -184,9 +187,14 @@ pub(super) const DEFAULT_SEGMENT_SIZE: u16 = 536;
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
     use super::*;
+    use crate::neighbor::Neighbors;
     use crate::tcp::TcpConfig;
-    use crate::tcp::harness::Harness;
+    use crate::tcp::harness::{Harness, PEER, PEER_PORT};
+    use crate::wire::arp::{ArpPacket, Operation};
+    use crate::wire::ethernet::MacAddr;
 
     #[test]
     fn three_segments_make_a_connection() {
@@ -197,6 +205,28 @@ mod tests {
         assert_eq!(t.sent(), ["A 1 ack 1"]);
         assert!(t.stream().is_connected());
         assert_eq!(t.state(), Some(State::Established));
+    }
+
+    /// RFC 5227 alone may take half a second before the first SYN leaves.
+    #[test]
+    fn a_syn_that_waits_for_its_station_measures_nothing() {
+        let mut t = Harness::new(&Harness::plain());
+        t.net.neighbors = Some(Neighbors::new(MacAddr([2; 6])));
+        let remote = SocketAddrV4::new(PEER, PEER_PORT);
+        t.stream = Some(t.tcp.connect(&mut t.net, None, remote).unwrap());
+        // The question for the station, which is no segment.
+        t.net.outbox.clear();
+        t.at(400).net.arp_heard_elsewhere(&ArpPacket {
+            operation: Operation::Reply,
+            sender_mac: MacAddr([4; 6]),
+            sender_ip: PEER,
+            target_mac: MacAddr([2; 6]),
+            target_ip: Ipv4Addr::new(10, 0, 0, 1),
+        });
+        assert_eq!(t.sent(), ["S 0"]);
+        t.at(500).input("SA 0 ack 1 mss 1000").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 1"]);
+        assert_eq!(t.connection(|c| c.rtt.srtt()), None, "400 ms were no part of it");
     }
 
     #[test]
