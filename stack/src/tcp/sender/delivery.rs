@@ -16,6 +16,8 @@ pub(in crate::tcp) struct Delivery {
     least_round_trip: Duration,
     /// Newly acknowledged cumulatively, in bytes and with the FIN.
     pub(super) acked: u32,
+    /// When the first of that was last sent.
+    pub(super) front_sent_at: Option<Instant>,
     /// Newly known to have arrived, either way.
     pub(super) delivered: u32,
     /// The transmission that was the last to be made, of those that have arrived and cannot be mistaken for an earlier one of the same
@@ -44,6 +46,7 @@ impl Delivery {
             echo_ms,
             least_round_trip,
             acked: 0,
+            front_sent_at: None,
             delivered: 0,
             newest_certain: None,
             newest_doubtful: None,
@@ -59,6 +62,7 @@ impl Delivery {
     /// A piece is acknowledged for good.
     pub(super) fn acknowledged(&mut self, piece: &Run) {
         self.acked += piece.len;
+        self.front_sent_at.get_or_insert(piece.stamp.sent_at);
         if piece.fate == Fate::Arrived {
             return;
         }

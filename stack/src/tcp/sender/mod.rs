@@ -403,7 +403,7 @@ impl Sender {
         if self.phase == Phase::Open {
             return false;
         }
-        let refuted = delivery.acked > 0 && self.repairs.are_refuted_by(news.echo_ms);
+        let refuted = self.repairs.are_refuted_by(news.echo_ms, delivery.front_sent_at);
         let early = self.phase == Phase::Loss
             && news.ack.precedes(self.point)
             && self.frto.judge(delivery, self.point, news.path.sack);

@@ -29,9 +29,18 @@ impl Repairs {
     }
 
     /// Whether an ACK of something new echoes what was sent before the first repair: then the original has arrived (RFC 3522,
-    /// section 3.2, step 4).
-    pub(super) fn are_refuted_by(&self, echo_ms: Option<u64>) -> bool {
-        matches!((self.first_ms, echo_ms), (Some(first), Some(echo)) if echo < first)
+    /// section 3.2, step 4). What is echoed was sent with the first of the new numbers (RFC 7323, section 4.3), which must have been repaired
+    /// too, at `front_sent_at`: else it is late, or was repaired before this recovery, and says nothing of the repairs.
+    pub(super) fn are_refuted_by(
+        &self,
+        echo_ms: Option<u64>,
+        front_sent_at: Option<Instant>,
+    ) -> bool {
+        let (Some(first), Some(echo), Some(sent_at)) = (self.first_ms, echo_ms, front_sent_at)
+        else {
+            return false;
+        };
+        echo < first && sent_at.as_millis() >= first
     }
 
     /// A duplicate was reported. Whether with it every repair was one too many (RFC 3708, section 3).

@@ -40,6 +40,29 @@ fn an_echo_of_the_repair_takes_nothing_back() {
     assert_eq!(t.windows(), (5, 5));
 }
 
+/// What was sent during a recovery and is lost is repaired in it, and may outlast it.
+#[test]
+fn an_echo_of_an_earlier_recoverys_repair_takes_nothing_back() {
+    let (mut t, clock) = with_timestamps(true);
+    t.fill();
+    t.write(20_000);
+    t.at(200).input(&format!("A 1 ack 1 sack 1001:10001 ts 2:{}", clock + 100)).unwrap();
+    let sent = t.sent();
+    assert_eq!((sent[0].as_str(), sent.len()), ("A 1+1000 ack 1", 5), "{sent:?}");
+    let at_100 = clock + 100;
+    t.at(300).input(&format!("A 1 ack 1 sack 1001:10001,11001:12001 ts 2:{at_100}")).unwrap();
+    assert!(t.sent().contains(&"A 10001+1000 ack 1".to_owned()));
+    t.at(310).input(&format!("A 1 ack 10001 sack 11001:12001 ts 3:{}", clock + 200)).unwrap();
+    t.sent();
+    assert_eq!(t.phase(), Phase::Open);
+    let at_200 = clock + 200;
+    t.at(320).input(&format!("A 1 ack 10001 sack 13001:14001,11001:12001 ts 3:{at_200}")).unwrap();
+    t.sent();
+    assert_eq!((t.at(350).sent()[0].as_str(), t.phase()), ("A 12001+1000 ack 1", Phase::Recovery));
+    t.at(400).input(&format!("A 1 ack 12001 sack 13001:14001 ts 4:{}", clock + 300)).unwrap();
+    assert_eq!((t.phase(), t.count(Counter::TcpSpuriousRecoveries)), (Phase::Recovery, 0));
+}
+
 /// RFC 3708.
 #[test]
 fn duplicates_of_all_repairs_give_the_window_back() {
