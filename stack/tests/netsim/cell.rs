@@ -22,7 +22,7 @@ pub(crate) struct Cell {
 /// What a cell comes to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Outcome {
-    /// Payload delivered, in percent of what the path can carry in the time.
+    /// Payload that has arrived, in percent of what the path can carry in the time.
     pub(crate) throughput: f64,
     /// Segments sent again, in percent of all.
     pub(crate) again: f64,
@@ -69,7 +69,7 @@ impl Cell {
         let (sent, again) = ends.segments();
         let possible = self.path.capacity() * span.as_secs_f64();
         Outcome {
-            throughput: (ends.total() - before) as f64 / possible * 100.0,
+            throughput: (ends.total() + ends.behind_gaps() - before) as f64 / possible * 100.0,
             again: again as f64 / sent.max(1) as f64 * 100.0,
             fairness: jain(&ends.shares()),
             floor: floor::throughput(&self.path, self.congestion, self.flows, span),

@@ -15,7 +15,7 @@ pub(crate) fn throughput(
 ) -> f64 {
     let capacity = path.capacity();
     let steady = capacity.min(flows as f64 * response(path, congestion));
-    let full = delivered(path, flows, steady, span) / (capacity * span.as_secs_f64());
+    let full = delivered(path, (congestion, flows), steady, span) / (capacity * span.as_secs_f64());
     full * share(path, congestion) * 100.0
 }
 
@@ -64,18 +64,64 @@ fn reno(lost: f64, round_trip: f64) -> f64 {
 /// `TcpConfig::min_rto`.
 const TIMEOUT_MIN: f64 = 0.2;
 
-/// Bytes delivered in `span` when the window doubles every round trip from ten segments up to what the steady rate takes.
-fn delivered(path: &Path, flows: u64, steady: f64, span: Duration) -> f64 {
+/// Bytes delivered in `span` when the window grows every round trip from ten segments up to what the steady rate takes.
+fn delivered(
+    path: &Path,
+    (congestion, flows): (CongestionAlgorithm, u64),
+    steady: f64,
+    span: Duration,
+) -> f64 {
     let (round_trip, end) = (path.round_trip.as_secs_f64().max(1e-6), span.as_secs_f64());
     let (mut at, mut bytes) = (round_trip, 0.0);
     let mut window = 10.0 * f64::from(SEGMENT) * flows as f64;
     while at < end && window / round_trip < steady {
         bytes += window;
-        // Slow start by CUBIC's HyStart++ may leave early, and grows by an eighth of that then: a round more for each doubling.
-        window *= 1.5;
+        window *= match congestion {
+            CongestionAlgorithm::Bbr => startup_growth(path, window / f64::from(SEGMENT)),
+            // Slow start by CUBIC's HyStart++ may leave early, and grows by an eighth of that then: a round more for each doubling.
+            _ => 1.5,
+        };
         at += round_trip;
     }
     bytes + steady * (end - at).max(0.0)
+}
+
+/// By how much BBR's window of so many segments grows in a round before the pipe is full.
+fn startup_growth(path: &Path, window: f64) -> f64 {
+    let lost = path.loss_rate();
+    match window * path.loss_events() {
+        // More than two percent, and six of them in a round, end Startup (draft-ietf-ccwg-bbr, section 5.3.1.3); version 1 knows no such rule, but sees its bandwidth
+        // grow by less than a quarter thrice in a row by chance there. What is left to grow by is the quarter in eight rounds of ProbeBW.
+        6.0.. if lost > 0.02 => (1.25 * (1.0 - lost)).max(1.0).powf(1.0 / 8.0),
+        // Every window loses something: a recovery conserves packets in its first round (draft-cardwell-iccrg-bbr-congestion-control-00, section 4.2.3.4), in
+        // which what is lost is not replaced, and only in its second the window grows by what is delivered.
+        1.0.. => ((1.0 - lost) * (2.0 - lost)).sqrt(),
+        _ => 1.5,
+    }
+}
+
+#[test]
+fn bbr_grows_by_what_losses_leave_it() {
+    use crate::path::Loss;
+    for (percent, window, want) in [
+        (0.0, 1e6, 1.5),
+        (0.1, 900.0, 1.5),
+        (0.1, 1100.0, 1.413),
+        (1.0, 1000.0, 1.404),
+        (5.0, 19.0, 1.5),
+        (5.0, 100.0, 1.361),
+        (5.0, 121.0, 1.022),
+    ] {
+        let path = Path {
+            bits_per_second: 10_000_000_000,
+            round_trip: Duration::from_millis(100),
+            loss: Loss::Percent(percent),
+            order: Order::Kept,
+            queue: Queue::Shallow,
+        };
+        let growth = startup_growth(&path, window);
+        assert!((growth - want).abs() < 0.001, "{percent}% of {window}: {growth}");
+    }
 }
 
 #[test]

@@ -71,6 +71,12 @@ impl TwoEnds {
         self.shares().iter().sum()
     }
 
+    /// Bytes that have arrived, as far as the source knows, and wait for others before them. A cell may end in the recovery from slow start's overshoot, with as
+    /// much behind its gaps as the path and the queue hold several times over: the path has carried that, which is what floors are about.
+    pub(crate) fn behind_gaps(&self) -> u64 {
+        self.connections().iter().map(|info| u64::from(info.selectively_acknowledged)).sum()
+    }
+
     /// Segments sent, and how many of them again.
     pub(crate) fn segments(&self) -> (u64, u64) {
         let metrics = self.source.metrics();
