@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use darner::CongestionAlgorithm;
 
-use crate::path::{Order, Path, Queue, SEGMENT};
+use crate::path::{Loss, Order, Path, Queue, SEGMENT};
 
 /// The least throughput, in percent of what the path can carry in `span`.
 pub(crate) fn throughput(
@@ -14,7 +14,8 @@ pub(crate) fn throughput(
     span: Duration,
 ) -> f64 {
     let capacity = path.capacity();
-    let steady = capacity.min(flows as f64 * response(path, congestion));
+    let each = response(path, congestion).min(regrown(path, congestion, span));
+    let steady = capacity.min(flows as f64 * each);
     let full = delivered(path, (congestion, flows), steady, span) / (capacity * span.as_secs_f64());
     full * share(path, congestion) * 100.0
 }
@@ -47,6 +48,24 @@ fn response(path: &Path, congestion: CongestionAlgorithm) -> f64 {
         _ => reno,
     };
     segments * f64::from(SEGMENT)
+}
+
+/// Bytes per second that a window makes in the mean which grows by a segment each round, from where it has fallen to after slow start. On a path that changes the
+/// order of packets RACK waits before it takes any for lost (RFC 8985, section 6.2, step 4), and slow start goes on: more than twice what path and queue
+/// hold is in flight then, half of it is too much still, and is lost again. Two reductions are due, as for a lost retransmission (RFC 5681, section 4.3).
+fn regrown(path: &Path, congestion: CongestionAlgorithm, span: Duration) -> f64 {
+    let overshoots = path.order == Order::Mixed && path.queue != Queue::Marking;
+    let (kept, step) = match congestion {
+        _ if path.loss != Loss::None || !overshoots => return f64::INFINITY,
+        CongestionAlgorithm::Bbr => return f64::INFINITY,
+        // RFC 9438, sections 4.3 and 4.6: the window grows as Reno's would that keeps as much.
+        CongestionAlgorithm::Cubic => (0.7, 3.0 * 0.3 / 1.7),
+        _ => (0.5, 1.0),
+    };
+    let round_trip = path.round_trip.as_secs_f64();
+    let fallen = f64::powi(kept, 2) * (path.product() + path.queue_bytes()) as f64;
+    let rounds = span.as_secs_f64() / round_trip;
+    (fallen + step * rounds / 2.0 * f64::from(SEGMENT)) / round_trip
 }
 
 /// Segments per second: Mathis, Semke, Mahdavi and Ott 1997, with the timeouts of Padhye, Firoiu, Towsley and Kurose 1998 (equation 30, every
@@ -101,8 +120,33 @@ fn startup_growth(path: &Path, window: f64) -> f64 {
 }
 
 #[test]
+fn a_window_grows_back_slowly_where_the_order_changes_and_the_queue_is_short() {
+    let path = |round_trip_ms, order, queue| Path {
+        bits_per_second: 100_000_000,
+        round_trip: Duration::from_millis(round_trip_ms),
+        loss: Loss::None,
+        order,
+        queue,
+    };
+    let of_capacity = |path: Path, congestion| {
+        regrown(&path, congestion, path.round_trip * 100) / path.capacity()
+    };
+    let (reno, cubic) = (CongestionAlgorithm::NewReno, CongestionAlgorithm::Cubic);
+    let long = path(100, Order::Mixed, Queue::Shallow);
+    // A quarter of 1.5 times the path, and half of a hundred segments, of 825.
+    assert!((of_capacity(long, reno) - 0.45).abs() < 0.01);
+    assert!((of_capacity(long, cubic) - 0.80).abs() < 0.01);
+    for path in [
+        path(100, Order::Mixed, Queue::Bloated),
+        path(100, Order::Mixed, Queue::Marking),
+        path(100, Order::Kept, Queue::Shallow),
+    ] {
+        assert!(of_capacity(path, reno) > 1.0, "{path}");
+    }
+}
+
+#[test]
 fn bbr_grows_by_what_losses_leave_it() {
-    use crate::path::Loss;
     for (percent, window, want) in [
         (0.0, 1e6, 1.5),
         (0.1, 900.0, 1.5),
@@ -126,7 +170,6 @@ fn bbr_grows_by_what_losses_leave_it() {
 
 #[test]
 fn the_response_functions_are_those_of_the_literature() {
-    use crate::path::Loss;
     let path = Path {
         bits_per_second: 10_000_000_000,
         round_trip: Duration::from_millis(100),
