@@ -26,9 +26,9 @@ pub(crate) struct Bbr {
     min_round_trip: Option<Duration>,
     min_seen: Instant,
     pacing_rate: u64,
-    /// The bandwidth at which it last grew by a quarter, and for how many half rounds it has not.
+    /// The bandwidth at which it last grew by a quarter, and for how many rounds it has not.
     full_bandwidth: u64,
-    full_halves: u8,
+    full_rounds: u8,
     pipe: Pipe,
     recovery: Recovery,
     restart: Restart,
@@ -98,7 +98,7 @@ impl Bbr {
                 rate(initial.into(), start.round_trip.unwrap_or(NO_ROUND_TRIP)),
             ),
             full_bandwidth: 0,
-            full_halves: 0,
+            full_rounds: 0,
             pipe: Pipe::Filling,
             recovery: Recovery::No,
             restart: Restart::No,
@@ -145,19 +145,18 @@ impl Bbr {
         sample.app_limited || probing || self.slow_rounds > 0
     }
 
-    /// Section 4.3.2.2: three rounds without a quarter more. Half of one counts that has conserved packets, in which nothing could grow: where every
-    /// window loses something, every second one does, and Startup would end long before the pipe is full.
+    /// Section 4.3.2.2: three rounds without a quarter more.
     fn check_full_pipe(&mut self) {
         if self.pipe == Pipe::Filled {
             return;
         }
         if self.bandwidth.max() >= self.full_bandwidth.saturating_add(self.full_bandwidth / 4) {
             self.full_bandwidth = self.bandwidth.max();
-            self.full_halves = 0;
+            self.full_rounds = 0;
             return;
         }
-        self.full_halves += if matches!(self.recovery, Recovery::Conserving(_)) { 1 } else { 2 };
-        if self.full_halves >= 2 * FULL_ROUNDS {
+        self.full_rounds += 1;
+        if self.full_rounds >= FULL_ROUNDS {
             self.pipe = Pipe::Filled;
         }
     }
@@ -431,7 +430,7 @@ impl Controller for Bbr {
 
     fn undo(&mut self, _now: Instant) {
         self.recovery = Recovery::No;
-        (self.full_bandwidth, self.full_halves) = (0, 0);
+        (self.full_bandwidth, self.full_rounds) = (0, 0);
         self.window = self.window.max(self.prior);
     }
 

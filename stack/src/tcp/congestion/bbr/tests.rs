@@ -84,32 +84,6 @@ fn startup_ends_when_the_bandwidth_grows_no_more() {
     assert_eq!(bbr.phase, Phase::Drain);
 }
 
-/// The window is held in them, so that twice as many may pass.
-#[test]
-fn rounds_that_conserve_packets_count_half() {
-    for (every_second, want) in [(false, 3), (true, 4)] {
-        let mut bbr = Bbr::new(START);
-        bbr.on_ack(&sampled(NOW, BANDWIDTH, ROUND_TRIP));
-        let mut rounds = 0;
-        while bbr.phase == Phase::Startup {
-            let conserves = every_second && rounds % 2 == 0;
-            let left = RoundTrip::begin(PRODUCT);
-            bbr.recovery = if conserves { Recovery::Conserving(left) } else { Recovery::No };
-            bbr.on_ack(&sampled(NOW, BANDWIDTH, ROUND_TRIP));
-            rounds += 1;
-        }
-        assert_eq!(rounds, want);
-    }
-    let mut bbr = Bbr::new(START);
-    bbr.on_ack(&sampled(NOW, BANDWIDTH, ROUND_TRIP));
-    for round in 0..6 {
-        assert_eq!(bbr.phase, Phase::Startup, "round {round}");
-        bbr.recovery = Recovery::Conserving(RoundTrip::begin(PRODUCT));
-        bbr.on_ack(&sampled(NOW, BANDWIDTH, ROUND_TRIP));
-    }
-    assert_eq!(bbr.pipe, Pipe::Filled, "but it ends all the same");
-}
-
 /// A round without a usable sample is not one in which the bandwidth did not grow.
 #[test]
 fn a_sample_over_no_time_says_nothing() {
