@@ -3,7 +3,7 @@
 use super::Tcp;
 use super::auth::{Auth, Numbers};
 use super::ecn;
-use super::emit::{NO_PAYLOAD, max_segment_size, send_segment};
+use super::emit::{NO_PAYLOAD, send_segment};
 use super::half_open::HalfOpen;
 use super::isn::timestamp;
 use super::seq::Seq;
@@ -43,7 +43,7 @@ impl Tcp {
         let others = TcpOptions {
             order: self.config.option_order,
             fast_open,
-            max_segment_size: Some(max_segment_size(net)),
+            max_segment_size: Some(self.segment_size_to_offer(net, flow)),
             window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),
             sack_permitted: entry.offers.sack(),
             ..TcpOptions::default()
