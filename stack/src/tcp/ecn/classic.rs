@@ -52,9 +52,13 @@ impl Connection {
             return;
         }
         if cx.config.congestion == Algorithm::Dctcp {
-            if self.ecn.echo != marked && self.rcv.acked != self.rcv.nxt {
-                // What came before is acknowledged as it came.
-                self.send_ack(cx);
+            if self.ecn.echo != marked {
+                if self.rcv.acked != self.rcv.nxt {
+                    // What came before is acknowledged as it came.
+                    self.send_ack(cx);
+                }
+                // And this does not wait either: the sender is to hear of the change.
+                self.ack_now();
             }
             self.ecn.echo = marked;
             return;
@@ -248,11 +252,13 @@ mod tests {
         t.input("A 1+1000 ack 1").unwrap();
         assert_eq!(t.sent(), [""; 0]);
         t.input("A 1001+1000 ack 1 ce 1").unwrap();
-        assert_eq!(t.sent(), ["A 1 ack 1001"], "what came unmarked");
+        assert_eq!(t.sent(), ["A 1 ack 1001", "AE 1 ack 2001"]);
         t.input("A 2001+1000 ack 1 ce 1").unwrap();
-        assert_eq!(t.sent(), ["AE 1 ack 3001"]);
+        assert_eq!(t.sent(), [""; 0], "no change");
         t.input("A 3001+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["AE 1 ack 3001", "A 1 ack 4001"], "without any CWR");
         t.input("A 4001+1000 ack 1").unwrap();
-        assert_eq!(t.sent(), ["A 1 ack 5001"], "without any CWR");
+        t.input("A 5001+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 6001"]);
     }
 }
