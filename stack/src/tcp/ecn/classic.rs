@@ -12,6 +12,8 @@ use crate::wire::tcp::Flags;
 pub(in crate::tcp) struct Classic {
     /// Both sides take part.
     pub(super) enabled: bool,
+    /// What we send may be marked.
+    marking: bool,
     /// ACKs say that a mark has come: until the peer says that it has reduced its window, or with DCTCP as long as marks come.
     echo: bool,
     /// The next new segment says that the window was reduced.
@@ -19,7 +21,11 @@ pub(in crate::tcp) struct Classic {
 }
 
 impl Classic {
-    pub(super) const ENABLED: Self = Self { enabled: true, echo: false, reduced: false };
+    pub(super) const ENABLED: Self =
+        Self { enabled: true, marking: true, echo: false, reduced: false };
+    /// Of one whose SYN has gone out without asking as well: it MUST NOT let its data be marked (section 6.1.1), for the peer may go by that SYN. It still
+    /// says which of the peer's came marked.
+    pub(super) const UNMARKED: Self = Self { marking: false, ..Self::ENABLED };
 
     /// The window was reduced: because of a mark, a loss or a timeout (section 6.1.2).
     pub(super) fn window_reduced(&mut self) {
@@ -29,10 +35,11 @@ impl Classic {
     /// What a segment says of it, and whether routers may mark it: only new data (sections 6.1.4 and 6.1.5).
     pub(super) fn of_segment(&self, new_data: bool) -> (Flags, Ecn) {
         let echo = if self.echo { Flags::ECE } else { Flags::NONE };
+        let capable = if self.marking { Ecn::Capable } else { Ecn::NotCapable };
         match (new_data, self.reduced) {
             (false, _) => (echo, Ecn::NotCapable),
-            (true, false) => (echo, Ecn::Capable),
-            (true, true) => (echo | Flags::CWR, Ecn::Capable),
+            (true, false) => (echo, capable),
+            (true, true) => (echo | Flags::CWR, capable),
         }
     }
 
@@ -134,6 +141,21 @@ mod tests {
         t.at(999);
         t.at(1000);
         assert_eq!(t.sent(), ["S 0"]);
+    }
+
+    /// Section 6.1.1: MUST NOT set ECT. What it receives is echoed all the same.
+    #[test]
+    fn who_has_sent_a_syn_that_asks_for_nothing_sends_nothing_that_may_be_marked() {
+        let mut t = Harness::connecting(&with_ecn());
+        t.at(999);
+        t.at(1000);
+        assert_eq!(t.sent(), ["SEW 0", "S 0"]);
+        t.input("SAE 0 ack 1 mss 1000 sackOK").unwrap();
+        t.sent();
+        t.write(1000);
+        assert_eq!(t.last().tos, 0);
+        t.input("PA 1+10 ack 1001 ce 1").unwrap();
+        assert_eq!(t.sent(), ["AE 1001 ack 11"]);
     }
 
     #[test]
@@ -245,7 +267,7 @@ mod tests {
         assert_eq!(t.sent(), ["A 10001 ack 11"]);
     }
 
-    /// RFC 8257, section 3.2, figure 1.
+    /// RFC 8257, section 3.2, figure 1: an ACK of what came before the change, and one at once of what shows it.
     #[test]
     fn with_dctcp_each_ack_says_whether_what_it_acknowledges_was_marked() {
         let mut t = connected(&TcpConfig { congestion: Algorithm::Dctcp, ..with_ecn() });

@@ -144,13 +144,17 @@ impl Connection {
     /// that do (RFC 3168, section 6.1.1.1; RFC 9768, section 3.1.4.1).
     pub(super) fn ecn_of_syn(&mut self, cx: &Context<'_>) -> Flags {
         let asks = Mode::of_policy(cx.config.ecn);
-        let tries = if asks == Mode::Accurate { PLAIN_AFTER } else { 1 };
         match (self.state, self.ecn_mode()) {
-            (State::SynSent, _) if self.retries < tries => asks.asks(),
+            (State::SynSent, _) if !self.asks_no_more(asks) => asks.asks(),
             (State::SynReceived, Mode::Classic) => Answer::Classic.flags(),
             (State::SynReceived, Mode::Accurate) => self.accurate_syn_ack(),
             _ => Flags::NONE,
         }
+    }
+
+    fn asks_no_more(&self, asks: Mode) -> bool {
+        let tries = if asks == Mode::Accurate { PLAIN_AFTER } else { 1 };
+        self.retries >= tries
     }
 
     fn accurate_syn_ack(&mut self) -> Flags {
@@ -177,15 +181,21 @@ impl Connection {
             Mode::Classic => Answer::Classic,
             Mode::Accurate => Answer::Accurate(segment.ecn),
         };
+        let plain = self.asks_no_more(asked);
         match answer {
             Answer::Off => {}
+            Answer::Classic if plain => self.ecn = Classic::UNMARKED,
             Answer::Classic => self.ecn = Classic::ENABLED,
             Answer::Accurate(syn) if segment.has(Flags::ACK) => {
                 self.rare.set_accurate(Accurate::client(syn, segment));
             }
             Answer::Accurate(arrived) => {
-                let syn = AccurateSyn::new(arrived);
-                self.rare.set_accurate(Accurate::server(syn, 0));
+                let mut accurate = Accurate::server(AccurateSyn::new(arrived), 0);
+                if plain {
+                    // Section 3.1.5: the peer may have got only the SYN that asks for nothing.
+                    accurate.reports.stop_marking();
+                }
+                self.rare.set_accurate(accurate);
             }
         }
     }
@@ -206,6 +216,24 @@ impl Connection {
             && segment.seq == self.rcv.irs
         {
             accurate.arrivals.syn_ack_again(segment.ecn);
+        }
+    }
+
+    /// What may have been the SYN-ACK again was answered, or too much was answered before.
+    pub(super) fn syn_ack_is_answered(&mut self) {
+        if let Some(accurate) = self.rare.accurate_mut() {
+            accurate.arrivals.syn_ack_is_told();
+        }
+    }
+
+    /// The SYN-ACK of a peer that has called at the same time says how our SYN has arrived, and not what an ACE field would (RFC 9768, section 3.2.2): it counts as the
+    /// ACK of our own SYN-ACK that it also is, from a peer that has received no mark.
+    pub(super) fn notice_crossing_syn_ack(&mut self, segment: &mut Segment) {
+        let answer = segment.flags.ecn();
+        segment.clear(answer);
+        if let Some(accurate) = self.rare.accurate_mut() {
+            accurate.syn_answered(answer);
+            segment.flags = segment.flags | ace_at_first();
         }
     }
 
@@ -336,8 +364,7 @@ impl Connection {
         let Some(accurate) = self.rare.accurate_mut() else { return };
         let first_data = len > 0 && seq == self.snd.iss + 1;
         let again = seq.precedes(self.snd.nxt);
-        let bare = is_bare(len, flags);
-        accurate.arrivals.told(&Sent { bare, first_data, again, option });
+        accurate.arrivals.told(&Sent { first_data, again, option });
         if accurate.arrivals.needs_segment_of_its_own() {
             self.ack_now();
         }

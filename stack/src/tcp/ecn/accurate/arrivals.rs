@@ -58,8 +58,6 @@ enum Options {
 
 /// A segment that has left.
 pub(in crate::tcp::ecn) struct Sent {
-    /// It carries nothing.
-    pub(in crate::tcp::ecn) bare: bool,
     pub(in crate::tcp::ecn) first_data: bool,
     pub(in crate::tcp::ecn) again: bool,
     pub(in crate::tcp::ecn) option: Option<AccurateEcnOption>,
@@ -133,6 +131,13 @@ impl Arrivals {
         matches!(self.opening, Opening::SynAck { untold: true, .. })
     }
 
+    /// The server has heard of it, or may have ended its handshake by another segment: from then on it takes the field for the counter.
+    pub(in crate::tcp::ecn) fn syn_ack_is_told(&mut self) {
+        if let Opening::SynAck { untold, .. } = &mut self.opening {
+            *untold = false;
+        }
+    }
+
     /// An acceptable segment has come, with so many bytes (sections 3.2 and 3.2.2.5.1).
     pub(in crate::tcp::ecn) fn notice(&mut self, ecn: Ecn, len: u32, unacknowledged: bool) {
         let EcnBytes { ect0, ce, ect1 } = &mut self.bytes;
@@ -191,11 +196,7 @@ impl Arrivals {
     pub(in crate::tcp::ecn) fn told(&mut self, sent: &Sent) {
         self.untold_marks = 0;
         self.ack_due = false;
-        if let Opening::SynAck { untold, .. } = &mut self.opening
-            && sent.bare
-        {
-            *untold = false;
-        }
+        self.syn_ack_is_told();
         if sent.first_data && sent.again && self.options == Options::SentWithFirstData {
             self.stop_options();
         }

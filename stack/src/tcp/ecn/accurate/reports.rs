@@ -82,8 +82,15 @@ impl Reports {
         self.marking = false;
     }
 
-    pub(super) fn open_with_mark(&mut self) {
-        self.opened_with_mark = true;
+    /// How our SYN has arrived. A mark on it is no matter of the counter (section 3.2.2.2).
+    pub(super) fn syn_arrived(&mut self, arrived: Ecn) {
+        self.opened_with_mark |= arrived == Ecn::Marked;
+        self.expect_as_sent(arrived);
+    }
+
+    /// Section 3.2.2.3: something on the way may change the field.
+    fn expect_as_sent(&mut self, arrived: Ecn) {
+        self.marking &= arrived == SYNS_ARE_SENT;
     }
 
     pub(in crate::tcp::ecn) fn opened_with_mark(&self) -> bool {
@@ -117,10 +124,7 @@ impl Reports {
             self.packets_at_option = self.packets;
             self.opened_with_mark = true;
         }
-        if arrived != SYNS_ARE_SENT {
-            // Section 3.2.2.3: something on the way changes the field.
-            self.marking = false;
-        }
+        self.expect_as_sent(arrived);
     }
 
     /// What an acceptable segment says. The first counter cannot be zero (section 3.2.2.4): if it is, something on the way has cleared it, and whatever it
