@@ -196,7 +196,8 @@ mod tests {
         let mut t = connected(&with_ecn());
         t.write(20_000);
         assert_eq!(t.sent().len(), 10);
-        let window = |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().window());
+        let window =
+            |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().controller.window());
         t.at(200).input("AE 1 ack 1001").unwrap();
         assert_eq!(window(&mut t), 8000, "RFC 8511");
         t.burst(&["AE 1 ack 2001", "AE 1 ack 3001", "AE 1 ack 6001"]);
@@ -211,6 +212,27 @@ mod tests {
         t.input("AE 1 ack 12001").unwrap();
         assert!(window(&mut t) < 8000, "the next round trip");
         assert_eq!(t.count(Counter::TcpRetransSegs), 0);
+    }
+
+    /// RFC 9937: four fifths of what each ACK delivers, until no more is in flight than may be.
+    #[test]
+    fn after_a_mark_the_flight_sinks_with_the_acks_and_does_not_pause() {
+        let mut t = connected(&TcpConfig { initial_window: 40, ..with_ecn() });
+        t.write(80_000);
+        assert_eq!(t.sent().len(), 40);
+        t.at(200);
+        let mut sent_for = |acks: std::ops::RangeInclusive<u32>| -> Vec<usize> {
+            let mut sent_for = |n: u32| {
+                t.input(&format!("A{} 1 ack {}", if n == 1 { "E" } else { "" }, 1 + 1000 * n))
+                    .unwrap();
+                t.sent().len()
+            };
+            acks.map(|n| sent_for(n)).collect()
+        };
+        assert_eq!(sent_for(1..=10), [0, 1, 1, 1, 1, 0, 1, 1, 1, 1]);
+        assert_eq!(sent_for(11..=35).iter().sum::<usize>(), 20);
+        assert_eq!(sent_for(36..=39).iter().sum::<usize>(), 4);
+        assert_eq!(sent_for(40..=43), [1; 4], "32 in flight");
     }
 
     /// Section 6.1.2: "for any reason".

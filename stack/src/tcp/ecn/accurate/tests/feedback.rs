@@ -179,7 +179,7 @@ fn with_dctcp_bytes_are_counted_and_nothing_is_acknowledged_for_what_came_before
     t.input("AEN 1+1000 ack 10001").unwrap();
     t.sent();
     t.input("AEN 1001+1000 ack 10001 ce 1").unwrap();
-    assert_eq!(t.sent().pop().unwrap(), "AWN 17001 ack 2001", "no ACK for what came before");
+    assert_eq!(t.sent().pop().unwrap(), "AWN 19001 ack 2001", "no ACK for what came before");
 }
 
 #[test]
