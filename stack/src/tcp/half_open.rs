@@ -49,7 +49,7 @@ pub(super) struct HalfOpen {
     pub(super) offers: Offers,
     /// Its SYN has asked for accurate ECN feedback.
     pub(super) accurate: Option<AccurateSyn>,
-    /// How often the SYN-ACK was sent again; the table counts.
+    /// How many rounds have passed, with [`ANSWERED`]; the table counts. A SYN-ACK was sent again in each, unless only the listener waits.
     pub(super) resent: u8,
     pub(super) signing: Signing,
 }
@@ -91,7 +91,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
             let wait = first_wait.saturating_mul(doubled).min(longest_wait);
             Round { queue: List::EMPTY, wait }
         };
-        let rounds = (0..=u32::from(retries)).map(round).collect();
+        let rounds = (0..=u32::from(retries.min(!ANSWERED))).map(round).collect();
         Self { entries: Compact::new(hash), rounds, shares: Shares::new(hash), limits }
     }
 
@@ -119,8 +119,11 @@ impl<K: FlowKey> HalfOpenTable<K> {
     /// The peer has acknowledged our SYN, and the listener wants to see more of it.
     pub(super) fn defer(&mut self, flow: &K) {
         if let Some(number) = self.entries.find(flow) {
-            let offers = &mut self.entries.get_mut(number).state.offers;
+            let HalfOpen { offers, resent, .. } = &mut self.entries.get_mut(number).state;
             *offers = Offers(offers.0 | DEFERRED);
+            if *resent == 0 {
+                *resent = ANSWERED;
+            }
         }
     }
 
@@ -145,7 +148,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
         Some(&self.entries.get(self.entries.find(flow)?).state)
     }
 
-    /// When the SYN-ACK was sent, if it was sent once: what is sent twice measures no round trip (Karn's algorithm).
+    /// When the SYN-ACK was sent, if it was sent once: what is sent twice measures no round trip (Karn's algorithm). Nor does what was answered before now.
     pub(super) fn sent_at(&self, flow: &K) -> Option<Instant> {
         let entry = self.entries.get(self.entries.find(flow)?);
         (entry.state.resent == 0).then(|| entry.until - self.rounds[0].wait)
@@ -155,7 +158,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
     pub(super) fn remove(&mut self, flow: &K) -> Option<HalfOpen> {
         let number = self.entries.find(flow)?;
         self.shares.remove(flow);
-        let round = usize::from(self.entries.get(number).state.resent);
+        let round = usize::from(self.entries.get(number).state.rounds());
         Some(self.entries.remove(&mut self.rounds[round].queue, number).state)
     }
 
@@ -195,6 +198,16 @@ impl<K: FlowKey> HalfOpenTable<K> {
 }
 
 impl HalfOpen {
+    /// How many rounds have passed since the SYN-ACK was first sent.
+    pub(super) fn rounds(&self) -> u8 {
+        self.resent & !ANSWERED
+    }
+
+    /// How often the SYN-ACK was sent again because nobody has answered it.
+    pub(super) fn sent_again(&self) -> u8 {
+        if self.resent & ANSWERED != 0 { 0 } else { self.resent }
+    }
+
     /// What the SYN-ACK agrees to.
     pub(super) fn mode(&self) -> Mode {
         match self.accurate {
@@ -286,6 +299,8 @@ const SACK: u8 = 1 << 4;
 const ECN: u8 = 1 << 5;
 const TIMESTAMPS: u8 = 1 << 6;
 const DEFERRED: u8 = 1 << 7;
+/// Of [`HalfOpen::resent`]: the first SYN-ACK was answered, and the listener waits for more. So the path has lost nothing.
+const ANSWERED: u8 = 1 << 7;
 const LOW_BITS: u32 = (1 << Offers::BITS) - 1;
 
 const _: () = assert!(bytes_per_flow::<Waiting<FlowKey4>>() <= 64);

@@ -49,7 +49,7 @@ impl Tcp {
             ..TcpOptions::default()
         };
         // Something on the way may have dropped the first for its option (RFC 9768, section 3.2.3.2.2).
-        let accurate_ecn = if entry.accurate.is_some() && entry.resent == 0 {
+        let accurate_ecn = if entry.accurate.is_some() && entry.sent_again() == 0 {
             let with = Timestamps { value: clock, echo: entry.ts_recent };
             let timestamps = entry.offers.timestamps().then_some(with);
             let auth = entry.signing.kind();

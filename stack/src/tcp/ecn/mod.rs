@@ -92,7 +92,7 @@ pub(super) fn marks(
 /// The flags of the SYN-ACK to a half-open connection. The third one says nothing: something on the way may drop those that do (RFC 9768, section 3.2.3.2.2).
 pub(super) fn of_syn_ack(entry: &HalfOpen) -> Flags {
     match (entry.accurate, entry.mode()) {
-        (Some(_), _) if entry.resent >= PLAIN_AFTER => Flags::NONE,
+        (Some(_), _) if entry.sent_again() >= PLAIN_AFTER => Flags::NONE,
         (Some(syn), _) => Answer::Accurate(syn.arrived()).flags(),
         (None, Mode::Classic) => Answer::Classic.flags(),
         (None, _) => Flags::NONE,
@@ -112,7 +112,7 @@ impl Connection {
     /// What a listener has agreed on.
     pub(super) fn agree_on_ecn_as(&mut self, entry: &HalfOpen) {
         match (entry.accurate, entry.mode()) {
-            (Some(syn), _) => self.rare.set_accurate(Accurate::server(syn, entry.resent)),
+            (Some(syn), _) => self.rare.set_accurate(Accurate::server(syn, entry.sent_again())),
             (None, Mode::Classic) => self.ecn = Classic::ENABLED,
             (None, _) => {}
         }
