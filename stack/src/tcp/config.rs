@@ -34,7 +34,7 @@ pub struct TcpConfig {
     pub max_buffered: usize,
     /// Most connections on a core, those half open or in TIME-WAIT not counted.
     pub max_connections: usize,
-    /// Most connections on a core whose handshake a peer has begun and not finished.
+    /// Most connections on a core whose handshake a peer has begun and not finished. An eighth more may be of peers that sign with a key.
     pub max_half_open: usize,
     /// How many of them may be of one address and port of ours.
     pub max_half_open_per_listener: usize,

@@ -35,6 +35,13 @@ pub(super) struct Limits {
     pub(super) source: usize,
 }
 
+impl Limits {
+    /// Beyond the most: a signed SYN was sent by somebody who has a key, so few come.
+    fn kept_for_signed(&self) -> usize {
+        (self.all / 8).max(1)
+    }
+}
+
 /// What must be remembered of a SYN to make a connection of its ACK.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct HalfOpen {
@@ -95,9 +102,14 @@ impl<K: FlowKey> HalfOpenTable<K> {
         Self { entries: Compact::new(hash), rounds, shares: Shares::new(hash), limits }
     }
 
-    /// A SYN-ACK is about to be sent for the first time, to a flow that is not in the table.
+    /// A SYN-ACK is about to be sent for the first time, to a flow that is not in the table. One whose SYN was signed comes in where others find no room: a flood that
+    /// has no key must not keep out who has one, and a cookie cannot say what is signed.
     pub(super) fn insert(&mut self, now: Instant, flow: K, state: HalfOpen) -> Result<(), NoRoom> {
-        self.room_for(&flow)?;
+        if state.signing == Signing::None {
+            self.room_for(&flow)?;
+        } else if self.entries.len() >= self.limits.all + self.limits.kept_for_signed() {
+            return Err(NoRoom::OnCore);
+        }
         self.shares.add(&flow);
         let state = HalfOpen { resent: 0, ..state };
         let Round { queue, wait } = &mut self.rounds[0];
@@ -394,6 +406,18 @@ mod tests {
         assert_eq!(table.insert(at(0), flow(2), state(2)), Err(NoRoom::OnCore));
         assert_eq!(table.remove(&flow(1)), Some(state(1)));
         assert_eq!(table.insert(at(0), flow(2), state(2)), Ok(()));
+    }
+
+    #[test]
+    fn who_has_a_key_comes_in_where_others_find_no_room() {
+        let signed = HalfOpen { signing: Signing::Md5, ..state(1) };
+        let mut table = limited(Limits { all: 16, listener: 16, source: 3 }, 0);
+        (1..=3).for_each(|port| table.insert(at(0), flow(port), state(1)).unwrap());
+        assert_eq!(table.insert(at(0), flow(4), state(1)), Err(NoRoom::ForSource));
+        (4..=18).for_each(|port| table.insert(at(0), flow(port), signed).unwrap());
+        assert_eq!(table.insert(at(0), flow(19), signed), Err(NoRoom::OnCore), "an eighth more");
+        table.remove(&flow(18));
+        table.insert(at(0), flow(19), signed).unwrap();
     }
 
     #[test]
