@@ -10,7 +10,7 @@ mod handshake;
 use std::num::NonZeroU8;
 
 use super::congestion::controller::Congested;
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, Owed};
 use super::half_open::HalfOpen;
 use super::info::EcnCounts;
 use super::segment::Segment;
@@ -324,8 +324,10 @@ impl Connection {
         room: usize,
     ) -> TcpOptions {
         let Some(accurate) = self.rare.accurate() else { return options };
-        let tells_syn_ack = is_bare(len, flags) && accurate.arrivals.tells_syn_ack();
-        let sack_blocks = if tells_syn_ack { SackBlocks::default() } else { options.sack_blocks };
+        // Section 3.2.2.5.1: an ACK of ACKs MUST NOT have any, or it would count as a duplicate. Unless it is owed for something else as well.
+        let of_acks = accurate.arrivals.owes_ack_of_acks() && self.ack.owed == Owed::Nothing;
+        let plain = is_bare(len, flags) && (accurate.arrivals.tells_syn_ack() || of_acks);
+        let sack_blocks = if plain { SackBlocks::default() } else { options.sack_blocks };
         let options = TcpOptions { sack_blocks, ..options };
         let again = len > 0 && seq.precedes(self.snd.nxt);
         let first_data = len > 0 && seq == self.snd.iss + 1;

@@ -68,6 +68,23 @@ fn section_3_2_2_5_1_marked_acks_are_acknowledged_three_by_three() {
     assert_eq!(t.sent().len(), 1, "two, while data is not acknowledged");
 }
 
+#[test]
+fn section_3_2_2_5_1_acks_of_acks_have_no_sack_blocks() {
+    let mut t = server();
+    let blocks = |t: &mut Harness| -> Vec<usize> {
+        t.emitted().iter().map(|ack| ack.options.sack_blocks.as_slice().len()).collect()
+    };
+    t.input("AEN 1001+100 ack 1").unwrap();
+    assert_eq!(blocks(&mut t), [1]);
+    let marked = ["AEN 1 ack 1 ce 1"; 3];
+    t.burst(&marked);
+    assert_eq!(blocks(&mut t), [0]);
+    t.burst(&[&["AEN -99+100 ack 1"][..], &marked].concat());
+    assert_eq!(blocks(&mut t), [2], "what has come twice is told of as well");
+    t.input("AEN 2001+100 ack 1").unwrap();
+    assert_eq!(blocks(&mut t), [2]);
+}
+
 /// The examples of section 3.2.3.3.
 #[test]
 fn section_3_2_3_3_an_option_has_every_counter_that_has_changed() {
