@@ -9,6 +9,7 @@ use super::ecn::{AccurateSyn, Mode};
 use super::seq::Seq;
 use super::shares::Shares;
 use crate::demux::{FlowHash, FlowKey, FlowKey4, FlowKey6};
+use crate::ip::Ecn;
 use crate::linked::List;
 use crate::time::Instant;
 
@@ -56,7 +57,8 @@ pub(super) struct HalfOpen {
     pub(super) offers: Offers,
     /// Its SYN has asked for accurate ECN feedback.
     pub(super) accurate: Option<AccurateSyn>,
-    /// How many rounds have passed, with [`ANSWERED`]; the table counts. A SYN-ACK was sent again in each, unless only the listener waits.
+    /// How many rounds have passed (bits 0 to 4), and [`ANSWERED`], [`AGAIN`] and [`PLAIN`]; the table counts. A SYN-ACK was sent again in each, unless only the
+    /// listener waits.
     pub(super) resent: u8,
     pub(super) signing: Signing,
 }
@@ -98,7 +100,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
             let wait = first_wait.saturating_mul(doubled).min(longest_wait);
             Round { queue: List::EMPTY, wait }
         };
-        let rounds = (0..=u32::from(retries.min(!ANSWERED))).map(round).collect();
+        let rounds = (0..=u32::from(retries.min(ROUNDS))).map(round).collect();
         Self { entries: Compact::new(hash), rounds, shares: Shares::new(hash), limits }
     }
 
@@ -133,17 +135,19 @@ impl<K: FlowKey> HalfOpenTable<K> {
         if let Some(number) = self.entries.find(flow) {
             let HalfOpen { offers, resent, .. } = &mut self.entries.get_mut(number).state;
             *offers = Offers(offers.0 | DEFERRED);
-            if *resent == 0 {
-                *resent = ANSWERED;
+            if *resent & ROUNDS == 0 {
+                *resent |= ANSWERED;
             }
         }
     }
 
-    /// The SYN has come again.
-    pub(super) fn note_syn(&mut self, flow: &K, accurate: Option<AccurateSyn>) {
-        if let Some(number) = self.entries.find(flow) {
-            self.entries.get_mut(number).state.accurate = accurate;
-        }
+    /// The SYN has come again, and asks for what `asked` says. What is remembered now.
+    pub(super) fn note_syn(&mut self, flow: &K, arrived: Ecn, asked: Mode) -> Option<HalfOpen> {
+        let number = self.entries.find(flow)?;
+        let state = &mut self.entries.get_mut(number).state;
+        state.accurate = state.accurate.map(|accurate| accurate.again(arrived, asked));
+        state.resent |= if asked == Mode::Off { AGAIN | PLAIN } else { AGAIN };
+        Some(*state)
     }
 
     /// How often a SYN-ACK can be sent again within `span`: so many times a connection is deferred.
@@ -212,12 +216,22 @@ impl<K: FlowKey> HalfOpenTable<K> {
 impl HalfOpen {
     /// How many rounds have passed since the SYN-ACK was first sent.
     pub(super) fn rounds(&self) -> u8 {
-        self.resent & !ANSWERED
+        self.resent & ROUNDS
     }
 
     /// How often the SYN-ACK was sent again because nobody has answered it.
     pub(super) fn sent_again(&self) -> u8 {
-        if self.resent & ANSWERED != 0 { 0 } else { self.resent }
+        if self.resent & ANSWERED != 0 { 0 } else { self.rounds() }
+    }
+
+    /// Whether the SYN has come more than once, and so the SYN-ACK was sent again.
+    pub(super) fn has_come_again(&self) -> bool {
+        self.resent & AGAIN != 0
+    }
+
+    /// Whether a later SYN asks for nothing of ECN, so that its sender may have heard of no agreement.
+    pub(super) fn has_come_plain(&self) -> bool {
+        self.resent & PLAIN != 0
     }
 
     /// What the SYN-ACK agrees to.
@@ -313,6 +327,11 @@ const TIMESTAMPS: u8 = 1 << 6;
 const DEFERRED: u8 = 1 << 7;
 /// Of [`HalfOpen::resent`]: the first SYN-ACK was answered, and the listener waits for more. So the path has lost nothing.
 const ANSWERED: u8 = 1 << 7;
+/// The SYN has come again.
+const AGAIN: u8 = 1 << 6;
+/// And has asked for nothing of ECN.
+const PLAIN: u8 = 1 << 5;
+const ROUNDS: u8 = PLAIN - 1;
 const LOW_BITS: u32 = (1 << Offers::BITS) - 1;
 
 const _: () = assert!(bytes_per_flow::<Waiting<FlowKey4>>() <= 64);

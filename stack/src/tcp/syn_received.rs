@@ -83,13 +83,7 @@ impl Tcp {
             self.reset_stranger(net, flow, syn);
             return Drop::TcpSynUnexpected;
         }
-        let mut entry = *entry;
-        if let Some(accurate) = &mut entry.accurate {
-            *accurate = accurate.again(syn.ecn, asked);
-            self.half_open.note_syn(flow, entry.accurate);
-            // An option may have been why the SYN-ACK was lost.
-            entry.resent = entry.resent.max(1);
-        }
+        let entry = self.half_open.note_syn(flow, syn.ecn, asked).unwrap_or(*entry);
         self.send_syn_ack(net, flow, &entry);
         Drop::TcpDuplicate
     }
@@ -362,8 +356,12 @@ mod tests {
     fn a_syn_that_comes_again_is_answered_again() {
         let mut t = Harness::listening(&Harness::plain(), 1);
         t.input("S 0").unwrap();
-        t.input("S 0").unwrap_err();
+        t.at(500).input("S 0").unwrap_err();
         assert_eq!(t.sent(), ["SA 0 ack 1", "SA 0 ack 1"]);
+        t.at(510).input("A 1 ack 1").unwrap();
+        assert!(t.accept());
+        let measured = t.connection(|c| (c.rtt.srtt(), c.rtt.rto()));
+        assert_eq!(measured, (None, Duration::from_secs(1)), "which of the two was answered?");
     }
 
     #[test]

@@ -27,6 +27,11 @@ impl Classic {
     /// says which of the peer's came marked.
     pub(super) const UNMARKED: Self = Self { marking: false, ..Self::ENABLED };
 
+    /// A SYN of the peer's has asked for nothing: SHOULD NOT set ECT (section 6.1.1).
+    pub(super) fn stop_marking(&mut self) {
+        self.marking = false;
+    }
+
     /// The window was reduced: because of a mark, a loss or a timeout (section 6.1.2).
     pub(super) fn window_reduced(&mut self) {
         self.reduced = true;
@@ -152,6 +157,20 @@ mod tests {
         assert_eq!(t.sent(), ["SEW 0", "S 0"]);
         t.input("SAE 0 ack 1 mss 1000 sackOK").unwrap();
         t.sent();
+        t.write(1000);
+        assert_eq!(t.last().tos, 0);
+        t.input("PA 1+10 ack 1001 ce 1").unwrap();
+        assert_eq!(t.sent(), ["AE 1001 ack 11"]);
+    }
+
+    #[test]
+    fn nor_does_a_listener_to_whose_peer_asks_for_nothing_the_second_time() {
+        let mut t = Harness::listening(&with_ecn(), 1);
+        t.input("SEW 0 mss 1000").unwrap();
+        t.input("S 0 mss 1000").unwrap_err();
+        assert_eq!(t.sent(), ["SAE 0 ack 1"; 2]);
+        t.input("A 1 ack 1").unwrap();
+        assert!(t.accept());
         t.write(1000);
         assert_eq!(t.last().tos, 0);
         t.input("PA 1+10 ack 1001 ce 1").unwrap();

@@ -113,6 +113,7 @@ impl Connection {
     pub(super) fn agree_on_ecn_as(&mut self, entry: &HalfOpen) {
         match (entry.accurate, entry.mode()) {
             (Some(syn), _) => self.rare.set_accurate(Accurate::server(syn, entry.sent_again())),
+            (None, Mode::Classic) if entry.has_come_plain() => self.ecn = Classic::UNMARKED,
             (None, Mode::Classic) => self.ecn = Classic::ENABLED,
             (None, _) => {}
         }
@@ -244,6 +245,9 @@ impl Connection {
         let mode = self.ecn_mode();
         if let Some(accurate) = self.rare.accurate_mut() {
             accurate.syn_again(segment.ecn, asked);
+        }
+        if asked == Mode::Off {
+            self.ecn.stop_marking();
         }
         contradict(mode, asked)
     }
