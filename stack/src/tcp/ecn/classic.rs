@@ -241,12 +241,12 @@ mod tests {
         assert_eq!(t.sent().len(), 40);
         t.at(200);
         let mut sent_for = |acks: std::ops::RangeInclusive<u32>| -> Vec<usize> {
-            let mut sent_for = |n: u32| {
+            let sent_for = |n: u32| {
                 t.input(&format!("A{} 1 ack {}", if n == 1 { "E" } else { "" }, 1 + 1000 * n))
                     .unwrap();
                 t.sent().len()
             };
-            acks.map(|n| sent_for(n)).collect()
+            acks.map(sent_for).collect()
         };
         assert_eq!(sent_for(1..=10), [0, 1, 1, 1, 1, 0, 1, 1, 1, 1]);
         assert_eq!(sent_for(11..=35).iter().sum::<usize>(), 20);
