@@ -41,6 +41,15 @@ fn section_3_2_2_5_1_a_change_to_marked_is_acknowledged_at_once() {
 }
 
 #[test]
+fn section_3_2_2_5_1_nor_does_a_mark_wait_where_the_ack_of_a_fin_may() {
+    for (ecn, want) in [("", 0), (" ce 1", 1)] {
+        let mut t = client_with(&TcpConfig { delay_fin_ack: true, ..asking() });
+        t.input(&format!("FAEN 1+100 ack 1{ecn}")).unwrap();
+        assert_eq!(t.sent().len(), want, "{ecn}");
+    }
+}
+
+#[test]
 fn section_3_2_2_5_1_every_second_mark_of_data_is_acknowledged() {
     let mut t = server();
     t.input("AEN 1+100 ack 1 ce 1").unwrap();
