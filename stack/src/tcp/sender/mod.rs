@@ -277,7 +277,9 @@ impl Sender {
         }
         let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
         self.tell_controller(news, &delivery, (pipe, newly_lost, marks.bytes), recovery);
-        self.yielding &= self.pipe() > self.controller.window();
+        if self.yielding && self.pipe() <= self.controller.window() {
+            self.yielding = false;
+        }
         if self.is_reducing() {
             self.prr.on_ack(&PrrAck {
                 delivered: delivery.delivered,
