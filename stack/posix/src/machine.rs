@@ -51,6 +51,11 @@ impl Machine {
         self.now
     }
 
+    /// What a packet of the link carries of a segment.
+    pub(crate) fn max_segment_size(&self) -> u16 {
+        self.settings.mtu - 40
+    }
+
     /// Lets `act` use the stack, as an application on its protocol thread.
     pub(crate) fn with_core<T>(&mut self, act: impl FnOnce(&mut Core<'_>) -> T) -> T {
         self.protocol.with_core(self.now, act)

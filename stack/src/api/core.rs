@@ -130,7 +130,7 @@ impl<'a> Core<'a> {
         let mut stream = match &mut self.place {
             Place::Protocol(layers) => {
                 let local = options.local.map(ipv4).transpose()?;
-                layers.connect(local, ipv4(remote)?, &options.keys)?
+                layers.connect(local, ipv4(remote)?, &options)?
             }
             Place::Thread(thread) => thread.stack().begin_connect_with(remote, options)?,
         };

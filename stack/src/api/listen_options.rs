@@ -27,6 +27,9 @@ pub struct ListenOptions {
     /// Keys of peers (TCP MD5, RFC 2385; TCP-AO, RFC 5925). A peer that has one can only connect with it, and all segments of its connections are signed; others connect as
     /// ever. [`TcpListener::set_keys`](crate::TcpListener::set_keys) changes them.
     pub keys: TcpKeys,
+    /// Most bytes of payload and options in a segment of an accepted connection, either way (`TCP_MAXSEG`); less than 88 counts as 88. `None`: as many as
+    /// the path carries.
+    pub max_segment_size: Option<u16>,
     /// Most bytes that an accepted connection buffers for reading, always. `None`: the stack's default, which grows by itself.
     pub receive_buffer: Option<usize>,
     /// Most bytes that an accepted connection buffers for sending, always. `None`: the stack's default, which grows by itself.
@@ -76,6 +79,7 @@ impl Default for ListenOptions {
             reset_while_waiting: WaitingReset::default(),
             fast_open: 0,
             keys: TcpKeys::NONE,
+            max_segment_size: None,
             receive_buffer: None,
             send_buffer: None,
         }

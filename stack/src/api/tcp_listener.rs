@@ -78,6 +78,11 @@ impl TcpListener {
         self.shared.set_fast_open(limit);
     }
 
+    /// Most bytes of a segment of connections that are accepted from now on; see [`ListenOptions::max_segment_size`](super::ListenOptions::max_segment_size).
+    pub fn set_max_segment_size(&self, size: Option<u16>) {
+        self.shared.set_max_segment_size(size);
+    }
+
     /// From now on peers have these keys, and no others; see [`ListenOptions::keys`](super::ListenOptions::keys). Connections that were accepted keep
     /// theirs, and so do handshakes under way as long as it is among these.
     pub fn set_keys(&self, keys: &TcpKeys) {

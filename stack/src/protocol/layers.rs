@@ -11,7 +11,9 @@ use pmd::{Frame, Pool};
 use rustix::io::Errno;
 
 use super::Order;
-use crate::api::{EchoReply, ListenOptions, Readiness, TcpListener, TcpStream, Token, UdpSocket};
+use crate::api::{
+    ConnectOptions, EchoReply, ListenOptions, Readiness, TcpListener, TcpStream, Token, UdpSocket,
+};
 use crate::config::{Config, invalid};
 use crate::counters::Counter;
 use crate::drops::Drop;
@@ -25,7 +27,7 @@ use crate::socket::options::Change;
 use crate::socket::readiness::Source;
 use crate::socket::{CoreShared, Hints, Inbox, ListenerShared, Part, Target, Told};
 use crate::steer::{Forwarded, Seat};
-use crate::tcp::{Settled, Tcp, TcpKeys};
+use crate::tcp::{Settled, Tcp};
 use crate::time::Instant;
 use crate::udp::Udp;
 use crate::wire::icmpv4::{IcmpHeader, Unreachable};
@@ -294,8 +296,8 @@ impl Layers {
                 self.tcp.announce_listener(&mut self.net.readies, &listener);
             }
             Order::Unlisten(listener) => self.tcp.unlisten(&mut self.net.readies, &listener),
-            Order::Connect { local, remote, keys, answer } => {
-                let _ = answer.try_send(self.connect(local, remote, &keys));
+            Order::Connect { local, remote, options, answer } => {
+                let _ = answer.try_send(self.connect(local, remote, &options));
             }
             Order::ConnectWithData { local, remote, data, answer } => {
                 let _ = answer.try_send(self.connect_with_data(local, remote, &data));
@@ -423,9 +425,9 @@ impl Layers {
         &mut self,
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
-        keys: &TcpKeys,
+        options: &ConnectOptions,
     ) -> io::Result<TcpStream> {
-        self.tcp.connect_with(&mut self.net, local, remote, keys).map_err(io::Error::from)
+        self.tcp.connect_with(&mut self.net, local, remote, options).map_err(io::Error::from)
     }
 
     /// Whether data can go with a SYN to this server.

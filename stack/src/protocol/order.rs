@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use darner_ring::spsc::Consumer;
 
-use crate::api::{TcpStream, UdpSocket};
+use crate::api::{ConnectOptions, TcpStream, UdpSocket};
 use crate::snapshot::CoreSnapshot;
 use crate::socket::options::Change;
 use crate::socket::{ListenerShared, Part, PollerEnd, SocketId, Target, Told};
@@ -53,7 +53,7 @@ pub(crate) enum Order {
     Connect {
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
-        keys: TcpKeys,
+        options: ConnectOptions,
         answer: SyncSender<io::Result<TcpStream>>,
     },
     /// Connect, with the beginning of the data on the SYN if that can be; says how much of it that was.

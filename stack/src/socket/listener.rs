@@ -9,6 +9,7 @@
 //! | `ends` | each core counts itself in and out | the last to leave |
 //! | `children` | each core counts its own in and out | all |
 //! | `fast_open_limit` | application | protocol threads |
+//! | `max_segment_size` | application | protocol threads |
 //! | `fast_opening` | each core counts its own in and out | all |
 //! | `token` | the listener's only core | the same |
 //! | a shard | its core pushes, any acceptor pops, under its spin lock | |
@@ -18,7 +19,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use darner_ring::{Backlog, Busy, EventCount, EventSource, Full, Shard, Stash};
@@ -41,6 +42,8 @@ pub(crate) struct ListenerShared {
     children: AtomicU32,
     /// How many of them may be there before their handshake is complete (TCP Fast Open), and how many are.
     fast_open_limit: AtomicU32,
+    /// Zero: none was said.
+    max_segment_size: AtomicU16,
     fast_opening: AtomicU32,
     events: EventSource,
     token: AtomicU64,
@@ -68,6 +71,7 @@ impl ListenerShared {
             ends: AtomicU32::new(0),
             backlog: Backlog::new(options.backlog.max(1)),
             fast_open_limit: AtomicU32::new(options.fast_open),
+            max_segment_size: AtomicU16::new(options.max_segment_size.unwrap_or(0)),
             fast_opening: AtomicU32::new(0),
             options,
             children: AtomicU32::new(0),
@@ -273,6 +277,15 @@ impl ListenerShared {
     /// From now on so many may be.
     pub(crate) fn set_fast_open(&self, limit: u32) {
         self.fast_open_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Most bytes in a segment of a child, if that was said.
+    pub(crate) fn max_segment_size(&self) -> Option<u16> {
+        Some(self.max_segment_size.load(Ordering::Relaxed)).filter(|&size| size > 0)
+    }
+
+    pub(crate) fn set_max_segment_size(&self, size: Option<u16>) {
+        self.max_segment_size.store(size.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Gives back a place that no child came to.

@@ -167,12 +167,12 @@ impl StackHandle {
     pub fn begin_connect_with(
         &self,
         remote: SocketAddr,
-        ConnectOptions { local, keys }: ConnectOptions,
+        options: ConnectOptions,
     ) -> io::Result<TcpStream> {
-        let (local, remote) = (local.map(ipv4).transpose()?, ipv4(remote)?);
+        let (local, remote) = (options.local.map(ipv4).transpose()?, ipv4(remote)?);
         let mut stream: TcpStream = self.ask_until_open(|answer| {
-            let keys = keys.clone();
-            Order::Connect { local, remote, keys, answer }
+            let options = options.clone();
+            Order::Connect { local, remote, options, answer }
         })?;
         stream.set_nonblocking(false);
         Ok(stream)

@@ -141,12 +141,13 @@ impl Connection {
 
     /// Where both sides have called at once, each gets the other's SYN a second time, with the acknowledgement of its own
     /// (figure 8): only what follows that SYN is looked at. A reset is none of that, whatever else it has.
-    fn accept_crossing_syn(&self, segment: &mut Segment) {
+    fn accept_crossing_syn(&mut self, segment: &mut Segment) {
         let crossing = segment.has(Flags::SYN | Flags::ACK)
             && !segment.has(Flags::RST)
             && segment.seq == self.rcv.irs;
         if self.state == State::SynReceived && crossing {
             segment.trim_before(self.rcv.nxt);
+            self.notice_crossing_syn_ack(segment);
         }
     }
 
@@ -172,6 +173,7 @@ impl Connection {
             self.ack_now();
         } else {
             self.answer_probe(cx);
+            self.syn_ack_is_answered();
         }
     }
 

@@ -34,7 +34,7 @@ pub struct TcpConfig {
     pub max_buffered: usize,
     /// Most connections on a core, those half open or in TIME-WAIT not counted.
     pub max_connections: usize,
-    /// Most connections on a core whose handshake a peer has begun and not finished.
+    /// Most connections on a core whose handshake a peer has begun and not finished. An eighth more may be of peers that sign with a key.
     pub max_half_open: usize,
     /// How many of them may be of one address and port of ours.
     pub max_half_open_per_listener: usize,
@@ -59,7 +59,7 @@ pub struct TcpConfig {
     pub max_rto: Duration,
     /// How often a SYN is sent again before the connection is given up. RFC 9293 (MUST-23) wants three minutes of trying.
     pub syn_retries: u8,
-    /// How often a SYN-ACK is sent again before a half-open connection is forgotten.
+    /// How often a SYN-ACK is sent again before a half-open connection is forgotten: 31 times at most.
     pub syn_ack_retries: u8,
     /// How often anything else is sent again before the connection is given up, where no user timeout says when.
     pub retries: u8,

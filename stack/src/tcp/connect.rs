@@ -103,7 +103,8 @@ impl Connection {
 
     /// Options hold if both SYNs have them.
     pub(super) fn agree_on(&mut self, cx: &Context<'_>, theirs: &TcpOptions) {
-        self.snd.peer_mss = theirs.max_segment_size.unwrap_or(DEFAULT_SEGMENT_SIZE);
+        let size = theirs.max_segment_size.unwrap_or(DEFAULT_SEGMENT_SIZE);
+        self.snd.peer_mss = size.min(self.segment_size_to_offer(cx));
         self.rcv.scaling &= theirs.window_scale.is_some();
         if self.rcv.scaling {
             self.snd.wnd_shift = theirs.window_scale.unwrap_or(0);
@@ -131,6 +132,7 @@ impl Connection {
         }
         self.retries = 0;
         self.rare.take_fast_open();
+        self.rare.set_syn_retries(None);
         if cx.config.unsent_low_water.is_some() {
             self.begin_unsent_low_water(cx);
         }

@@ -128,7 +128,7 @@ impl Connection {
         // A SYN-ACK offers what the SYN has offered; `rcv.wnd_shift` was cleared if it did not.
         let options = TcpOptions {
             order: cx.config.option_order,
-            max_segment_size: Some(max_segment_size(cx.net)),
+            max_segment_size: Some(self.segment_size_to_offer(cx)),
             window_scale: self.rcv.scaling.then_some(self.rcv.wnd_shift),
             sack_permitted: self.sack,
             fast_open: self.syn_introduction().option,
@@ -213,4 +213,4 @@ pub(super) fn segment_size(net: &Net, mtu: u16) -> u16 {
 pub(super) const FIXED_HEADERS: u16 = (ipv4::HEADER_LEN + HEADER_LEN) as u16;
 /// A path that takes less than this per packet is not worth its headers, and a forged ICMP error must not make it so
 /// (the smallest MTU of RFC 791 is 68 bytes).
-const SEGMENT_SIZE_MIN: u16 = 88;
+pub(super) const SEGMENT_SIZE_MIN: u16 = 88;

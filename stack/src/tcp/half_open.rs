@@ -9,6 +9,7 @@ use super::ecn::{AccurateSyn, Mode};
 use super::seq::Seq;
 use super::shares::Shares;
 use crate::demux::{FlowHash, FlowKey, FlowKey4, FlowKey6};
+use crate::ip::Ecn;
 use crate::linked::List;
 use crate::time::Instant;
 
@@ -35,6 +36,13 @@ pub(super) struct Limits {
     pub(super) source: usize,
 }
 
+impl Limits {
+    /// Beyond the most: a signed SYN was sent by somebody who has a key, so few come.
+    fn kept_for_signed(&self) -> usize {
+        (self.all / 8).max(1)
+    }
+}
+
 /// What must be remembered of a SYN to make a connection of its ACK.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct HalfOpen {
@@ -49,7 +57,8 @@ pub(super) struct HalfOpen {
     pub(super) offers: Offers,
     /// Its SYN has asked for accurate ECN feedback.
     pub(super) accurate: Option<AccurateSyn>,
-    /// How often the SYN-ACK was sent again; the table counts.
+    /// How many rounds have passed (bits 0 to 4), and [`ANSWERED`], [`AGAIN`] and [`PLAIN`]; the table counts. A SYN-ACK was sent again in each, unless only the
+    /// listener waits.
     pub(super) resent: u8,
     pub(super) signing: Signing,
 }
@@ -91,13 +100,18 @@ impl<K: FlowKey> HalfOpenTable<K> {
             let wait = first_wait.saturating_mul(doubled).min(longest_wait);
             Round { queue: List::EMPTY, wait }
         };
-        let rounds = (0..=u32::from(retries)).map(round).collect();
+        let rounds = (0..=u32::from(retries.min(ROUNDS))).map(round).collect();
         Self { entries: Compact::new(hash), rounds, shares: Shares::new(hash), limits }
     }
 
-    /// A SYN-ACK is about to be sent for the first time, to a flow that is not in the table.
+    /// A SYN-ACK is about to be sent for the first time, to a flow that is not in the table. One whose SYN was signed comes in where others find no room: a flood that
+    /// has no key must not keep out who has one, and a cookie cannot say what is signed.
     pub(super) fn insert(&mut self, now: Instant, flow: K, state: HalfOpen) -> Result<(), NoRoom> {
-        self.room_for(&flow)?;
+        if state.signing == Signing::None {
+            self.room_for(&flow)?;
+        } else if self.entries.len() >= self.limits.all + self.limits.kept_for_signed() {
+            return Err(NoRoom::OnCore);
+        }
         self.shares.add(&flow);
         let state = HalfOpen { resent: 0, ..state };
         let Round { queue, wait } = &mut self.rounds[0];
@@ -119,16 +133,21 @@ impl<K: FlowKey> HalfOpenTable<K> {
     /// The peer has acknowledged our SYN, and the listener wants to see more of it.
     pub(super) fn defer(&mut self, flow: &K) {
         if let Some(number) = self.entries.find(flow) {
-            let offers = &mut self.entries.get_mut(number).state.offers;
+            let HalfOpen { offers, resent, .. } = &mut self.entries.get_mut(number).state;
             *offers = Offers(offers.0 | DEFERRED);
+            if *resent & ROUNDS == 0 {
+                *resent |= ANSWERED;
+            }
         }
     }
 
-    /// The SYN has come again.
-    pub(super) fn note_syn(&mut self, flow: &K, accurate: Option<AccurateSyn>) {
-        if let Some(number) = self.entries.find(flow) {
-            self.entries.get_mut(number).state.accurate = accurate;
-        }
+    /// The SYN has come again, and asks for what `asked` says. What is remembered now.
+    pub(super) fn note_syn(&mut self, flow: &K, arrived: Ecn, asked: Mode) -> Option<HalfOpen> {
+        let number = self.entries.find(flow)?;
+        let state = &mut self.entries.get_mut(number).state;
+        state.accurate = state.accurate.map(|accurate| accurate.again(arrived, asked));
+        state.resent |= if asked == Mode::Off { AGAIN | PLAIN } else { AGAIN };
+        Some(*state)
     }
 
     /// How often a SYN-ACK can be sent again within `span`: so many times a connection is deferred.
@@ -145,7 +164,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
         Some(&self.entries.get(self.entries.find(flow)?).state)
     }
 
-    /// When the SYN-ACK was sent, if it was sent once: what is sent twice measures no round trip (Karn's algorithm).
+    /// When the SYN-ACK was sent, if it was sent once: what is sent twice measures no round trip (Karn's algorithm). Nor does what was answered before now.
     pub(super) fn sent_at(&self, flow: &K) -> Option<Instant> {
         let entry = self.entries.get(self.entries.find(flow)?);
         (entry.state.resent == 0).then(|| entry.until - self.rounds[0].wait)
@@ -155,7 +174,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
     pub(super) fn remove(&mut self, flow: &K) -> Option<HalfOpen> {
         let number = self.entries.find(flow)?;
         self.shares.remove(flow);
-        let round = usize::from(self.entries.get(number).state.resent);
+        let round = usize::from(self.entries.get(number).state.rounds());
         Some(self.entries.remove(&mut self.rounds[round].queue, number).state)
     }
 
@@ -195,6 +214,26 @@ impl<K: FlowKey> HalfOpenTable<K> {
 }
 
 impl HalfOpen {
+    /// How many rounds have passed since the SYN-ACK was first sent.
+    pub(super) fn rounds(&self) -> u8 {
+        self.resent & ROUNDS
+    }
+
+    /// How often the SYN-ACK was sent again because nobody has answered it.
+    pub(super) fn sent_again(&self) -> u8 {
+        if self.resent & ANSWERED != 0 { 0 } else { self.rounds() }
+    }
+
+    /// Whether the SYN has come more than once, and so the SYN-ACK was sent again.
+    pub(super) fn has_come_again(&self) -> bool {
+        self.resent & AGAIN != 0
+    }
+
+    /// Whether a later SYN asks for nothing of ECN, so that its sender may have heard of no agreement.
+    pub(super) fn has_come_plain(&self) -> bool {
+        self.resent & PLAIN != 0
+    }
+
     /// What the SYN-ACK agrees to.
     pub(super) fn mode(&self) -> Mode {
         match self.accurate {
@@ -286,6 +325,13 @@ const SACK: u8 = 1 << 4;
 const ECN: u8 = 1 << 5;
 const TIMESTAMPS: u8 = 1 << 6;
 const DEFERRED: u8 = 1 << 7;
+/// Of [`HalfOpen::resent`]: the first SYN-ACK was answered, and the listener waits for more. So the path has lost nothing.
+const ANSWERED: u8 = 1 << 7;
+/// The SYN has come again.
+const AGAIN: u8 = 1 << 6;
+/// And has asked for nothing of ECN.
+const PLAIN: u8 = 1 << 5;
+const ROUNDS: u8 = PLAIN - 1;
 const LOW_BITS: u32 = (1 << Offers::BITS) - 1;
 
 const _: () = assert!(bytes_per_flow::<Waiting<FlowKey4>>() <= 64);
@@ -379,6 +425,18 @@ mod tests {
         assert_eq!(table.insert(at(0), flow(2), state(2)), Err(NoRoom::OnCore));
         assert_eq!(table.remove(&flow(1)), Some(state(1)));
         assert_eq!(table.insert(at(0), flow(2), state(2)), Ok(()));
+    }
+
+    #[test]
+    fn who_has_a_key_comes_in_where_others_find_no_room() {
+        let signed = HalfOpen { signing: Signing::Md5, ..state(1) };
+        let mut table = limited(Limits { all: 16, listener: 16, source: 3 }, 0);
+        (1..=3).for_each(|port| table.insert(at(0), flow(port), state(1)).unwrap());
+        assert_eq!(table.insert(at(0), flow(4), state(1)), Err(NoRoom::ForSource));
+        (4..=18).for_each(|port| table.insert(at(0), flow(port), signed).unwrap());
+        assert_eq!(table.insert(at(0), flow(19), signed), Err(NoRoom::OnCore), "an eighth more");
+        table.remove(&flow(18));
+        table.insert(at(0), flow(19), signed).unwrap();
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct ConnectionInfo {
     pub receive_window: u32,
     /// Most bytes of payload in a segment to the peer.
     pub segment_size: u16,
+    /// What the application has said that a segment may carry at most, either way.
+    pub max_segment_size: Option<u16>,
     /// The smoothed round-trip time, once one was measured.
     pub round_trip: Option<Duration>,
     /// The shortest round trip of the last minutes, as far as the connection knows.
@@ -133,6 +135,7 @@ impl Connection {
             send_window: self.snd.wnd,
             receive_window: self.receive_window(),
             segment_size: self.snd.mss,
+            max_segment_size: self.rare.max_segment_size(),
             round_trip: self.rtt.srtt(),
             shortest_round_trip: sender.and_then(Sender::shortest_round_trip),
             timeout: self.rtt.rto(),

@@ -45,6 +45,7 @@ mod retransmit;
 mod rtt;
 mod sack;
 mod segment;
+mod segment_size;
 mod sender;
 pub(crate) mod seq;
 mod shares;

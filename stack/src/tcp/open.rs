@@ -3,14 +3,14 @@
 use std::io;
 use std::net::SocketAddrV4;
 
+use super::Tcp;
 use super::autotune::Sizing;
 use super::connection::{Connection, Context};
 use super::seq::Seq;
 use super::state::State;
-use super::{Tcp, TcpKeys};
 use rustix::io::Errno;
 
-use crate::api::TcpStream;
+use crate::api::{ConnectOptions, TcpStream};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
 use crate::net::Net;
@@ -44,25 +44,27 @@ impl From<ConnectError> for io::Error {
 }
 
 impl Tcp {
-    /// Begins a connection, from `local` if that is given; its port may be zero for any. Its segments are signed if `keys` have one for the peer.
+    /// Begins a connection, from `local` if that is given; its port may be zero for any. Where `options` say another address it does not count.
     pub(crate) fn connect_with(
         &mut self,
         net: &mut Net,
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
-        keys: &TcpKeys,
+        options: &ConnectOptions,
     ) -> Result<TcpStream, ConnectError> {
         self.memory.admit_connection().map_err(|_| ConnectError::TooMany)?;
         let flow = self.flow_to(net, local, remote)?;
         let (id, stream) = self.open(net, flow)?;
         self.with_connection(net, id, |connection, cx| {
-            connection.open_with_keys(keys);
+            connection.open_with_keys(&options.keys);
+            connection.rare.set_syn_retries(options.syn_retries);
+            connection.rare.set_max_segment_size(options.max_segment_size);
             connection.send_syn(cx);
         });
         Ok(stream)
     }
 
-    /// The same without keys.
+    /// The same without options.
     #[cfg(test)]
     pub(crate) fn connect(
         &mut self,
@@ -70,7 +72,7 @@ impl Tcp {
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
     ) -> Result<TcpStream, ConnectError> {
-        self.connect_with(net, local, remote, &TcpKeys::NONE)
+        self.connect_with(net, local, remote, &ConnectOptions::default())
     }
 
     /// A connection in SYN-SENT, whose SYN is still to be sent.
@@ -103,6 +105,10 @@ impl Tcp {
                 [options.receive_buffer, options.send_buffer]
             }
         };
+        let segment_size = match &birth {
+            Birth::Application => None,
+            Birth::Queue(listener) => listener.max_segment_size(),
+        };
         let limits = BufferLimits {
             receive: chosen[0].unwrap_or(config.receive_buffer),
             send: chosen[1].unwrap_or(config.send_buffer),
@@ -114,6 +120,7 @@ impl Tcp {
             stream = Some(application);
             let mut connection = Connection::new(&cx, (flow, socket), state, numbers);
             [connection.rcv.sizing, connection.snd.sizing] = chosen.map(Sizing::of);
+            connection.rare.set_max_segment_size(segment_size);
             connection
         });
         let (id, stream) = id.zip(stream).ok_or(ConnectError::TooMany)?;

@@ -12,7 +12,7 @@ use super::harness::{PEER, US, pattern};
 use super::host::Host;
 use super::info::EcnCounts;
 use super::{Algorithm, EcnPolicy, TcpAoAlgorithm, TcpAoKey, TcpConfig, TcpKeys, TcpMd5Key};
-use crate::api::{ListenOptions, TcpStream};
+use crate::api::{ConnectOptions, ListenOptions, TcpStream};
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::ip::Ipv4Prefix;
@@ -120,7 +120,8 @@ impl Pair {
         server.host.tcp.listen(&server.host.net, listener.clone()).unwrap();
         let to = SocketAddrV4::new(US, 80);
         let Host { tcp, net, .. } = &mut client.host;
-        let stream = tcp.connect_with(net, None, to, keys).unwrap();
+        let options = ConnectOptions { keys: keys.clone(), ..ConnectOptions::default() };
+        let stream = tcp.connect_with(net, None, to, &options).unwrap();
         client.stream = Some(stream);
         Self {
             ends,

@@ -15,6 +15,9 @@ struct Held {
     accurate: Option<Accurate>,
     auth: Option<Auth>,
     unsent: Option<Unsent>,
+    max_segment_size: Option<u16>,
+    /// How often our SYN may be sent again, where that was said of this connection and it is not made yet.
+    syn_retries: Option<u8>,
     /// Zero if none is set.
     user_timeout_ms: u32,
 }
@@ -22,7 +25,10 @@ struct Held {
 impl Held {
     fn is_empty(&self) -> bool {
         let opened = self.fast_open.is_none() && self.accurate.is_none() && self.auth.is_none();
-        opened && self.unsent.is_none() && self.user_timeout_ms == 0
+        let said = self.syn_retries.is_some()
+            || self.max_segment_size.is_some()
+            || self.user_timeout_ms != 0;
+        opened && self.unsent.is_none() && !said
     }
 }
 
@@ -89,6 +95,28 @@ impl Rare {
 
     pub(super) fn set_unsent(&mut self, unsent: Option<Unsent>) {
         self.change(|held| held.unsent = unsent);
+    }
+
+    /// Most bytes in a segment, either way, if that was said before the handshake.
+    pub(super) fn max_segment_size(&self) -> Option<u16> {
+        self.0.as_ref()?.max_segment_size
+    }
+
+    pub(super) fn set_max_segment_size(&mut self, size: Option<u16>) {
+        if size != self.max_segment_size() {
+            self.change(|held| held.max_segment_size = size);
+        }
+    }
+
+    /// How often our SYN may be sent again, if that was said.
+    pub(super) fn syn_retries(&self) -> Option<u8> {
+        self.0.as_ref()?.syn_retries
+    }
+
+    pub(super) fn set_syn_retries(&mut self, retries: Option<u8>) {
+        if retries != self.syn_retries() {
+            self.change(|held| held.syn_retries = retries);
+        }
     }
 
     /// The user timeout that the application has set; zero if none.

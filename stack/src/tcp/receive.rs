@@ -121,6 +121,7 @@ impl Connection {
         self.rcv.nxt += 1;
         if cx.config.delay_fin_ack && self.state == State::Established {
             self.schedule_ack(cx, false);
+            self.tell_marks(cx);
         } else {
             self.ack_now();
         }

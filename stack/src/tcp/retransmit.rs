@@ -88,7 +88,7 @@ impl Connection {
 
     pub(super) fn retries_allowed(&self, cx: &Context<'_>) -> u8 {
         match self.state {
-            State::SynSent => cx.config.syn_retries,
+            State::SynSent => self.rare.syn_retries().unwrap_or(cx.config.syn_retries),
             State::SynReceived => cx.config.syn_ack_retries,
             _ if self.user_timeout(cx.config).is_some() => u8::MAX,
             _ if self.socket.is_closed() => cx.config.orphan_retries,
@@ -105,9 +105,12 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV4;
+
+    use crate::api::ConnectOptions;
     use crate::counters::Counter;
     use crate::tcp::TcpConfig;
-    use crate::tcp::harness::Harness;
+    use crate::tcp::harness::{Harness, PEER, PEER_PORT};
 
     #[test]
     fn a_syn_is_sent_again_and_again_and_then_given_up() {
@@ -249,5 +252,18 @@ mod tests {
         t.input("A 1 ack 12").unwrap();
         t.at(10_000);
         assert_eq!(t.sent(), [""; 0]);
+    }
+
+    #[test]
+    fn an_attempt_is_given_up_after_as_many_syns_as_was_said() {
+        for (syn_retries, syns) in [(Some(0), 1), (Some(2), 3), (None, 8)] {
+            let mut t = Harness::new(&Harness::plain());
+            let options = ConnectOptions { syn_retries, ..ConnectOptions::default() };
+            let remote = SocketAddrV4::new(PEER, PEER_PORT);
+            t.stream = t.tcp.connect_with(&mut t.net, None, remote, &options).ok();
+            t.at(0).at(1_000_000);
+            assert_eq!(t.sent().len(), syns);
+            assert_eq!(t.state(), None);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The retransmission timeout (RFC 6298), with RFC 7323's weights where timestamps give many samples.
+//! The retransmission timeout (RFC 6298), with RFC 7323's weights where a round trip gives many samples.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Rtt {
     ///
     /// By Karn's algorithm no sample may come from data that was sent twice, unless a timestamp
     /// says which of the two was acknowledged. `per_round` is how many samples a round trip is expected
-    /// to give: 1 without timestamps, else see [`samples_per_round`]. A sample beyond `limits.max`
+    /// to give: 1 for a handshake, else see [`samples_per_round`]. A sample beyond `limits.max`
     /// counts as that: peers can echo any timestamp.
     pub(crate) fn sample(&mut self, limits: &RtoLimits, round_trip: Duration, per_round: u32) {
         let round_trip = nanos(round_trip.min(limits.max));
@@ -72,7 +72,7 @@ impl Rtt {
     }
 }
 
-/// How many samples a round trip gives when every ACK carries a timestamp and acknowledges two segments
+/// How many samples a round trip gives when every ACK gives one, and acknowledges two segments
 /// (RFC 7323, appendix G).
 pub(crate) fn samples_per_round(flight: u32, mss: u32) -> u32 {
     flight.div_ceil(mss.saturating_mul(2).max(1)).max(1)

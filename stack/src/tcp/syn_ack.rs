@@ -3,7 +3,7 @@
 use super::Tcp;
 use super::auth::{Auth, Numbers};
 use super::ecn;
-use super::emit::{NO_PAYLOAD, max_segment_size, send_segment};
+use super::emit::{NO_PAYLOAD, send_segment};
 use super::half_open::HalfOpen;
 use super::isn::timestamp;
 use super::seq::Seq;
@@ -43,20 +43,21 @@ impl Tcp {
         let others = TcpOptions {
             order: self.config.option_order,
             fast_open,
-            max_segment_size: Some(max_segment_size(net)),
+            max_segment_size: Some(self.segment_size_to_offer(net, flow)),
             window_scale: entry.offers.window_scale().map(|_| self.config.window_shift()),
             sack_permitted: entry.offers.sack(),
             ..TcpOptions::default()
         };
         // Something on the way may have dropped the first for its option (RFC 9768, section 3.2.3.2.2).
-        let accurate_ecn = if entry.accurate.is_some() && entry.resent == 0 {
-            let with = Timestamps { value: clock, echo: entry.ts_recent };
-            let timestamps = entry.offers.timestamps().then_some(with);
-            let auth = entry.signing.kind();
-            ecn::first_option(MAX_LEN - TcpOptions { timestamps, auth, ..others }.fixed_len())
-        } else {
-            None
-        };
+        let accurate_ecn =
+            if entry.accurate.is_some() && entry.sent_again() == 0 && !entry.has_come_again() {
+                let with = Timestamps { value: clock, echo: entry.ts_recent };
+                let timestamps = entry.offers.timestamps().then_some(with);
+                let auth = entry.signing.kind();
+                ecn::first_option(MAX_LEN - TcpOptions { timestamps, auth, ..others }.fixed_len())
+            } else {
+                None
+            };
         let options = TcpOptions { accurate_ecn, ..others };
         let segment = (entry.iss, Flags::SYN | Flags::ACK | ecn::of_syn_ack(entry), options);
         self.send_half_open(net, flow, entry, segment, clock);

@@ -83,13 +83,7 @@ impl Tcp {
             self.reset_stranger(net, flow, syn);
             return Drop::TcpSynUnexpected;
         }
-        let mut entry = *entry;
-        if let Some(accurate) = &mut entry.accurate {
-            *accurate = accurate.again(syn.ecn, asked);
-            self.half_open.note_syn(flow, entry.accurate);
-            // An option may have been why the SYN-ACK was lost.
-            entry.resent = entry.resent.max(1);
-        }
+        let entry = self.half_open.note_syn(flow, syn.ecn, asked).unwrap_or(*entry);
         self.send_syn_ack(net, flow, &entry);
         Drop::TcpDuplicate
     }
@@ -98,7 +92,7 @@ impl Tcp {
     /// any answer will do.
     fn defers(&mut self, flow: &FlowKey4, entry: &HalfOpen, segment: &Segment) -> bool {
         let brings = segment.payload_len() > 0 || segment.has(Flags::FIN);
-        !brings && entry.resent < self.deferred_rounds(flow)
+        !brings && entry.rounds() < self.deferred_rounds(flow)
     }
 
     fn deferred_rounds(&mut self, flow: &FlowKey4) -> u8 {
@@ -211,7 +205,7 @@ impl Tcp {
         while let Some(due) = self.half_open.pop_due(net.now) {
             match due {
                 Due::Resend(flow, entry)
-                    if entry.offers.deferred() && entry.resent < self.deferred_rounds(&flow) => {}
+                    if entry.offers.deferred() && entry.rounds() < self.deferred_rounds(&flow) => {}
                 Due::Resend(flow, entry) if self.listeners.find(&flow).is_some() => {
                     net.metrics.count(Counter::TcpRetransSegs);
                     self.send_syn_ack(net, &flow, &entry);
@@ -240,7 +234,7 @@ impl Connection {
         self.rcv.nxt = entry.irs + 1;
         self.rcv.acked = self.rcv.nxt;
         self.rcv.edge = self.rcv.nxt + window;
-        self.retries = entry.resent;
+        self.retries = entry.sent_again();
         self.agree_on_ecn_as(entry);
         let timestamps = Timestamps { value: entry.ts_recent, echo: 0 };
         let options = TcpOptions {
@@ -257,12 +251,15 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::time::Duration;
 
     use super::*;
+    use crate::api::ListenOptions;
     use crate::api::TcpListener;
     use crate::protocol::Order;
-    use crate::tcp::TcpConfig;
-    use crate::tcp::harness::Harness;
+    use crate::tcp::congestion::Handshake;
+    use crate::tcp::harness::{Harness, OUR_PORT, US};
+    use crate::tcp::{EcnPolicy, TcpConfig};
 
     #[test]
     fn a_peer_connects_and_talks() {
@@ -303,12 +300,68 @@ mod tests {
         assert_eq!(t.count(Counter::TcpAttemptFails), 1);
     }
 
+    /// A listener that waits five seconds for what a peer sends first.
+    fn deferring(config: &TcpConfig) -> Harness {
+        let defer_accept = Some(Duration::from_secs(5));
+        let options = ListenOptions { defer_accept, ..ListenOptions::default() };
+        let listener = ListenerShared::new((US, OUR_PORT).into(), options, 1);
+        let mut t = Harness::new(config);
+        t.tcp.listen(&t.net, listener.clone()).unwrap();
+        t.listener = Some(listener);
+        t
+    }
+
+    /// A peer that answers the SYN-ACK after 10 ms, and sends something at `data_ms`.
+    fn deferred(config: &TcpConfig, (syn, ack): (&str, &str), data_ms: u64) -> Harness {
+        let mut t = deferring(config);
+        t.input(&format!("{syn} 0 mss 1000")).unwrap();
+        t.sent();
+        assert_eq!(t.at(10).input(&format!("{ack} 1 ack 1")), Err(Drop::TcpAcceptDeferred));
+        t.at(data_ms);
+        assert_eq!(t.sent(), [""; 0], "it is not asked again");
+        t.input("PAEN 1+10 ack 1").unwrap();
+        assert!(t.accept());
+        t
+    }
+
+    #[test]
+    fn how_long_a_deferred_peer_thinks_is_no_sign_of_its_path() {
+        for data_ms in [800, 2000, 5000] {
+            let mut t = deferred(&Harness::plain(), ("S", "A"), data_ms);
+            t.connection(|c| {
+                assert_eq!(c.handshake, Handshake::Smooth, "{data_ms}");
+                assert_eq!(c.rtt.srtt(), None, "{data_ms}");
+                assert_eq!(c.rtt.rto(), Duration::from_secs(1), "{data_ms}");
+            });
+        }
+        let config = TcpConfig { ecn: EcnPolicy::WhenAsked, ..Harness::plain() };
+        let mut t = deferred(&config, ("SEWN", "AW"), 5000);
+        t.write(1000);
+        assert_eq!(t.emitted().pop().unwrap().tos, 2, "nor of one that drops what asks for ECN");
+    }
+
+    #[test]
+    fn a_syn_ack_that_was_lost_before_is_one() {
+        let mut t = deferring(&Harness::plain());
+        t.input("S 0 mss 1000").unwrap();
+        t.at(3000);
+        assert_eq!(t.sent(), ["SA 0 ack 1"; 3]);
+        t.input("A 1 ack 1").unwrap_err();
+        t.at(4000).input("PA 1+10 ack 1").unwrap();
+        assert!(t.accept());
+        assert_eq!(t.connection(|c| c.handshake), Handshake::Lossy);
+    }
+
     #[test]
     fn a_syn_that_comes_again_is_answered_again() {
         let mut t = Harness::listening(&Harness::plain(), 1);
         t.input("S 0").unwrap();
-        t.input("S 0").unwrap_err();
+        t.at(500).input("S 0").unwrap_err();
         assert_eq!(t.sent(), ["SA 0 ack 1", "SA 0 ack 1"]);
+        t.at(510).input("A 1 ack 1").unwrap();
+        assert!(t.accept());
+        let measured = t.connection(|c| (c.rtt.srtt(), c.rtt.rto()));
+        assert_eq!(measured, (None, Duration::from_secs(1)), "which of the two was answered?");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `TCP_MD5SIG` and `TCP_MD5SIG_EXT`: keys of peers, as `struct tcp_md5sig` of Linux has them (linux/tcp.h).
 
 use std::ffi::c_int;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 
 use darner::{Ipv4Prefix, TcpMd5Key};
@@ -53,16 +53,25 @@ fn read(name: c_int, value: &[u8]) -> Result<(Ipv4Prefix, &[u8]), Errno> {
     let [flags, prefix_len, len @ .., _, _, _, _] = *rest.first_chunk::<8>().ok_or(Errno::INVAL)?;
     let key = rest.get(8..8 + KEY_ROOM).ok_or(Errno::INVAL)?;
     let key = key.get(..u16::from_ne_bytes(len).into()).ok_or(Errno::INVAL)?;
-    let [f0, f1, _, _, a, b, c, d, ..] = *address;
-    if c_int::from(u16::from_ne_bytes([f0, f1])) != libc::AF_INET {
-        return Err(Errno::INVAL);
-    }
-    let peer = Ipv4Addr::new(a, b, c, d);
+    let peer = peer(address)?;
     if name == TCP_MD5SIG || flags & TCP_MD5SIG_FLAG_PREFIX == 0 {
         return Ok((peer.into(), key));
     }
     let prefix = Ipv4Prefix::new(peer, prefix_len).map_err(|_| Errno::INVAL)?;
     Ok((prefix, key))
+}
+
+/// What stands in a `sockaddr_in`, or mapped in a `sockaddr_in6`. A prefix of the latter has at most 32 bits too.
+fn peer(address: &[u8; STORAGE_LEN]) -> Result<Ipv4Addr, Errno> {
+    let [f0, f1, _, _, a, b, c, d, rest @ ..] = *address;
+    match (c_int::from(u16::from_ne_bytes([f0, f1])), rest.first_chunk()) {
+        (libc::AF_INET, _) => Ok(Ipv4Addr::new(a, b, c, d)),
+        (libc::AF_INET6, Some(&octets)) => {
+            let octets: [u8; 16] = octets;
+            Ipv6Addr::from(octets).to_ipv4_mapped().ok_or(Errno::AFNOSUPPORT)
+        }
+        _ => Err(Errno::INVAL),
+    }
 }
 
 const TCP_MD5SIG: c_int = 14;
@@ -98,7 +107,21 @@ mod tests {
         assert_eq!(read(TCP_MD5SIG, &md5sig(0, 0, 81)), Err(Errno::INVAL));
         assert_eq!(read(TCP_MD5SIG, &md5sig(0, 0, 3)[..215]), Err(Errno::INVAL));
         let mut other = md5sig(0, 0, 3);
-        other[..2].copy_from_slice(&10_u16.to_ne_bytes());
+        other[..2].copy_from_slice(&1_u16.to_ne_bytes());
         assert_eq!(read(TCP_MD5SIG, &other), Err(Errno::INVAL));
+    }
+
+    #[test]
+    fn the_peer_may_be_mapped_into_ipv6() {
+        let peer = Ipv4Addr::new(192, 0, 2, 9);
+        let mut six = md5sig(1, 24, 3);
+        six[..2].copy_from_slice(&10_u16.to_ne_bytes());
+        six[4..8].fill(7);
+        six[8..24].copy_from_slice(&peer.to_ipv6_mapped().octets());
+        assert_eq!(read(TCP_MD5SIG, &six), Ok((peer.into(), &b"key"[..])));
+        let prefix = Ipv4Prefix::new(peer, 24).unwrap();
+        assert_eq!(read(TCP_MD5SIG_EXT, &six), Ok((prefix, &b"key"[..])));
+        six[8] = 0x20;
+        assert_eq!(read(TCP_MD5SIG, &six), Err(Errno::AFNOSUPPORT));
     }
 }

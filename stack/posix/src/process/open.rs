@@ -84,6 +84,7 @@ impl Process {
             reset_while_waiting: WaitingReset::Accept,
             fast_open: socket.options.fast_open(machine.fast_open()),
             keys: socket.keys.clone(),
+            max_segment_size: socket.options.max_segment_size(),
             receive_buffer: buffers.0,
             send_buffer: buffers.1,
             ..ListenOptions::with_backlog(backlog)
@@ -135,7 +136,12 @@ impl Process {
             return self.connect_with_data(fd, remote, &[]).map(|_| ());
         }
         let (local, keys) = (socket.local.map(SocketAddr::from), socket.keys.clone());
-        let how = ConnectOptions { local, keys };
+        let how = ConnectOptions {
+            local,
+            keys,
+            max_segment_size: socket.options.max_segment_size(),
+            syn_retries: socket.options.syn_retries(),
+        };
         let mut stream = machine
             .with_core(|core| core.connect_with(remote.into(), how, UNHEARD))
             .map_err(|error| errno(&error))?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
+use std::ops::RangeInclusive;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ impl Process {
         let known = default_of(level, name).ok_or(Errno::NOPROTOOPT)?;
         // A byte is enough for some options of IP.
         let least = if level == libc::SOL_IP { 1 } else { known.len() };
-        if value.len() < least {
+        if value.len() < least || !is_allowed(level, name, word_of(value, 0)) {
             return Err(Errno::INVAL);
         }
         let fast_open = (level, name) == (libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT);
@@ -45,6 +46,7 @@ impl Process {
             Kind::Stream { stream, .. } => machine.with_core(|_| socket.options.apply(stream)),
             Kind::Listener { listener, .. } => {
                 listener.set_fast_open(socket.options.fast_open(machine.fast_open()));
+                listener.set_max_segment_size(socket.options.max_segment_size());
             }
             Kind::Fresh | Kind::Deferred(_) => {}
         }
@@ -89,7 +91,7 @@ impl Process {
                 Ok(tcp_info(
                     info.as_ref(),
                     matches!(socket.kind, Kind::Listener { .. }),
-                    machine.now(),
+                    (machine.now(), machine.max_segment_size()),
                 ))
             }
             (libc::SOL_TCP, libc::TCP_MAXSEG)
@@ -190,6 +192,18 @@ impl Options {
             .map(Duration::from_secs)
     }
 
+    /// Most bytes in a segment (`TCP_MAXSEG`), if that was set.
+    pub(super) fn max_segment_size(&self) -> Option<u16> {
+        let value = self.0.get(&(libc::SOL_TCP, libc::TCP_MAXSEG))?;
+        u16::try_from(word_of(value, 0)).ok().filter(|size| *size > 0)
+    }
+
+    /// How often a SYN is sent again (`TCP_SYNCNT`), if that was set.
+    pub(super) fn syn_retries(&self) -> Option<u8> {
+        let value = self.0.get(&(libc::SOL_TCP, libc::TCP_SYNCNT))?;
+        u8::try_from(word_of(value, 0)).ok()
+    }
+
     /// Whether connecting waits for the first bytes, if they can go with the SYN (`TCP_FASTOPEN_CONNECT`).
     pub(super) fn fast_open_connect(&self) -> bool {
         let value = self.0.get(&(libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT));
@@ -217,6 +231,15 @@ impl Options {
         let (seconds, micros) = (part(0), part(8));
         let timeout = Duration::from_secs(seconds?) + Duration::from_micros(micros?);
         (!timeout.is_zero()).then_some(timeout)
+    }
+}
+
+/// Whether an option may have this value in its first word, as in Linux.
+fn is_allowed(level: c_int, name: c_int, word: c_int) -> bool {
+    match (level, name) {
+        (libc::SOL_TCP, libc::TCP_MAXSEG) => word == 0 || SEGMENT_SIZES.contains(&word),
+        (libc::SOL_TCP, libc::TCP_SYNCNT) => SYN_COUNTS.contains(&word),
+        _ => true,
     }
 }
 
@@ -286,6 +309,11 @@ const DEFAULT_BUFFER: c_int = 1 << 20;
 
 /// What a socket without a connection has for its segments (RFC 9293, MUST-15).
 const DEFAULT_SEGMENT: c_int = 536;
+
+/// What `TCP_MAXSEG` may be, if it limits anything.
+const SEGMENT_SIZES: RangeInclusive<c_int> = 88..=32_767;
+/// What `TCP_SYNCNT` may be.
+const SYN_COUNTS: RangeInclusive<c_int> = 1..=127;
 
 const TCP_CC_INFO: c_int = 26;
 const SO_MEMINFO: c_int = 55;

@@ -6,7 +6,12 @@ use darner::time::Instant;
 use darner::{ConnectionInfo, RecoveryPhase, TcpState};
 
 /// The struct's bytes. Without a connection: of a listener, or of a socket that is closed.
-pub(super) fn tcp_info(info: Option<&ConnectionInfo>, listens: bool, now: Instant) -> Vec<u8> {
+/// `most` is what a packet of the link carries.
+pub(super) fn tcp_info(
+    info: Option<&ConnectionInfo>,
+    listens: bool,
+    (now, most): (Instant, u16),
+) -> Vec<u8> {
     let mut bytes = vec![0; LEN];
     let Some(info) = info else {
         bytes[0] = if listens { LISTEN } else { CLOSE };
@@ -34,6 +39,7 @@ pub(super) fn tcp_info(info: Option<&ConnectionInfo>, listens: bool, now: Instan
         (RTT, info.round_trip.map_or(0, micros)),
         (SLOW_START_THRESHOLD, info.slow_start_threshold.map_or(INFINITE, |bytes| bytes / size)),
         (CONGESTION_WINDOW, info.congestion_window / size),
+        (ANNOUNCED_SEGMENT_SIZE, info.max_segment_size.map_or(most, |size| size.min(most)).into()),
         (REORDERING, segments(info.reordering_degree).max(DUPLICATES)),
         (REORDERINGS, info.reorderings),
         (LAST_DATA_RECEIVED, millis(now.since(info.last_data))),
@@ -144,6 +150,7 @@ const LAST_DATA_RECEIVED: usize = 52;
 const RTT: usize = 68;
 const SLOW_START_THRESHOLD: usize = 76;
 const CONGESTION_WINDOW: usize = 80;
+const ANNOUNCED_SEGMENT_SIZE: usize = 84;
 const REORDERING: usize = 88;
 const ALL_RETRANSMITTED: usize = 100;
 const SHORTEST_RTT: usize = 148;

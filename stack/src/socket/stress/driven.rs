@@ -10,13 +10,12 @@ use std::time::{Duration, Instant as Moment};
 use pmd::{Pool, QueuePair, mem};
 
 use super::world::{self, LONG, address};
-use crate::api::{ListenOptions, TcpListener, TcpStream};
+use crate::api::{ConnectOptions, ListenOptions, TcpListener, TcpStream};
 use crate::counters::Counter;
 use crate::metrics::Metrics;
 use crate::protocol::{Order, Protocol};
 use crate::socket::{CoreShared, ListenerShared};
 use crate::steer::Seat;
-use crate::tcp::TcpKeys;
 use crate::time::Instant;
 
 /// A loop that turns when it is told to.
@@ -60,7 +59,12 @@ impl Loop {
         answered.recv().unwrap().unwrap();
         let (answer, answered) = sync_channel(1);
         let SocketAddr::V4(remote) = listener.local_addr() else { unreachable!() };
-        self.core.order(Order::Connect { local: None, remote, keys: TcpKeys::NONE, answer });
+        self.core.order(Order::Connect {
+            local: None,
+            remote,
+            options: ConnectOptions::default(),
+            answer,
+        });
         while self.turn() > 0 {}
         let client = answered.recv().unwrap().unwrap();
         (client, listener.accept().unwrap().0)
@@ -125,7 +129,12 @@ impl Driven {
     pub(super) fn connect(&self, to: SocketAddr) -> TcpStream {
         let (answer, answered) = sync_channel(1);
         let SocketAddr::V4(remote) = to else { unreachable!() };
-        self.core.order(Order::Connect { local: None, remote, keys: TcpKeys::NONE, answer });
+        self.core.order(Order::Connect {
+            local: None,
+            remote,
+            options: ConnectOptions::default(),
+            answer,
+        });
         let mut stream = answered.recv_timeout(LONG).unwrap().unwrap();
         stream.set_nonblocking(false);
         stream.wait_connected(Some(Moment::now() + LONG)).unwrap();

@@ -5,6 +5,7 @@ use cmac::Cmac;
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha1::Sha1;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::ao_key::{TcpAoAlgorithm, TcpAoKey, TcpAoOptions};
 use super::covered::Covered;
@@ -12,7 +13,7 @@ use crate::demux::FlowKey4;
 use crate::tcp::seq::Seq;
 use crate::wire::tcp_options::{AO_MAC_LEN, AuthKind, MAX_LEN};
 
-/// A traffic key, ready to sign with.
+/// A traffic key, ready to sign with. It is wiped when it is dropped.
 #[derive(Clone)]
 pub(super) enum TrafficKey {
     Sha1(Hmac<Sha1>),
@@ -39,14 +40,13 @@ impl TrafficKey {
         match key.algorithm() {
             TcpAoAlgorithm::HmacSha1 => {
                 let master = hmac_sha1(key.secret());
-                Self::Sha1(hmac_sha1(
-                    &master.chain_update(input(&context, 160)).finalize().into_bytes(),
-                ))
+                let derived = master.chain_update(input(&context, 160)).finalize().into_bytes();
+                Self::Sha1(hmac_sha1(Zeroizing::<[u8; 20]>::new(derived.into()).as_ref()))
             }
             TcpAoAlgorithm::Aes128Cmac => {
                 let master = aes_cmac(&sixteen_bytes(key.secret()));
                 let derived = master.chain_update(input(&context, 128)).finalize().into_bytes();
-                Self::Cmac(Box::new(aes_cmac(&derived.into())))
+                Self::Cmac(Box::new(aes_cmac(&Zeroizing::new(derived.into()))))
             }
         }
     }
@@ -146,11 +146,11 @@ fn aes_cmac(key: &[u8; 16]) -> Cmac<Aes128> {
 }
 
 /// A master key of another length than AES has (RFC 5926, section 3.1.1.2).
-fn sixteen_bytes(secret: &[u8]) -> [u8; 16] {
-    match secret.try_into() {
+fn sixteen_bytes(secret: &[u8]) -> Zeroizing<[u8; 16]> {
+    Zeroizing::new(match secret.try_into() {
         Ok(key) => key,
         Err(_) => aes_cmac(&[0; 16]).chain_update(secret).finalize().into_bytes().into(),
-    }
+    })
 }
 
 fn first_bytes(mac: &[u8]) -> [u8; AO_MAC_LEN] {
@@ -159,3 +159,20 @@ fn first_bytes(mac: &[u8]) -> [u8; AO_MAC_LEN] {
 
 /// KeyID and RNextKeyID.
 pub(super) const IDS_LEN: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use zeroize::ZeroizeOnDrop;
+
+    use super::*;
+
+    /// What HMAC, CMAC and the digest of TCP MD5 are made of: the crates wipe what they hold only where their feature is on.
+    #[test]
+    fn what_is_derived_of_a_secret_is_wiped_as_it_is() {
+        fn is_wiped<T: ZeroizeOnDrop>() {}
+        is_wiped::<Sha1>();
+        is_wiped::<Aes128>();
+        is_wiped::<cmac::block_api::CmacCore<Aes128>>();
+        is_wiped::<md5::Md5>();
+    }
+}

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::ao_key::TcpAoKey;
 use crate::ip::Ipv4Prefix;
@@ -153,13 +154,13 @@ pub enum BadTcpKey {
     SameId,
 }
 
-/// Bytes that are shared, and neither shown nor compared in a time that tells them.
+/// Bytes that are shared, neither shown nor compared in a time that tells them, and wiped when nobody has them any more.
 #[derive(Clone)]
-pub(in crate::tcp) struct Secret(Arc<[u8]>);
+pub(in crate::tcp) struct Secret(Arc<Zeroizing<Box<[u8]>>>);
 
 impl Secret {
     pub(super) fn new(bytes: &[u8]) -> Self {
-        Self(bytes.into())
+        Self(Arc::new(Zeroizing::new(bytes.into())))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -169,7 +170,7 @@ impl Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.as_bytes().ct_eq(other.as_bytes()).into()
     }
 }
 

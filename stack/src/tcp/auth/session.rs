@@ -1,7 +1,9 @@
 //! TCP-AO of one connection (RFC 5925, section 6): its traffic keys, and which of them signs.
 
+use std::cell::OnceCell;
+
 use super::ao::{Direction, TrafficKey};
-use super::ao_key::{TcpAoKey, TcpAoOptions};
+use super::ao_key::TcpAoKey;
 use super::covered::Covered;
 use super::{Signing, extension, low_half};
 use crate::demux::FlowKey4;
@@ -23,12 +25,13 @@ pub(in crate::tcp) struct Session {
     next: usize,
 }
 
+/// A master key, and the traffic keys that were derived from it: each when it is first needed, for a flood of forged segments names one key at most.
 struct SessionKey {
     master: TcpAoKey,
     /// `Send_SYN_traffic_key` until the peer's ISN is known, then `Send_other_traffic_key`.
-    send: TrafficKey,
+    send: OnceCell<TrafficKey>,
     /// `Receive_other_traffic_key`.
-    receive: Option<TrafficKey>,
+    receive: OnceCell<TrafficKey>,
 }
 
 /// What a segment says of itself that its MAC depends on.
@@ -49,7 +52,8 @@ pub(super) enum Opening {
 /// What signs one segment.
 #[derive(Clone, Copy)]
 pub(in crate::tcp) struct AoSigner<'a> {
-    key: &'a SessionKey,
+    master: &'a TcpAoKey,
+    key: &'a TrafficKey,
     next: u8,
     extension: u32,
 }
@@ -62,9 +66,9 @@ impl Session {
         ours: Seq,
         theirs: Option<Seq>,
     ) -> Option<Self> {
-        let mut session = Self { flow: *flow, ours, theirs, keys: Vec::new(), current: 0, next: 0 };
-        session.keys = keys.map(|master| session.derive(master)).collect();
-        (!session.keys.is_empty()).then_some(session)
+        let keys: Vec<_> = keys.cloned().map(SessionKey::new).collect();
+        let any = !keys.is_empty();
+        any.then(|| Self { flow: *flow, ours, theirs, keys, current: 0, next: 0 })
     }
 
     /// The same with those keys that it had before, if they are still there.
@@ -87,8 +91,9 @@ impl Session {
     /// The peer's SYN has come.
     pub(super) fn learn_isn(&mut self, theirs: Seq) {
         self.theirs = Some(theirs);
-        let masters: Vec<_> = self.keys.drain(..).map(|key| key.master).collect();
-        self.keys = masters.iter().map(|master| self.derive(master)).collect();
+        for key in &mut self.keys {
+            (key.send, key.receive) = (OnceCell::new(), OnceCell::new());
+        }
     }
 
     /// Asks the peer to sign with another key. Nothing changes if there is none with this id.
@@ -117,8 +122,10 @@ impl Session {
 
     /// For the segment with this number, `sent` being the whole number of one nearby.
     pub(super) fn signer(&self, sent: u64, seq: Seq) -> AoSigner<'_> {
-        let key = self.keys.get(self.current).unwrap_or(&self.keys[0]);
-        AoSigner { key, next: self.ids().1, extension: extension(sent, seq) }
+        let SessionKey { master, send, .. } = self.keys.get(self.current).unwrap_or(&self.keys[0]);
+        let numbers = (self.ours, self.theirs.unwrap_or(Seq(0)));
+        let key = send.get_or_init(|| self.derive(master, Direction::Sent, numbers));
+        AoSigner { master, key, next: self.ids().1, extension: extension(sent, seq) }
     }
 
     /// Whether a segment is the peer's, `received` being the whole number of one nearby. If so its wish for another key is heeded (section 7.5).
@@ -158,25 +165,20 @@ impl Session {
         received: u64,
     ) -> bool {
         let Some(SessionKey { master, receive, .. }) = self.keys.get(place) else { return false };
-        let derived =
-            |ours| TrafficKey::derive(master, &self.flow, Direction::Received, (seq, ours));
+        let derived = |numbers| self.derive(master, Direction::Received, numbers);
         // The number of a SYN has no extension.
-        let (key, extension) = match (opening, receive) {
-            (Opening::Bare, _) => (&derived(Seq(0)), 0),
-            (Opening::No, Some(key)) => (key, extension(received, seq)),
-            (Opening::No, None) => (&derived(self.ours), 0),
+        let (key, extension) = match (opening, self.theirs) {
+            (Opening::Bare, _) => (&derived((seq, Seq(0))), 0),
+            (Opening::No, Some(theirs)) => {
+                (receive.get_or_init(|| derived((theirs, self.ours))), extension(received, seq))
+            }
+            (Opening::No, None) => (&derived((seq, self.ours)), 0),
         };
         key.has_signed(extension, segment, master.options())
     }
 
-    fn derive(&self, master: &TcpAoKey) -> SessionKey {
-        let theirs = self.theirs.unwrap_or(Seq(0));
-        let derive = |way, numbers| TrafficKey::derive(master, &self.flow, way, numbers);
-        SessionKey {
-            send: derive(Direction::Sent, (self.ours, theirs)),
-            receive: self.theirs.map(|theirs| derive(Direction::Received, (theirs, self.ours))),
-            master: master.clone(),
-        }
+    fn derive(&self, master: &TcpAoKey, way: Direction, numbers: (Seq, Seq)) -> TrafficKey {
+        TrafficKey::derive(master, &self.flow, way, numbers)
     }
 
     fn place_by(&self, is_it: impl Fn(&TcpAoKey) -> bool) -> Option<usize> {
@@ -184,20 +186,57 @@ impl Session {
     }
 }
 
+impl SessionKey {
+    fn new(master: TcpAoKey) -> Self {
+        Self { master, send: OnceCell::new(), receive: OnceCell::new() }
+    }
+}
+
 impl AoSigner<'_> {
     /// KeyID and RNextKeyID.
     pub(super) fn ids(&self) -> [u8; 2] {
-        [self.key.master.send_id(), self.next]
+        [self.master.send_id(), self.next]
     }
 
     /// The MAC, for a segment that has the ids already.
     pub(super) fn mac(&self, segment: &Covered<'_>) -> [u8; AO_MAC_LEN] {
-        self.key.send.mac(self.extension, segment, self.options())
-    }
-
-    fn options(&self) -> TcpAoOptions {
-        self.key.master.options()
+        self.key.mac(self.extension, segment, self.master.options())
     }
 }
 
 const _: () = assert!(AuthKind::Ao.encoded_len() == 4 + AO_MAC_LEN);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::auth::TcpAoAlgorithm;
+
+    /// Who has many keys pays for the one that signs, and for the one that a segment names.
+    #[test]
+    fn a_traffic_key_is_derived_when_it_is_needed() {
+        let flow = FlowKey4 {
+            remote: [10, 0, 0, 2].into(),
+            local: [10, 0, 0, 1].into(),
+            remote_port: 4000,
+            local_port: 179,
+        };
+        let masters = [1, 2, 3].map(|id| {
+            TcpAoKey::new(flow.remote, (id, id), TcpAoAlgorithm::HmacSha1, b"secret").unwrap()
+        });
+        let derived = |session: &Session| {
+            let cells = session.keys.iter().flat_map(|key| [&key.send, &key.receive]);
+            cells.filter(|cell| cell.get().is_some()).count()
+        };
+        let mut session = Session::new(masters.iter(), &flow, Seq(7), Some(Seq(8))).unwrap();
+        assert_eq!(derived(&session), 0);
+        session.signer(8, Seq(8));
+        session.signer(9, Seq(9));
+        assert_eq!(derived(&session), 1);
+        session.ask_for(2);
+        session = session.with_keys(masters.iter()).unwrap();
+        assert_eq!(derived(&session), 0);
+        session.signer(8, Seq(8));
+        session.learn_isn(Seq(9));
+        assert_eq!(derived(&session), 0, "they were of another ISN");
+    }
+}

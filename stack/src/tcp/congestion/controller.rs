@@ -2,7 +2,7 @@
 //!
 //! A controller has no clock and sends nothing: it hears of ACKs, losses, timeouts and pauses, and answers how much may
 //! be in flight and how fast it may leave. Which segments are lost, and which is sent next, is decided elsewhere; so is
-//! how a fast recovery is spread over its round trip (PRR, RFC 9937).
+//! how a reduction is spread over its round trip (PRR, RFC 9937).
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ pub(crate) trait Controller: Send {
     /// As [`Algorithm`](super::algorithm::Algorithm) spells it.
     fn name(&self) -> &'static str;
 
-    /// How much may be in flight: cwnd, from one segment to 1 GiB. During a fast recovery the connection goes by PRR
-    /// instead, unless the controller [owns the recovery](Self::owns_recovery).
+    /// How much may be in flight: cwnd, from one segment to 1 GiB. During a fast recovery, and while more than that is in flight after a mark, the connection goes by
+    /// PRR instead, unless the controller [owns the recovery](Self::owns_recovery).
     fn window(&self) -> u32;
 
-    /// Below it the window grows exponentially. This is also where PRR takes the window to.
+    /// Below it the window grows exponentially. This is also where PRR takes the window to in a recovery.
     fn ssthresh(&self) -> u32;
 
     /// Bytes per second at which data should leave. `None`: as the connection paces by default, if it paces at all.

@@ -89,8 +89,8 @@ impl Window {
         flight.min(self.bytes)
     }
 
-    /// Congestion: at most `ssthresh` may be in flight from here on. After a loss PRR leads the flight there, so the
-    /// window need not wait for its end. A mark may leave one segment, and a loss two (RFC 9438, section 4.6; RFC 3168, section 6.1.2).
+    /// Congestion: at most `ssthresh` may be in flight from here on. PRR leads the flight there, so the window need
+    /// not wait for its end. A mark may leave one segment, and a loss two (RFC 9438, section 4.6; RFC 3168, section 6.1.2).
     pub(super) fn reduce(&mut self, ssthresh: u32, why: Congested) {
         self.prior = (why != Congested::Marked).then_some(self.now());
         self.set_threshold(ssthresh);

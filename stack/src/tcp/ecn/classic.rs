@@ -12,6 +12,8 @@ use crate::wire::tcp::Flags;
 pub(in crate::tcp) struct Classic {
     /// Both sides take part.
     pub(super) enabled: bool,
+    /// What we send may be marked.
+    marking: bool,
     /// ACKs say that a mark has come: until the peer says that it has reduced its window, or with DCTCP as long as marks come.
     echo: bool,
     /// The next new segment says that the window was reduced.
@@ -19,7 +21,16 @@ pub(in crate::tcp) struct Classic {
 }
 
 impl Classic {
-    pub(super) const ENABLED: Self = Self { enabled: true, echo: false, reduced: false };
+    pub(super) const ENABLED: Self =
+        Self { enabled: true, marking: true, echo: false, reduced: false };
+    /// Of one whose SYN has gone out without asking as well: it MUST NOT let its data be marked (section 6.1.1), for the peer may go by that SYN. It still
+    /// says which of the peer's came marked.
+    pub(super) const UNMARKED: Self = Self { marking: false, ..Self::ENABLED };
+
+    /// A SYN of the peer's has asked for nothing: SHOULD NOT set ECT (section 6.1.1).
+    pub(super) fn stop_marking(&mut self) {
+        self.marking = false;
+    }
 
     /// The window was reduced: because of a mark, a loss or a timeout (section 6.1.2).
     pub(super) fn window_reduced(&mut self) {
@@ -29,10 +40,11 @@ impl Classic {
     /// What a segment says of it, and whether routers may mark it: only new data (sections 6.1.4 and 6.1.5).
     pub(super) fn of_segment(&self, new_data: bool) -> (Flags, Ecn) {
         let echo = if self.echo { Flags::ECE } else { Flags::NONE };
+        let capable = if self.marking { Ecn::Capable } else { Ecn::NotCapable };
         match (new_data, self.reduced) {
             (false, _) => (echo, Ecn::NotCapable),
-            (true, false) => (echo, Ecn::Capable),
-            (true, true) => (echo | Flags::CWR, Ecn::Capable),
+            (true, false) => (echo, capable),
+            (true, true) => (echo | Flags::CWR, capable),
         }
     }
 
@@ -52,9 +64,13 @@ impl Connection {
             return;
         }
         if cx.config.congestion == Algorithm::Dctcp {
-            if self.ecn.echo != marked && self.rcv.acked != self.rcv.nxt {
-                // What came before is acknowledged as it came.
-                self.send_ack(cx);
+            if self.ecn.echo != marked {
+                if self.rcv.acked != self.rcv.nxt {
+                    // What came before is acknowledged as it came.
+                    self.send_ack(cx);
+                }
+                // And this does not wait either: the sender is to hear of the change.
+                self.ack_now();
             }
             self.ecn.echo = marked;
             return;
@@ -132,6 +148,35 @@ mod tests {
         assert_eq!(t.sent(), ["S 0"]);
     }
 
+    /// Section 6.1.1: MUST NOT set ECT. What it receives is echoed all the same.
+    #[test]
+    fn who_has_sent_a_syn_that_asks_for_nothing_sends_nothing_that_may_be_marked() {
+        let mut t = Harness::connecting(&with_ecn());
+        t.at(999);
+        t.at(1000);
+        assert_eq!(t.sent(), ["SEW 0", "S 0"]);
+        t.input("SAE 0 ack 1 mss 1000 sackOK").unwrap();
+        t.sent();
+        t.write(1000);
+        assert_eq!(t.last().tos, 0);
+        t.input("PA 1+10 ack 1001 ce 1").unwrap();
+        assert_eq!(t.sent(), ["AE 1001 ack 11"]);
+    }
+
+    #[test]
+    fn nor_does_a_listener_to_whose_peer_asks_for_nothing_the_second_time() {
+        let mut t = Harness::listening(&with_ecn(), 1);
+        t.input("SEW 0 mss 1000").unwrap();
+        t.input("S 0 mss 1000").unwrap_err();
+        assert_eq!(t.sent(), ["SAE 0 ack 1"; 2]);
+        t.input("A 1 ack 1").unwrap();
+        assert!(t.accept());
+        t.write(1000);
+        assert_eq!(t.last().tos, 0);
+        t.input("PA 1+10 ack 1001 ce 1").unwrap();
+        assert_eq!(t.sent(), ["AE 1001 ack 11"]);
+    }
+
     #[test]
     fn new_data_may_be_marked_and_nothing_else() {
         let mut t = connected(&with_ecn());
@@ -170,7 +215,8 @@ mod tests {
         let mut t = connected(&with_ecn());
         t.write(20_000);
         assert_eq!(t.sent().len(), 10);
-        let window = |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().window());
+        let window =
+            |t: &mut Harness| t.connection(|c| c.sender.as_ref().unwrap().controller.window());
         t.at(200).input("AE 1 ack 1001").unwrap();
         assert_eq!(window(&mut t), 8000, "RFC 8511");
         t.burst(&["AE 1 ack 2001", "AE 1 ack 3001", "AE 1 ack 6001"]);
@@ -185,6 +231,27 @@ mod tests {
         t.input("AE 1 ack 12001").unwrap();
         assert!(window(&mut t) < 8000, "the next round trip");
         assert_eq!(t.count(Counter::TcpRetransSegs), 0);
+    }
+
+    /// RFC 9937: four fifths of what each ACK delivers, until no more is in flight than may be.
+    #[test]
+    fn after_a_mark_the_flight_sinks_with_the_acks_and_does_not_pause() {
+        let mut t = connected(&TcpConfig { initial_window: 40, ..with_ecn() });
+        t.write(80_000);
+        assert_eq!(t.sent().len(), 40);
+        t.at(200);
+        let mut sent_for = |acks: std::ops::RangeInclusive<u32>| -> Vec<usize> {
+            let sent_for = |n: u32| {
+                t.input(&format!("A{} 1 ack {}", if n == 1 { "E" } else { "" }, 1 + 1000 * n))
+                    .unwrap();
+                t.sent().len()
+            };
+            acks.map(sent_for).collect()
+        };
+        assert_eq!(sent_for(1..=10), [0, 1, 1, 1, 1, 0, 1, 1, 1, 1]);
+        assert_eq!(sent_for(11..=35).iter().sum::<usize>(), 20);
+        assert_eq!(sent_for(36..=39).iter().sum::<usize>(), 4);
+        assert_eq!(sent_for(40..=43), [1; 4], "32 in flight");
     }
 
     /// Section 6.1.2: "for any reason".
@@ -241,18 +308,20 @@ mod tests {
         assert_eq!(t.sent(), ["A 10001 ack 11"]);
     }
 
-    /// RFC 8257, section 3.2, figure 1.
+    /// RFC 8257, section 3.2, figure 1: an ACK of what came before the change, and one at once of what shows it.
     #[test]
     fn with_dctcp_each_ack_says_whether_what_it_acknowledges_was_marked() {
         let mut t = connected(&TcpConfig { congestion: Algorithm::Dctcp, ..with_ecn() });
         t.input("A 1+1000 ack 1").unwrap();
         assert_eq!(t.sent(), [""; 0]);
         t.input("A 1001+1000 ack 1 ce 1").unwrap();
-        assert_eq!(t.sent(), ["A 1 ack 1001"], "what came unmarked");
+        assert_eq!(t.sent(), ["A 1 ack 1001", "AE 1 ack 2001"]);
         t.input("A 2001+1000 ack 1 ce 1").unwrap();
-        assert_eq!(t.sent(), ["AE 1 ack 3001"]);
+        assert_eq!(t.sent(), [""; 0], "no change");
         t.input("A 3001+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["AE 1 ack 3001", "A 1 ack 4001"], "without any CWR");
         t.input("A 4001+1000 ack 1").unwrap();
-        assert_eq!(t.sent(), ["A 1 ack 5001"], "without any CWR");
+        t.input("A 5001+1000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 6001"]);
     }
 }

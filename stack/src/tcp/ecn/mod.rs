@@ -10,7 +10,7 @@ mod handshake;
 use std::num::NonZeroU8;
 
 use super::congestion::controller::Congested;
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, Owed};
 use super::half_open::HalfOpen;
 use super::info::EcnCounts;
 use super::segment::Segment;
@@ -92,7 +92,7 @@ pub(super) fn marks(
 /// The flags of the SYN-ACK to a half-open connection. The third one says nothing: something on the way may drop those that do (RFC 9768, section 3.2.3.2.2).
 pub(super) fn of_syn_ack(entry: &HalfOpen) -> Flags {
     match (entry.accurate, entry.mode()) {
-        (Some(_), _) if entry.resent >= PLAIN_AFTER => Flags::NONE,
+        (Some(_), _) if entry.sent_again() >= PLAIN_AFTER => Flags::NONE,
         (Some(syn), _) => Answer::Accurate(syn.arrived()).flags(),
         (None, Mode::Classic) => Answer::Classic.flags(),
         (None, _) => Flags::NONE,
@@ -112,7 +112,8 @@ impl Connection {
     /// What a listener has agreed on.
     pub(super) fn agree_on_ecn_as(&mut self, entry: &HalfOpen) {
         match (entry.accurate, entry.mode()) {
-            (Some(syn), _) => self.rare.set_accurate(Accurate::server(syn, entry.resent)),
+            (Some(syn), _) => self.rare.set_accurate(Accurate::server(syn, entry.sent_again())),
+            (None, Mode::Classic) if entry.has_come_plain() => self.ecn = Classic::UNMARKED,
             (None, Mode::Classic) => self.ecn = Classic::ENABLED,
             (None, _) => {}
         }
@@ -144,13 +145,17 @@ impl Connection {
     /// that do (RFC 3168, section 6.1.1.1; RFC 9768, section 3.1.4.1).
     pub(super) fn ecn_of_syn(&mut self, cx: &Context<'_>) -> Flags {
         let asks = Mode::of_policy(cx.config.ecn);
-        let tries = if asks == Mode::Accurate { PLAIN_AFTER } else { 1 };
         match (self.state, self.ecn_mode()) {
-            (State::SynSent, _) if self.retries < tries => asks.asks(),
+            (State::SynSent, _) if !self.asks_no_more(asks) => asks.asks(),
             (State::SynReceived, Mode::Classic) => Answer::Classic.flags(),
             (State::SynReceived, Mode::Accurate) => self.accurate_syn_ack(),
             _ => Flags::NONE,
         }
+    }
+
+    fn asks_no_more(&self, asks: Mode) -> bool {
+        let tries = if asks == Mode::Accurate { PLAIN_AFTER } else { 1 };
+        self.retries >= tries
     }
 
     fn accurate_syn_ack(&mut self) -> Flags {
@@ -177,15 +182,21 @@ impl Connection {
             Mode::Classic => Answer::Classic,
             Mode::Accurate => Answer::Accurate(segment.ecn),
         };
+        let plain = self.asks_no_more(asked);
         match answer {
             Answer::Off => {}
+            Answer::Classic if plain => self.ecn = Classic::UNMARKED,
             Answer::Classic => self.ecn = Classic::ENABLED,
             Answer::Accurate(syn) if segment.has(Flags::ACK) => {
                 self.rare.set_accurate(Accurate::client(syn, segment));
             }
             Answer::Accurate(arrived) => {
-                let syn = AccurateSyn::new(arrived);
-                self.rare.set_accurate(Accurate::server(syn, 0));
+                let mut accurate = Accurate::server(AccurateSyn::new(arrived), 0);
+                if plain {
+                    // Section 3.1.5: the peer may have got only the SYN that asks for nothing.
+                    accurate.reports.stop_marking();
+                }
+                self.rare.set_accurate(accurate);
             }
         }
     }
@@ -209,6 +220,24 @@ impl Connection {
         }
     }
 
+    /// What may have been the SYN-ACK again was answered, or too much was answered before.
+    pub(super) fn syn_ack_is_answered(&mut self) {
+        if let Some(accurate) = self.rare.accurate_mut() {
+            accurate.arrivals.syn_ack_is_told();
+        }
+    }
+
+    /// The SYN-ACK of a peer that has called at the same time says how our SYN has arrived, and not what an ACE field would (RFC 9768, section 3.2.2): it counts as the
+    /// ACK of our own SYN-ACK that it also is, from a peer that has received no mark.
+    pub(super) fn notice_crossing_syn_ack(&mut self, segment: &mut Segment) {
+        let answer = segment.flags.ecn();
+        segment.clear(answer);
+        if let Some(accurate) = self.rare.accurate_mut() {
+            accurate.syn_answered(answer);
+            segment.flags = segment.flags | ace_at_first();
+        }
+    }
+
     /// The SYN that has opened an early connection comes again. Returns whether it asks for another feedback than before: then nobody can know
     /// what was agreed on, and the connection MUST be reset (RFC 9768, section 3.1.5).
     pub(super) fn contradicts_syn(&mut self, cx: &Context<'_>, segment: &Segment) -> bool {
@@ -216,6 +245,9 @@ impl Connection {
         let mode = self.ecn_mode();
         if let Some(accurate) = self.rare.accurate_mut() {
             accurate.syn_again(segment.ecn, asked);
+        }
+        if asked == Mode::Off {
+            self.ecn.stop_marking();
         }
         contradict(mode, asked)
     }
@@ -296,8 +328,10 @@ impl Connection {
         room: usize,
     ) -> TcpOptions {
         let Some(accurate) = self.rare.accurate() else { return options };
-        let tells_syn_ack = is_bare(len, flags) && accurate.arrivals.tells_syn_ack();
-        let sack_blocks = if tells_syn_ack { SackBlocks::default() } else { options.sack_blocks };
+        // Section 3.2.2.5.1: an ACK of ACKs MUST NOT have any, or it would count as a duplicate. Unless it is owed for something else as well.
+        let of_acks = accurate.arrivals.owes_ack_of_acks() && self.ack.owed == Owed::Nothing;
+        let plain = is_bare(len, flags) && (accurate.arrivals.tells_syn_ack() || of_acks);
+        let sack_blocks = if plain { SackBlocks::default() } else { options.sack_blocks };
         let options = TcpOptions { sack_blocks, ..options };
         let again = len > 0 && seq.precedes(self.snd.nxt);
         let first_data = len > 0 && seq == self.snd.iss + 1;
@@ -336,8 +370,7 @@ impl Connection {
         let Some(accurate) = self.rare.accurate_mut() else { return };
         let first_data = len > 0 && seq == self.snd.iss + 1;
         let again = seq.precedes(self.snd.nxt);
-        let bare = is_bare(len, flags);
-        accurate.arrivals.told(&Sent { bare, first_data, again, option });
+        accurate.arrivals.told(&Sent { first_data, again, option });
         if accurate.arrivals.needs_segment_of_its_own() {
             self.ack_now();
         }

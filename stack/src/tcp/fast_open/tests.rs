@@ -258,3 +258,18 @@ fn an_early_connection_may_have_accurate_ecn_feedback() {
     assert_eq!(t.input(&syn("SEW", "")), Err(Drop::TcpSynUnexpected));
     assert_eq!((t.sent(), t.state()), (vec!["RA 0 ack 101".to_owned()], None));
 }
+
+/// RFC 3168, section 6.1.1: SHOULD NOT.
+#[test]
+fn a_syn_that_asks_for_nothing_the_second_time_ends_marking() {
+    let config = TcpConfig { ecn: EcnPolicy::WhenAsked, ..config() };
+    let mut t = listening(&config, 1);
+    let cookie = cookie(&mut t);
+    t.input(&format!("SEW 0+100 mss 1000 fo {cookie}")).unwrap();
+    t.input("S 0 mss 1000").unwrap_err();
+    assert!(t.accept());
+    t.input("A 101 ack 1").unwrap();
+    t.sent();
+    t.write(1000);
+    assert_eq!(t.last().tos, 0);
+}

@@ -50,6 +50,8 @@ pub(super) struct Sender {
     /// Marks count again once this number is acknowledged.
     marked_until: Seq,
     prr: Prr,
+    /// A mark has reduced the window, and more than that is in flight still.
+    yielding: bool,
     repairs: Repairs,
     frto: Frto,
     rack: Rack,
@@ -132,6 +134,7 @@ impl Sender {
             point: una - 1,
             marked_until: una - 1,
             prr: Prr::begin(0, 0, 0),
+            yielding: false,
             repairs: Repairs::begin(una, una),
             frto: Frto::Off,
             rack: Rack::NEW,
@@ -267,19 +270,27 @@ impl Sender {
         // The loss of a probe of the path's MTU is nobody's business.
         let newly_lost = if self.phase == Phase::Open { 0 } else { newly_lost };
         self.probe_answered(news);
-        let reduced = self.heed_mark(news, marks, pipe) || recovers;
+        let yields = self.heed_mark(news, marks, pipe);
+        if yields {
+            self.prr = Prr::yielding(pipe);
+            self.yielding = !self.controller.owns_recovery();
+        }
         let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
         self.tell_controller(news, &delivery, (pipe, newly_lost, marks.bytes), recovery);
+        if self.yielding && self.pipe() <= self.controller.window() {
+            self.yielding = false;
+        }
         if self.is_reducing() {
             self.prr.on_ack(&PrrAck {
                 delivered: delivery.delivered,
                 pipe: self.pipe(),
-                ssthresh: self.controller.ssthresh(),
+                ssthresh: self.sinks_to(),
                 mss: news.path.mss,
                 progress: progress(&delivery, newly_lost),
                 partial: !news.path.sack && newly_lost > 0,
             });
         }
+        let reduced = recovers || yields;
         Outcome { round_trip: round_trip(news.now, &delivery), recovers, reduced, undone }
     }
 
@@ -351,10 +362,16 @@ impl Sender {
         self.departed = 0;
         self.tail.forget();
         self.path_probe = None;
+        self.yielding = false;
     }
 
     fn is_reducing(&self) -> bool {
-        self.phase == Phase::Recovery && !self.controller.owns_recovery()
+        self.yielding || (self.phase == Phase::Recovery && !self.controller.owns_recovery())
+    }
+
+    /// Where PRR takes what is in flight. A mark may leave less than ssthresh, which never is below two segments.
+    fn sinks_to(&self) -> u32 {
+        if self.yielding { self.controller.window() } else { self.controller.ssthresh() }
     }
 
     /// What the ACK delivers, in full or by SACK.
@@ -484,6 +501,7 @@ impl Sender {
         // What had arrived before is not delivered during the recovery any more (RFC 9937, section 6).
         let before = flight.saturating_sub(self.board.arrived()) + fresh;
         self.prr = Prr::begin(before, self.pipe(), mss);
+        self.yielding = false;
         self.repairs = Repairs::begin(una, nxt);
         self.phase = Phase::Recovery;
         self.point = nxt;

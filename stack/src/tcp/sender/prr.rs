@@ -1,7 +1,7 @@
-//! Proportional rate reduction (RFC 9937): in a fast recovery the window sinks to ssthresh as data is delivered, neither at a stroke
-//! nor by a pause.
+//! Proportional rate reduction (RFC 9937): in a fast recovery, and where a mark has reduced the window, what is in flight sinks to what it may be as data is
+//! delivered, neither at a stroke nor by a pause.
 
-/// One recovery.
+/// One recovery, or what follows one mark.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prr {
     /// In flight before the ACK that began the recovery, and before anything was taken for lost (RecoverFS).
@@ -9,6 +9,8 @@ pub(super) struct Prr {
     delivered: u64,
     sent: u64,
     window: u32,
+    /// There is something to send again, and the first of it goes whatever the arithmetic says.
+    repairs: bool,
 }
 
 /// One ACK of a recovery.
@@ -40,7 +42,13 @@ impl Prr {
             delivered: 0,
             sent: 0,
             window: pipe.saturating_add(mss),
+            repairs: true,
         }
+    }
+
+    /// Nothing was lost, but so much in flight was too much: the window comes with the ACK that says so.
+    pub(super) fn yielding(flight: u32) -> Self {
+        Self { flight: u64::from(flight.max(1)), delivered: 0, sent: 0, window: 0, repairs: false }
     }
 
     /// How much may be in flight.
@@ -61,8 +69,8 @@ impl Prr {
             let more = if ack.progress == Progress::Safe { u64::from(ack.mss) } else { 0 };
             (conserved + more).min(ssthresh - pipe)
         };
-        // The first retransmission goes whatever the arithmetic says.
-        let least = if self.sent == 0 || ack.partial { u64::from(ack.mss) } else { 0 };
+        let first = self.repairs && self.sent == 0;
+        let least = if first || ack.partial { u64::from(ack.mss) } else { 0 };
         let window = pipe + count.max(least);
         self.window = u32::try_from(window).unwrap_or(u32::MAX);
     }
@@ -97,6 +105,17 @@ mod tests {
             prr.on_sent(sent);
             prr.on_ack(&ack);
             assert_eq!(prr.window(), want, "{name}");
+        }
+    }
+
+    /// Ten segments, of which eight may stay: each ACK of one lets go of four fifths of one.
+    #[test]
+    fn after_a_mark_nothing_goes_that_was_not_earned() {
+        let mut prr = Prr::yielding(10_000);
+        for want in [9800, 9600, 9400, 9200, 9000] {
+            prr.on_ack(&PrrAck { pipe: want - 800, ssthresh: 8000, ..ACK });
+            assert_eq!(prr.window(), want);
+            prr.on_sent(800);
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use super::super::session::Session;
 use super::super::{Signer, Signing, TcpAoAlgorithm, TcpAoKey, extension};
 use super::*;
-use crate::api::Control;
+use crate::api::{ConnectOptions, Control};
 use crate::tcp::TcpConfig;
 use crate::tcp::harness::{IP_LEN, PEER_ISS};
 use crate::wire::tcp_options::AuthKind;
@@ -66,7 +66,8 @@ fn accepted(config: &TcpConfig, ids: &[(u8, u8)]) -> Harness {
 fn connecting(config: &TcpConfig, ids: &[(u8, u8)]) -> Harness {
     let mut t = Harness::new(config);
     let remote = SocketAddrV4::new(PEER, PEER_PORT);
-    t.stream = Some(t.tcp.connect_with(&mut t.net, None, remote, &ours(ids)).unwrap());
+    let options = ConnectOptions { keys: ours(ids), ..ConnectOptions::default() };
+    t.stream = Some(t.tcp.connect_with(&mut t.net, None, remote, &options).unwrap());
     let text = t.net.outbox.front().unwrap().head()[IP_LEN..IP_LEN + 2].to_vec();
     t.our_port = u16::from_be_bytes([text[0], text[1]]);
     t.peer_auth = Some(Auth::Ao(Box::new(theirs(&t, ids))));

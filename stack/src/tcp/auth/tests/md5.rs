@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::*;
-use crate::api::{Control, TcpListener};
+use crate::api::{ConnectOptions, Control, TcpListener};
 use crate::counters::Counter;
 use crate::tcp::auth::keys::Secret;
 use crate::tcp::{CookiePolicy, FastOpenConfig, TcpConfig};
@@ -40,7 +40,8 @@ fn connecting(config: &TcpConfig) -> Harness {
     let mut t = Harness::new(config);
     let remote = SocketAddrV4::new(PEER, PEER_PORT);
     let keys = keys(PEER, "secret");
-    t.stream = Some(t.tcp.connect_with(&mut t.net, None, remote, &keys).unwrap());
+    let options = ConnectOptions { keys, ..ConnectOptions::default() };
+    t.stream = Some(t.tcp.connect_with(&mut t.net, None, remote, &options).unwrap());
     t.peer_auth = auth("secret");
     t
 }
@@ -166,7 +167,8 @@ fn a_key_for_others_signs_nothing() {
     let mut t = Harness::new(&Harness::plain());
     let keys = keys(Ipv4Addr::new(10, 0, 0, 99), "secret");
     let remote = SocketAddrV4::new(PEER, PEER_PORT);
-    t.stream = Some(t.tcp.connect_with(&mut t.net, None, remote, &keys).unwrap());
+    let options = ConnectOptions { keys, ..ConnectOptions::default() };
+    t.stream = Some(t.tcp.connect_with(&mut t.net, None, remote, &options).unwrap());
     assert_eq!(t.last().options.auth, None);
 }
 

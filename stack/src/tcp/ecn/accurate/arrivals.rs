@@ -24,6 +24,8 @@ pub(in crate::tcp::ecn) struct Arrivals {
     /// The packet before was marked.
     after_mark: bool,
     ack_due: bool,
+    /// Data has come since the last ACK.
+    data: bool,
     opening: Opening,
     options: Options,
 }
@@ -58,8 +60,6 @@ enum Options {
 
 /// A segment that has left.
 pub(in crate::tcp::ecn) struct Sent {
-    /// It carries nothing.
-    pub(in crate::tcp::ecn) bare: bool,
     pub(in crate::tcp::ecn) first_data: bool,
     pub(in crate::tcp::ecn) again: bool,
     pub(in crate::tcp::ecn) option: Option<AccurateEcnOption>,
@@ -76,6 +76,7 @@ impl Arrivals {
             untold_marks: 0,
             after_mark: false,
             ack_due: false,
+            data: false,
             opening,
             options,
         }
@@ -133,8 +134,16 @@ impl Arrivals {
         matches!(self.opening, Opening::SynAck { untold: true, .. })
     }
 
+    /// The server has heard of it, or may have ended its handshake by another segment: from then on it takes the field for the counter.
+    pub(in crate::tcp::ecn) fn syn_ack_is_told(&mut self) {
+        if let Opening::SynAck { untold, .. } = &mut self.opening {
+            *untold = false;
+        }
+    }
+
     /// An acceptable segment has come, with so many bytes (sections 3.2 and 3.2.2.5.1).
     pub(in crate::tcp::ecn) fn notice(&mut self, ecn: Ecn, len: u32, unacknowledged: bool) {
+        self.data |= len > 0;
         let EcnBytes { ect0, ce, ect1 } = &mut self.bytes;
         let (counter, which) = match ecn {
             Ecn::NotCapable => {
@@ -161,6 +170,11 @@ impl Arrivals {
 
     pub(in crate::tcp::ecn) fn owes_ack(&self) -> bool {
         self.ack_due
+    }
+
+    /// Only of marks on ACKs.
+    pub(in crate::tcp::ecn) fn owes_ack_of_acks(&self) -> bool {
+        self.ack_due && !self.data
     }
 
     /// The ACE field of a segment (section 3.2.2.1, table 3, and section 3.2.2.2).
@@ -191,11 +205,8 @@ impl Arrivals {
     pub(in crate::tcp::ecn) fn told(&mut self, sent: &Sent) {
         self.untold_marks = 0;
         self.ack_due = false;
-        if let Opening::SynAck { untold, .. } = &mut self.opening
-            && sent.bare
-        {
-            *untold = false;
-        }
+        self.data = false;
+        self.syn_ack_is_told();
         if sent.first_data && sent.again && self.options == Options::SentWithFirstData {
             self.stop_options();
         }

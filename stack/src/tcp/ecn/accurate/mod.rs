@@ -6,7 +6,7 @@
 mod arrivals;
 mod reports;
 
-use super::handshake::{Mode, SYNS_ARE_SENT};
+use super::handshake::{Answer, Mode};
 use super::{AccurateSyn, PLAIN_AFTER};
 use crate::ip::Ecn;
 use crate::tcp::info::EcnCounts;
@@ -31,13 +31,7 @@ impl Accurate {
     pub(super) fn client(syn: Ecn, syn_ack: &Segment) -> Self {
         let mut reports = Reports::new();
         reports.option_expected(syn_ack.options.accurate_ecn);
-        if syn == Ecn::Marked {
-            reports.open_with_mark();
-        }
-        if syn != SYNS_ARE_SENT {
-            // Section 3.2.2.3: something on the way changes the field.
-            reports.stop_marking();
-        }
+        reports.syn_arrived(syn);
         Self { arrivals: Arrivals::client(syn_ack.ecn), reports }
     }
 
@@ -56,6 +50,15 @@ impl Accurate {
         self.arrivals.syn_again(arrived);
         if asked == Mode::Off {
             self.reports.stop_marking();
+        }
+    }
+
+    /// By a SYN-ACK that says so, of one who has called at the same time and goes by our SYN. Where that has asked for nothing, or seems to (section 3.1.5), he may
+    /// have agreed on nothing.
+    pub(super) fn syn_answered(&mut self, answer: Flags) {
+        match Answer::of(Mode::Accurate, answer) {
+            Answer::Accurate(arrived) => self.reports.syn_arrived(arrived),
+            Answer::Classic | Answer::Off => self.reports.stop_marking(),
         }
     }
 

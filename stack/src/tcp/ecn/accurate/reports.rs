@@ -20,6 +20,10 @@ pub(in crate::tcp::ecn) struct Reports {
     packets_at_option: u32,
     /// Marked bytes that were only guessed since then.
     guessed: u32,
+    /// Segments that were acknowledged since then.
+    since_option: u32,
+    /// How often in a row an option has contradicted the field.
+    contradictions: u8,
     /// How many segments an ACK acknowledges on average, times [`AVERAGE_UNIT`]; zero before the first.
     acked: u32,
     /// What we send may be marked.
@@ -59,6 +63,8 @@ impl Reports {
             bytes: FIRST_BYTES,
             packets_at_option: FIRST_PACKETS,
             guessed: 0,
+            since_option: 0,
+            contradictions: 0,
             acked: 0,
             marking: true,
             heeding: true,
@@ -76,8 +82,15 @@ impl Reports {
         self.marking = false;
     }
 
-    pub(super) fn open_with_mark(&mut self) {
-        self.opened_with_mark = true;
+    /// How our SYN has arrived. A mark on it is no matter of the counter (section 3.2.2.2).
+    pub(super) fn syn_arrived(&mut self, arrived: Ecn) {
+        self.opened_with_mark |= arrived == Ecn::Marked;
+        self.expect_as_sent(arrived);
+    }
+
+    /// Section 3.2.2.3: something on the way may change the field.
+    fn expect_as_sent(&mut self, arrived: Ecn) {
+        self.marking &= arrived == SYNS_ARE_SENT;
     }
 
     pub(in crate::tcp::ecn) fn opened_with_mark(&self) -> bool {
@@ -111,10 +124,7 @@ impl Reports {
             self.packets_at_option = self.packets;
             self.opened_with_mark = true;
         }
-        if arrived != SYNS_ARE_SENT {
-            // Section 3.2.2.3: something on the way changes the field.
-            self.marking = false;
-        }
+        self.expect_as_sent(arrived);
     }
 
     /// What an acceptable segment says. The first counter cannot be zero (section 3.2.2.4): if it is, something on the way has cleared it, and whatever it
@@ -146,10 +156,11 @@ impl Reports {
         let packets = self.settle(least, segments, told, mss);
         self.average(segments);
         self.packets = self.packets.wrapping_add(packets);
+        self.since_option = self.since_option.saturating_add(segments);
         let bytes = match told {
             Some(bytes) => {
-                self.check(bytes, segments);
-                self.packets_at_option = self.packets;
+                self.check(bytes);
+                (self.packets_at_option, self.since_option) = (self.packets, 0);
                 bytes.saturating_sub(std::mem::take(&mut self.guessed))
             }
             None => {
@@ -197,10 +208,14 @@ impl Reports {
         if fits { least } else { most }
     }
 
-    /// More bytes are marked, and not one packet: what we are told was changed on the way (section 3.2.3.2.5: MUST disable sending ECN-capable packets).
-    fn check(&mut self, bytes: u32, segments: u32) {
-        if bytes > 0 && self.packets == self.packets_at_option && segments < ACE_VALUES {
-            self.marking = false;
+    /// More bytes are marked, and not one packet: what we are told was changed on the way (section 3.2.3.2.5: MUST disable sending ECN-capable packets). That is certain only
+    /// where the field cannot have gone round, and segments may be smaller than they are taken for here. Often in a row it is no chance.
+    fn check(&mut self, bytes: u32) {
+        if self.packets != self.packets_at_option {
+            self.contradictions = 0;
+        } else if bytes > 0 && self.since_option < ACE_VALUES {
+            self.contradictions = self.contradictions.saturating_add(1);
+            self.marking &= self.contradictions < CONTRADICTIONS;
         }
     }
 
@@ -223,6 +238,8 @@ fn safest(least: u32, segments: u32) -> u32 {
     segments.checked_sub(least).map_or(least, |more| segments - more % ACE_VALUES)
 }
 
+/// As many as leave no doubt.
+const CONTRADICTIONS: u8 = 3;
 /// Appendix A.2.2.
 const SAFETY_FACTOR: u32 = 2;
 /// ACKs that acknowledge more than so many segments are few by themselves, and not because most were lost (appendix A.2.1, as in Linux).

@@ -103,12 +103,29 @@ fn what_was_guessed_is_not_told_again_by_an_option() {
 fn section_3_2_3_2_5_bytes_without_packets_end_ecn() {
     let mut reports = reports();
     reports.read(field(1), option(1, 1460), 2 * MSS, MSS);
-    assert!(reports.may_mark());
     reports.read(field(2), None, 2 * MSS, MSS);
     reports.read(field(2), option(1, 2920), 2 * MSS, MSS);
-    assert!(reports.may_mark(), "the packet was told by the ACK before");
-    reports.read(field(2), option(1, 4380), 2 * MSS, MSS);
-    assert!(!reports.may_mark());
+    for (bytes, want) in [(4380, true), (5840, true), (7300, false)] {
+        reports.read(field(2), option(1, bytes), 2 * MSS, MSS);
+        assert_eq!(reports.may_mark(), want, "the first packet was told by the ACK before");
+    }
+}
+
+/// Eight segments of 100 bytes were marked, and all their ACKs but the last were lost.
+#[test]
+fn section_3_2_3_2_5_a_field_that_may_have_gone_round_contradicts_nothing() {
+    let mut small = reports();
+    for round in 1..=10 {
+        small.read(field(9 * round - 1), option(1, round * 800 - 100), MSS, MSS);
+        small.read(field(9 * round), option(1, round * 800), 100, MSS);
+        assert!(small.may_mark(), "a packet in between shows that the field counts");
+    }
+    let mut gathered = Reports::new();
+    for round in 1..=10 {
+        gathered.read(field(0), None, 8 * MSS, MSS);
+        gathered.read(field(0), option(1, round * MSS), MSS, MSS);
+        assert!(gathered.may_mark(), "nine segments since the option before");
+    }
 }
 
 #[test]

@@ -41,6 +41,15 @@ fn section_3_2_2_5_1_a_change_to_marked_is_acknowledged_at_once() {
 }
 
 #[test]
+fn section_3_2_2_5_1_nor_does_a_mark_wait_where_the_ack_of_a_fin_may() {
+    for (ecn, want) in [("", 0), (" ce 1", 1)] {
+        let mut t = client_with(&TcpConfig { delay_fin_ack: true, ..asking() });
+        t.input(&format!("FAEN 1+100 ack 1{ecn}")).unwrap();
+        assert_eq!(t.sent().len(), want, "{ecn}");
+    }
+}
+
+#[test]
 fn section_3_2_2_5_1_every_second_mark_of_data_is_acknowledged() {
     let mut t = server();
     t.input("AEN 1+100 ack 1 ce 1").unwrap();
@@ -66,6 +75,23 @@ fn section_3_2_2_5_1_marked_acks_are_acknowledged_three_by_three() {
     t.input("AEN 11 ack 1 ce 1").unwrap();
     t.input("AEN 11 ack 1 ce 1").unwrap();
     assert_eq!(t.sent().len(), 1, "two, while data is not acknowledged");
+}
+
+#[test]
+fn section_3_2_2_5_1_acks_of_acks_have_no_sack_blocks() {
+    let mut t = server();
+    let blocks = |t: &mut Harness| -> Vec<usize> {
+        t.emitted().iter().map(|ack| ack.options.sack_blocks.as_slice().len()).collect()
+    };
+    t.input("AEN 1001+100 ack 1").unwrap();
+    assert_eq!(blocks(&mut t), [1]);
+    let marked = ["AEN 1 ack 1 ce 1"; 3];
+    t.burst(&marked);
+    assert_eq!(blocks(&mut t), [0]);
+    t.burst(&[&["AEN -99+100 ack 1"][..], &marked].concat());
+    assert_eq!(blocks(&mut t), [2], "what has come twice is told of as well");
+    t.input("AEN 2001+100 ack 1").unwrap();
+    assert_eq!(blocks(&mut t), [2]);
 }
 
 /// The examples of section 3.2.3.3.
@@ -179,7 +205,7 @@ fn with_dctcp_bytes_are_counted_and_nothing_is_acknowledged_for_what_came_before
     t.input("AEN 1+1000 ack 10001").unwrap();
     t.sent();
     t.input("AEN 1001+1000 ack 10001 ce 1").unwrap();
-    assert_eq!(t.sent().pop().unwrap(), "AWN 17001 ack 2001", "no ACK for what came before");
+    assert_eq!(t.sent().pop().unwrap(), "AWN 19001 ack 2001", "no ACK for what came before");
 }
 
 #[test]

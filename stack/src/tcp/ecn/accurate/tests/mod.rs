@@ -57,7 +57,7 @@ fn counts(t: &mut Harness) -> [EcnCounts; 2] {
 }
 
 fn window(t: &mut Harness) -> u32 {
-    t.connection(|c| c.sender.as_ref().unwrap().window())
+    t.connection(|c| c.sender.as_ref().unwrap().controller.window())
 }
 
 fn option(ect0: u32, ce: u32, ect1: u32, count: u8) -> Option<AccurateEcnOption> {

@@ -1,6 +1,8 @@
 //! The handshake (sections 3.1 and 3.2.2.1 to 3.2.2.4), and what is concluded from it.
 
+use super::super::{Arrivals, Sent, ace_at_first};
 use super::*;
+use crate::wire::tcp::Flags;
 
 #[test]
 fn section_3_1_1_both_ends_enter_accurate_mode() {
@@ -86,7 +88,52 @@ fn section_3_1_4_1_the_third_syn_asks_for_nothing_and_the_first_answer_counts() 
         t.sent();
         t.write(1000);
         let tos = t.last().tos;
-        assert_eq!(tos == 2, want != Mode::Off, "a client goes on whatever SYNs it has sent");
+        assert_eq!(tos == 2, want == Mode::Accurate, "but RFC 3168, section 6.1.1, for Classic");
+    }
+}
+
+/// Section 3.1.5: the peer may have got no other.
+#[test]
+fn where_both_call_a_syn_of_ours_that_asked_for_nothing_ends_marking() {
+    for (syn, answer, want) in
+        [("SEWN", "SAW", Mode::Accurate), ("SEW", "SAE", Mode::Classic), ("S", "SA", Mode::Off)]
+    {
+        let mut t = Harness::connecting(&asking());
+        t.at(1000);
+        t.at(3001);
+        t.sent();
+        t.input(&format!("{syn} 0 mss 1000")).unwrap();
+        t.sent();
+        t.input(&format!("{answer} 0 ack 1")).unwrap();
+        t.sent();
+        t.write(1000);
+        assert_eq!((mode(&mut t), t.last().tos), (want, 0), "{syn}");
+    }
+}
+
+/// Section 3.2.2: with SYN the flags are no ACE field.
+#[test]
+fn where_both_call_the_syn_ack_says_how_our_syn_has_arrived_and_counts_nothing() {
+    for (answer, marking, slow) in [
+        ("SAW", true, false),
+        ("SAN", false, false),
+        ("SAWN", false, true),
+        ("SA", false, false),
+        ("SAEN", true, false),
+    ] {
+        let mut t = Harness::connecting(&asking());
+        t.sent();
+        t.input("SEWN 0 mss 1000").unwrap();
+        t.sent();
+        t.input(&format!("{answer} 0 ack 1")).unwrap();
+        assert_eq!(may_mark(&mut t), marking, "{answer}");
+        assert_eq!(counts(&mut t)[0].marked_packets, 0, "{answer}");
+        let lossy = t.connection(|c| c.handshake == Handshake::Lossy);
+        assert_eq!(lossy, slow, "{answer}");
+        t.write(10_000);
+        t.sent();
+        t.input("AEN 1 ack 1001").unwrap();
+        assert_eq!(counts(&mut t)[0].marked_packets, 0, "{answer}");
     }
 }
 
@@ -167,6 +214,22 @@ fn section_3_2_2_1_the_syn_ack_again_is_told_as_the_last_one_arrived_and_marked_
     }
     t.write(10);
     assert_eq!(t.sent(), ["PAWN 1+10 ack 1"], "6, from now on a counter");
+}
+
+/// By then the server takes the field for the counter.
+#[test]
+fn section_3_2_2_1_nothing_but_the_answer_says_how_the_syn_ack_has_arrived() {
+    let mut t = client();
+    for _ in 0..20 {
+        t.input("SAW 0 ack 1 mss 1000 sackOK").unwrap_err();
+    }
+    assert_eq!(t.sent(), ["AW 1 ack 1"; 10], "and no more in a second");
+    t.burst(&["AEN 1+1000 ack 1", "AEN 1001+1000 ack 1"]);
+    assert_eq!(t.sent(), ["AEN 1 ack 2001"], "5");
+    let mut arrivals = Arrivals::client(Ecn::NotCapable);
+    assert_eq!(arrivals.ace(true), Flags::CWR);
+    arrivals.told(&Sent { first_data: true, again: false, option: None });
+    assert_eq!(arrivals.ace(true), ace_at_first(), "data went in its place");
 }
 
 /// Table 4: what the server makes of the ACK of its SYN-ACK.
