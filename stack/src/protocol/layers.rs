@@ -394,7 +394,7 @@ impl Layers {
         CoreSnapshot {
             core: self.shared.index,
             uptime: self.net.now.since(Instant::ZERO),
-            connections: self.tcp.connections().take(CONNECTIONS_MAX).collect(),
+            connections: self.tcp.connections(self.net.now).take(CONNECTIONS_MAX).collect(),
             connection_count: self.tcp.connection_count(),
             buffered: self.tcp.buffered(),
             memory_pressure: self.tcp.memory_pressure(),

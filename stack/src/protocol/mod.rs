@@ -190,7 +190,7 @@ impl Protocol {
     /// How a connection of this thread stands; `None` once it is over.
     pub fn connection(&mut self, control: &Control) -> Option<ConnectionInfo> {
         match control.words().target() {
-            Target::Tcp(id) => self.layers.tcp.connection(id),
+            Target::Tcp(id) => self.layers.tcp.connection(self.layers.net.now, id),
             Target::Udp(_) => None,
         }
     }

@@ -47,6 +47,12 @@ pub struct ConnectionInfo {
     pub shortest_round_trip: Option<Duration>,
     /// The retransmission timeout, back-off included.
     pub timeout: Duration,
+    /// How long something was written and not acknowledged, since the connection last rested: that is, had been silent for ten retransmission timeouts.
+    pub busy: Duration,
+    /// In that time, how long the peer's window was full.
+    pub window_limited: Duration,
+    /// In that time, how long the send buffer was full although more could have been on its way.
+    pub buffer_limited: Duration,
     /// Segments that were sent again.
     pub retransmitted: u32,
     /// Bytes that were sent again and not heard of since.
@@ -114,9 +120,10 @@ pub enum RecoveryPhase {
 }
 
 impl Connection {
-    pub(super) fn info(&self, config: &TcpConfig) -> ConnectionInfo {
+    pub(super) fn info(&self, config: &TcpConfig, now: Instant) -> ConnectionInfo {
         let flow = &self.flow;
         let sender = self.sender.as_deref();
+        let busy = self.busy_times(now);
         let [ecn_delivered, ecn_received] = self.ecn_counts();
         let (reorderings, reordering_degree) = sender.map_or((0, 0), |sender| sender.reordering());
         ConnectionInfo {
@@ -139,6 +146,9 @@ impl Connection {
             round_trip: self.rtt.srtt(),
             shortest_round_trip: sender.and_then(Sender::shortest_round_trip),
             timeout: self.rtt.rto(),
+            busy: busy.busy,
+            window_limited: busy.window_limited,
+            buffer_limited: busy.buffer_limited,
             retransmitted: self.totals.retransmitted,
             retransmitted_in_flight: sender.map_or(0, |sender| sender.board.in_flight_again()),
             reorderings,

@@ -84,6 +84,7 @@ use crate::net::Net;
 use crate::rng::Rng;
 use crate::socket::{CoreShared, Failure, Hint, SocketId, Target, TcpSocket};
 use crate::table::Table;
+use crate::time::Instant;
 use auth::LateAuths;
 use autotune::Sizing;
 use challenge::Challenges;
@@ -279,12 +280,12 @@ impl Tcp {
     }
 
     /// Every connection that has a socket.
-    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionInfo> {
-        self.connections.iter().map(|connection| connection.info(&self.config))
+    pub(crate) fn connections(&self, now: Instant) -> impl Iterator<Item = ConnectionInfo> {
+        self.connections.iter().map(move |connection| connection.info(&self.config, now))
     }
 
-    pub(crate) fn connection(&mut self, id: SocketId) -> Option<ConnectionInfo> {
-        self.connections.get_mut(id).map(|connection| connection.info(&self.config))
+    pub(crate) fn connection(&mut self, now: Instant, id: SocketId) -> Option<ConnectionInfo> {
+        self.connections.get_mut(id).map(|connection| connection.info(&self.config, now))
     }
 
     pub(crate) fn connection_count(&self) -> usize {

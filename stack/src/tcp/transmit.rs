@@ -5,7 +5,7 @@ use super::congestion::algorithm;
 use super::congestion::controller::Start;
 use super::connection::{Connection, Context, Owed};
 use super::emit::NotSent;
-use super::sender::{HeldBack, Sender};
+use super::sender::{BusyTimes, HeldBack, Obstacle, Sender};
 use super::seq::Seq;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
@@ -67,11 +67,29 @@ impl Connection {
         if self.snd.nxt != before {
             self.watch_tail(cx.now());
         }
-        if let Some(sender) = &mut self.sender {
-            let why = held_back.unwrap_or(HeldBack::Otherwise);
-            sender.turn_ends(self.snd.una, self.snd.nxt, why);
-        }
+        self.turn_ends(cx, held_back.unwrap_or(HeldBack::Otherwise));
         held_back.map(|_| ())
+    }
+
+    /// Nothing more leaves in this turn, and why.
+    fn turn_ends(&mut self, cx: &Context<'_>, why: HeldBack) {
+        if self.sender.is_none() && why == HeldBack::ByPeer {
+            // A window that is closed from the start is a limit, too.
+            self.sender(cx.config);
+        }
+        let (una, nxt) = (self.snd.una, self.snd.nxt);
+        let fills_buffer = why == HeldBack::ByNothing && self.is_send_buffer_full();
+        let Some(sender) = &mut self.sender else { return };
+        sender.turn_ends((una, nxt), why);
+        let obstacle = match why {
+            HeldBack::ByNothing if una == nxt => None,
+            HeldBack::ByNothing if fills_buffer && sender.pipe() < sender.window() => {
+                Some(Obstacle::Buffer)
+            }
+            HeldBack::ByPeer => Some(Obstacle::PeersWindow),
+            _ => Some(Obstacle::Nothing),
+        };
+        sender.faces(cx.now(), obstacle);
     }
 
     /// Sends segment after segment; says what stands in the way of the next.
@@ -163,7 +181,7 @@ impl Connection {
         let taken = (seq + len).at_or_before(self.snd.una + self.snd.wnd);
         match () {
             // The first may go beyond a window that has shrunk: the peer must answer something.
-            () if !taken && seq != self.snd.una => Err(HeldBack::Otherwise),
+            () if !taken && seq != self.snd.una => Err(HeldBack::ByPeer),
             () if len.min(mss) > room && !idle => Err(HeldBack::ByWindow),
             () => pause.map_or(Ok(Next::Again(seq, len)), |at| Err(HeldBack::ByPace(at))),
         }
@@ -181,6 +199,7 @@ impl Connection {
             return Err(match () {
                 () if unsent == 0 => HeldBack::ByNothing,
                 () if room < wanted => HeldBack::ByWindow,
+                () if wanted < mss.min(saturating(unsent)) => HeldBack::ByPeer,
                 () => HeldBack::Otherwise,
             });
         }
@@ -256,6 +275,17 @@ impl Connection {
             Ok(segment) => self.send_new(cx, &segment).map(|_| true),
             Err(_) => Ok(false),
         }
+    }
+
+    /// How long there was something to send, and what was in the way.
+    pub(super) fn busy_times(&self, now: Instant) -> BusyTimes {
+        self.sender.as_ref().map(|sender| sender.busy_times(now)).unwrap_or_default()
+    }
+
+    /// Whether the application finds no room to write.
+    fn is_send_buffer_full(&mut self) -> bool {
+        let send = &mut self.socket.send;
+        send.tail().position - send.released() >= send.limit() as u64
     }
 
     /// Bytes from SND.NXT to the end of the send ring.

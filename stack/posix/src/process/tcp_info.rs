@@ -60,6 +60,14 @@ pub(super) fn tcp_info(
     for (at, word) in words {
         bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
     }
+    for (at, span) in [
+        (BUSY_TIME, info.busy),
+        (WINDOW_LIMITED, info.window_limited),
+        (BUFFER_LIMITED, info.buffer_limited),
+    ] {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        bytes[at..at + 8].copy_from_slice(&micros.to_ne_bytes());
+    }
     bytes
 }
 
@@ -154,6 +162,9 @@ const ANNOUNCED_SEGMENT_SIZE: usize = 84;
 const REORDERING: usize = 88;
 const ALL_RETRANSMITTED: usize = 100;
 const SHORTEST_RTT: usize = 148;
+const BUSY_TIME: usize = 168;
+const WINDOW_LIMITED: usize = 176;
+const BUFFER_LIMITED: usize = 184;
 const DELIVERED: usize = 192;
 const DELIVERED_MARKED: usize = 196;
 const SEND_WINDOW: usize = 228;

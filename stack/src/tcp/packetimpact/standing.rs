@@ -185,7 +185,7 @@ fn tcp_info() {
     t.write(1000);
     t.at(50);
     t.input("A 1 ack 1001").unwrap();
-    let info = |t: &Harness| t.tcp.connections().next().unwrap();
+    let info = |t: &Harness| t.tcp.connections(t.net.now).next().unwrap();
     let before = info(&t);
     assert_eq!(before.state, crate::tcp::TcpState::Established);
     assert!(before.round_trip.is_some_and(|time| time <= Duration::from_millis(50)));

@@ -4,6 +4,7 @@
 //! A connection that rests has none of it. Everything here is bytes, numbers and times: what goes into a segment, and when, is
 //! [`transmit`](super::transmit)'s and [`retransmit`](super::retransmit)'s.
 
+mod busy;
 mod delivery;
 mod pacing;
 mod path_probe;
@@ -17,6 +18,8 @@ mod usage;
 
 use std::time::Duration;
 
+use busy::Busy;
+pub(super) use busy::{BusyTimes, Obstacle};
 use delivery::Delivery;
 use pacing::Pacer;
 pub(super) use path_probe::Found;
@@ -28,6 +31,7 @@ use scoreboard::Scoreboard;
 pub(super) use tail_loss::Carries;
 use tail_loss::{ProbeFate, Segments, TailLoss, probe_timeout};
 use undo::{Frto, Repairs};
+pub(super) use usage::HeldBack;
 use usage::Usage;
 
 use super::config::Pacing;
@@ -59,6 +63,7 @@ pub(super) struct Sender {
     path_probe: Option<PathProbe>,
     rate: DeliveryRate,
     usage: Usage,
+    busy: Busy,
     pacer: Pacer,
     /// Where the last segment of new data begins.
     last: Seq,
@@ -142,6 +147,7 @@ impl Sender {
             path_probe: None,
             rate: DeliveryRate::NEW,
             usage: Usage::new(una),
+            busy: Busy::default(),
             pacer: Pacer::NEW,
             last: una,
             train_end: una,
@@ -239,15 +245,6 @@ impl Sender {
         self.again = true;
         self.prr.on_sent(len);
         self.repairs.sent(now, len);
-    }
-
-    /// A turn has sent what it could.
-    pub(super) fn turn_ends(&mut self, una: Seq, nxt: Seq, held_back: HeldBack) {
-        let in_flight = self.pipe();
-        self.usage.note(una, nxt, in_flight, held_back == HeldBack::ByWindow);
-        if held_back == HeldBack::ByNothing && in_flight < self.window() {
-            self.rate.application_limits(in_flight);
-        }
     }
 
     /// An ACK has come that may say something new.
@@ -562,19 +559,6 @@ impl Sender {
             rate,
         });
     }
-}
-
-/// Why a turn has sent no more.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum HeldBack {
-    /// There was no more.
-    ByNothing,
-    /// The congestion window is full.
-    ByWindow,
-    /// It may leave only later.
-    ByPace(Instant),
-    /// Something else: the peer's window, Nagle's algorithm, or no frame was free.
-    Otherwise,
 }
 
 fn progress(delivery: &Delivery, newly_lost: u32) -> Progress {

@@ -76,7 +76,7 @@ fn connecting(config: &TcpConfig, ids: &[(u8, u8)]) -> Harness {
 
 /// The ids of our connection's keys: that which signs, and that which is asked for.
 fn ids(t: &mut Harness) -> (u8, u8) {
-    t.tcp.connections().next().unwrap().ao_keys.expect("no keys")
+    t.tcp.connections(t.net.now).next().unwrap().ao_keys.expect("no keys")
 }
 
 /// The peer plays without a signature, or with that of another session.
