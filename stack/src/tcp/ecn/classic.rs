@@ -140,21 +140,32 @@ mod tests {
     }
 
     #[test]
-    fn a_syn_that_is_sent_again_asks_no_more() {
+    fn a_syn_that_is_sent_for_the_third_time_asks_no_more() {
         let mut t = Harness::connecting(&with_ecn());
         assert_eq!(t.sent(), ["SEW 0"]);
-        t.at(999);
-        t.at(1000);
+        t.at(999).at(1000);
+        assert_eq!(t.sent(), ["SEW 0"]);
+        t.at(3000);
         assert_eq!(t.sent(), ["S 0"]);
+    }
+
+    /// An answer may be late: that says nothing of firewalls.
+    #[test]
+    fn a_syn_that_was_sent_twice_is_agreed_on() {
+        let mut t = Harness::connecting(&with_ecn());
+        t.at(999).at(1000).sent();
+        t.input("SAE 0 ack 1 mss 1000 sackOK").unwrap();
+        t.sent();
+        t.write(1000);
+        assert_eq!(t.last().tos, 2);
     }
 
     /// Section 6.1.1: MUST NOT set ECT. What it receives is echoed all the same.
     #[test]
     fn who_has_sent_a_syn_that_asks_for_nothing_sends_nothing_that_may_be_marked() {
         let mut t = Harness::connecting(&with_ecn());
-        t.at(999);
-        t.at(1000);
-        assert_eq!(t.sent(), ["SEW 0", "S 0"]);
+        t.at(999).at(1000).at(3000);
+        assert_eq!(t.sent(), ["SEW 0", "SEW 0", "S 0"]);
         t.input("SAE 0 ack 1 mss 1000 sackOK").unwrap();
         t.sent();
         t.write(1000);

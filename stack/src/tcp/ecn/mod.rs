@@ -141,21 +141,20 @@ impl Connection {
         self.rare.accurate().map_or_else(Default::default, |accurate| accurate.counts())
     }
 
-    /// What our SYN says. One that is sent again asks for nothing, where it asks for accurate feedback the second time: a firewall on the way may drop those
-    /// that do (RFC 3168, section 6.1.1.1; RFC 9768, section 3.1.4.1).
+    /// What our SYN says. One that is sent for the third time asks for nothing: a firewall on the way may drop those that do (RFC 3168, section 6.1.1.1; RFC 9768,
+    /// section 3.1.4.1). The first may be lost, or its answer late, as any other.
     pub(super) fn ecn_of_syn(&mut self, cx: &Context<'_>) -> Flags {
         let asks = Mode::of_policy(cx.config.ecn);
         match (self.state, self.ecn_mode()) {
-            (State::SynSent, _) if !self.asks_no_more(asks) => asks.asks(),
+            (State::SynSent, _) if !self.asks_no_more() => asks.asks(),
             (State::SynReceived, Mode::Classic) => Answer::Classic.flags(),
             (State::SynReceived, Mode::Accurate) => self.accurate_syn_ack(),
             _ => Flags::NONE,
         }
     }
 
-    fn asks_no_more(&self, asks: Mode) -> bool {
-        let tries = if asks == Mode::Accurate { PLAIN_AFTER } else { 1 };
-        self.retries >= tries
+    fn asks_no_more(&self) -> bool {
+        self.retries >= PLAIN_AFTER
     }
 
     fn accurate_syn_ack(&mut self) -> Flags {
@@ -182,7 +181,7 @@ impl Connection {
             Mode::Classic => Answer::Classic,
             Mode::Accurate => Answer::Accurate(segment.ecn),
         };
-        let plain = self.asks_no_more(asked);
+        let plain = self.asks_no_more();
         match answer {
             Answer::Off => {}
             Answer::Classic if plain => self.ecn = Classic::UNMARKED,
@@ -386,5 +385,5 @@ fn is_bare(len: u32, flags: Flags) -> bool {
     len == 0 && !flags.intersects(Flags::FIN | Flags::RST)
 }
 
-/// SYNs and SYN-ACKs of accurate feedback that say nothing of it begin after so many that do.
+/// SYNs that say nothing of ECN, and SYN-ACKs that say nothing of accurate feedback, begin after so many that do.
 const PLAIN_AFTER: u8 = 2;
