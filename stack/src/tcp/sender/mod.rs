@@ -318,10 +318,13 @@ impl Sender {
         } else {
             self.board.lose_all();
         }
+        // Only the first timeout of a recovery is doubted (RFC 5682, section 2.1, step 1): probing with new data at each would repair one
+        // segment in each timeout, and that backs off.
+        self.frto = Frto::Off;
         if self.phase != Phase::Loss {
             self.repairs = Repairs::begin(una, nxt);
+            self.frto = Frto::Waiting;
         }
-        self.frto = if which == Timeout::First { Frto::Waiting } else { Frto::Off };
         self.enter_loss(nxt);
     }
 

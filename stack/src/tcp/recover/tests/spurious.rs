@@ -145,6 +145,23 @@ fn a_timeout_that_was_right_is_recovered_from() {
     assert_eq!((t.phase(), t.count(Counter::TcpSpuriousRecoveries)), (Phase::Loss, 0));
 }
 
+/// RFC 5682, section 2.1, step 1.
+#[test]
+fn the_second_timeout_of_a_recovery_is_not_doubted() {
+    let mut t = with_sack();
+    t.fill();
+    t.write(10_000);
+    t.at(604);
+    assert_eq!(t.sent().last().unwrap(), "A 1+1000 ack 1");
+    t.at(700).input("A 1 ack 1001").unwrap();
+    assert!(!t.sent().contains(&"A 1001+1000 ack 1".to_owned()), "new data, no repairs");
+    // Nothing comes of it, not even a SACK.
+    t.at(1700);
+    assert_eq!(t.sent(), ["A 1001+1000 ack 1"]);
+    t.at(1800).input("A 1 ack 2001").unwrap();
+    assert_eq!(t.sent(), ["A 2001+1000 ack 1", "A 3001+1000 ack 1"]);
+}
+
 /// RFC 5682, section 3.1.
 #[test]
 fn with_sack_one_arrival_is_enough_to_find_a_timeout_early() {
