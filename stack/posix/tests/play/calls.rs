@@ -1,15 +1,29 @@
-//! The C interface, and a script's calls on it.
+//! The C interface of the library, and a script's calls on it.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
-use std::mem::{MaybeUninit, zeroed};
+use std::mem::{MaybeUninit, transmute, zeroed};
 use std::ptr::{from_mut, from_ref, null, null_mut};
+use std::sync::LazyLock;
 
-use darner_posix::{PacketdrillInterface, packetdrill_interface_init};
-use libc::{sockaddr, sockaddr_in, socklen_t};
+use darner_posix::PacketdrillInterface;
+use libc::{c_char, sockaddr, sockaddr_in, socklen_t};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
 
 use crate::numbers::PORT;
 use crate::script::{Call, Outcome};
+
+type Init = unsafe extern "C" fn(*const c_char, *mut PacketdrillInterface);
+
+/// The library, opened as packetdrill does it. cargo builds it beside the tests.
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let test = std::env::current_exe().expect("a test has a file");
+    let path = test.with_file_name("libdarner_posix.so");
+    let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE | libc::RTLD_DEEPBIND;
+    // SAFETY: what the library runs when it is loaded asks nothing of its loader.
+    unsafe { Library::open(Some(&path), flags) }
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+});
 
 /// A machine, by its functions.
 #[derive(Clone, Copy)]
@@ -24,11 +38,19 @@ pub(crate) type Act = Box<dyn FnOnce(&Api) -> Outcome + Send>;
 impl Api {
     pub(crate) fn new() -> Self {
         let mut interface = MaybeUninit::zeroed();
-        // SAFETY: there are no flags, and the place is valid for a write, which makes it initialized.
+        // SAFETY: the function is of that type. There are no flags, and the place is valid for a write, which makes it initialized.
         unsafe {
-            packetdrill_interface_init(null(), interface.as_mut_ptr());
+            let init: Symbol<Init> =
+                LIBRARY.get(b"packetdrill_interface_init").expect("the one that it exports");
+            init(null(), interface.as_mut_ptr());
             Self(interface.assume_init())
         }
+    }
+
+    /// The struct as packetdrill's header has it: a pointer to data, and 32 functions.
+    pub(crate) fn pointers(&self) -> [usize; 33] {
+        // SAFETY: every field is a pointer or none, and of the size of a number.
+        unsafe { transmute(self.0) }
     }
 
     pub(crate) fn time(&self) -> u64 {

@@ -58,6 +58,14 @@ scripts! {
     window_probe
 }
 
+/// packetdrill asks of none whether it is there.
+#[test]
+fn every_function_is_given() {
+    let api = calls::Api::new();
+    assert!(api.pointers().iter().all(|&pointer| pointer != 0));
+    api.free();
+}
+
 fn play(text: &str) {
     Player::new().play(&script::parse(text));
 }
