@@ -41,6 +41,8 @@ struct Inner {
     round: u64,
     /// Those whose call is done and who have not asked for the time.
     returning: Vec<ThreadId>,
+    /// One has, and is about to tell packetdrill what has become of its call.
+    tells: bool,
     /// Calls so far: who waits sees whether anybody drives the clock.
     calls: u64,
 }
@@ -64,6 +66,7 @@ impl Host {
                 looking: 0,
                 round: 0,
                 returning: Vec::new(),
+                tells: false,
                 calls: 0,
             }),
             stirred: Condvar::new(),
@@ -295,9 +298,14 @@ impl Host {
         }
     }
 
-    /// Time goes on by so much.
+    /// Time goes on by so much. While packetdrill sleeps others may have its lock, and who has returned from a call needs it.
     pub(crate) fn usleep(&self, micros: u64) {
-        let inner = self.enter();
+        let mut inner = self.until_returned(self.enter());
+        if std::mem::take(&mut inner.tells) {
+            drop(inner);
+            thread::sleep(TELLS_WITHIN);
+            inner = self.enter();
+        }
         let end = inner.now() + Duration::from_micros(micros);
         drop(self.go_on(inner, end));
     }
@@ -309,6 +317,7 @@ impl Host {
         let returning = inner.returning.len();
         inner.returning.retain(|thread| *thread != me);
         if returning > 0 {
+            inner.tells = true;
             self.looked.notify_all();
         } else {
             let end = inner.now() + MICROSECOND;
@@ -443,3 +452,6 @@ const NOBODY_DRIVES: Duration = Duration::from_millis(300);
 
 /// Real time for a thread to ask for the time when its call has returned.
 const ASKS_WITHIN: Duration = Duration::from_secs(1);
+
+/// And to tell packetdrill: a few instructions.
+const TELLS_WITHIN: Duration = Duration::from_millis(5);
