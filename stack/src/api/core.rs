@@ -139,25 +139,29 @@ impl<'a> Core<'a> {
         Ok(stream)
     }
 
-    /// Begins to connect as [`connect_from`](Self::connect_from) does, with TCP Fast Open (RFC 7413): to a peer who has handed out a cookie before the
+    /// Begins to connect as [`connect_with`](Self::connect_with) does, with TCP Fast Open (RFC 7413): to a peer who has handed out a cookie before the
     /// beginning of `data` goes with the SYN, up to a segment of it; else a cookie is asked for, and nothing is taken. Returns how many bytes were taken:
     /// the rest is to be written once the stream is connected. What goes with a SYN may be handled twice, if the network doubles it.
+    /// Where segments are signed nothing is taken.
     ///
     /// # Errors
     ///
     /// As [`connect_from`](Self::connect_from).
     pub fn connect_with_data(
         &mut self,
-        local: Option<SocketAddr>,
         remote: SocketAddr,
+        options: ConnectOptions,
         data: &[u8],
         token: Token,
     ) -> io::Result<(TcpStream, usize)> {
         let (mut stream, taken) = match &mut self.place {
             Place::Protocol(layers) => {
-                layers.connect_with_data(local.map(ipv4).transpose()?, ipv4(remote)?, data)?
+                let local = options.local.map(ipv4).transpose()?;
+                layers.connect_with_data(local, ipv4(remote)?, &options, data)?
             }
-            Place::Thread(thread) => thread.stack().begin_connect_with_data(local, remote, data)?,
+            Place::Thread(thread) => {
+                thread.stack().begin_connect_with_data(remote, options, data)?
+            }
         };
         stream.set_nonblocking(true);
         self.register(&mut stream, token);

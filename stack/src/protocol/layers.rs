@@ -299,8 +299,8 @@ impl Layers {
             Order::Connect { local, remote, options, answer } => {
                 let _ = answer.try_send(self.connect(local, remote, &options));
             }
-            Order::ConnectWithData { local, remote, data, answer } => {
-                let _ = answer.try_send(self.connect_with_data(local, remote, &data));
+            Order::ConnectWithData { local, remote, options, data, answer } => {
+                let _ = answer.try_send(self.connect_with_data(local, remote, &options, &data));
             }
             Order::BindUdp(local, answer) => {
                 let _ = answer.try_send(self.bind_udp_for_all(local));
@@ -440,9 +440,11 @@ impl Layers {
         &mut self,
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
+        options: &ConnectOptions,
         data: &[u8],
     ) -> io::Result<(TcpStream, usize)> {
-        self.tcp.connect_with_data(&mut self.net, local, remote, data).map_err(io::Error::from)
+        let opened = self.tcp.connect_with_data(&mut self.net, local, remote, options, data);
+        opened.map_err(io::Error::from)
     }
 
     /// Opens a UDP socket that hears what comes to any core. Whoever asks for it tells the others.

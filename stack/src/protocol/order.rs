@@ -60,6 +60,7 @@ pub(crate) enum Order {
     ConnectWithData {
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
+        options: ConnectOptions,
         data: Vec<u8>,
         answer: SyncSender<io::Result<(TcpStream, usize)>>,
     },

@@ -180,22 +180,23 @@ impl StackHandle {
 
     /// The same, with TCP Fast Open (RFC 7413): to a peer who has handed out a cookie before the beginning of `data` goes with the SYN, up to a segment
     /// of it; else a cookie is asked for, and nothing is taken. Returns how many bytes were taken: the rest is to be written, which waits for
-    /// the handshake. What goes with a SYN may be handled twice, if the network doubles it.
+    /// the handshake. What goes with a SYN may be handled twice, if the network doubles it. Where segments are signed nothing is taken.
     ///
     /// # Errors
     ///
     /// As [`begin_connect`](Self::begin_connect).
     pub fn begin_connect_with_data(
         &self,
-        local: Option<SocketAddr>,
         remote: SocketAddr,
+        options: ConnectOptions,
         data: &[u8],
     ) -> io::Result<(TcpStream, usize)> {
-        let (local, remote) = (local.map(ipv4).transpose()?, ipv4(remote)?);
+        let (local, remote) = (options.local.map(ipv4).transpose()?, ipv4(remote)?);
         // More does not go with a SYN.
         let data = &data[..data.len().min(usize::from(u16::MAX))];
         let (mut stream, taken): (TcpStream, usize) = self.ask_until_open(|answer| {
-            Order::ConnectWithData { local, remote, data: data.to_vec(), answer }
+            let options = options.clone();
+            Order::ConnectWithData { local, remote, options, data: data.to_vec(), answer }
         })?;
         stream.set_nonblocking(false);
         Ok((stream, taken))

@@ -56,9 +56,7 @@ impl Tcp {
         let flow = self.flow_to(net, local, remote)?;
         let (id, stream) = self.open(net, flow)?;
         self.with_connection(net, id, |connection, cx| {
-            connection.open_with_keys(&options.keys);
-            connection.rare.set_syn_retries(options.syn_retries);
-            connection.rare.set_max_segment_size(options.max_segment_size);
+            connection.apply(options);
             connection.send_syn(cx);
         });
         Ok(stream)
@@ -185,4 +183,12 @@ fn pair(
     let local = SocketAddrV4::new(flow.local, flow.local_port);
     let addresses = (local, SocketAddrV4::new(flow.remote, flow.remote_port));
     tcp_pair(core, limits, addresses, id, birth)
+}
+impl Connection {
+    /// What the application has said before the SYN.
+    pub(super) fn apply(&mut self, options: &ConnectOptions) {
+        self.open_with_keys(&options.keys);
+        self.rare.set_syn_retries(options.syn_retries);
+        self.rare.set_max_segment_size(options.max_segment_size);
+    }
 }

@@ -135,13 +135,7 @@ impl Process {
             }
             return self.connect_with_data(fd, remote, &[]).map(|_| ());
         }
-        let (local, keys) = (socket.local.map(SocketAddr::from), socket.keys.clone());
-        let how = ConnectOptions {
-            local,
-            keys,
-            max_segment_size: socket.options.max_segment_size(),
-            syn_retries: socket.options.syn_retries(),
-        };
+        let how = how_to_connect(socket);
         let mut stream = machine
             .with_core(|core| core.connect_with(remote.into(), how, UNHEARD))
             .map_err(|error| errno(&error))?;
@@ -162,17 +156,14 @@ impl Process {
             return Err(Errno::OPNOTSUPP);
         }
         match &socket.kind {
-            Kind::Fresh if !socket.keys.is_empty() => {
-                return self.connect(fd, remote).map(|()| 0);
-            }
             Kind::Fresh | Kind::Deferred(_) => {}
             Kind::Stream { stream, .. } if !stream.is_connected() => return Err(Errno::ALREADY),
             Kind::Stream { opening: Opening::UnderWay, .. } => return Ok(0),
             Kind::Stream { .. } | Kind::Listener { .. } => return Err(Errno::ISCONN),
         }
-        let local = socket.local.map(SocketAddr::from);
+        let how = how_to_connect(socket);
         let (mut stream, taken) = machine
-            .with_core(|core| core.connect_with_data(local, remote.into(), data, UNHEARD))
+            .with_core(|core| core.connect_with_data(remote.into(), how, data, UNHEARD))
             .map_err(|error| errno(&error))?;
         machine.with_core(|_| socket.options.apply(&mut stream));
         socket.kind = Kind::Stream { stream, opening: Opening::UnderWay };
@@ -227,6 +218,15 @@ impl Process {
         let Socket { kind, .. } = self.sockets.remove(&fd).ok_or(Errno::BADF)?;
         self.machine.with_core(|_| drop(kind));
         Ok(())
+    }
+}
+
+fn how_to_connect(socket: &Socket) -> ConnectOptions {
+    ConnectOptions {
+        local: socket.local.map(SocketAddr::from),
+        keys: socket.keys.clone(),
+        max_segment_size: socket.options.max_segment_size(),
+        syn_retries: socket.options.syn_retries(),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::FastOpen;
-use crate::api::TcpStream;
+use crate::api::{ConnectOptions, TcpStream};
 use crate::net::Net;
 use crate::tcp::Tcp;
+use crate::tcp::connect::DEFAULT_SEGMENT_SIZE;
 use crate::tcp::connection::{Connection, Context};
 use crate::tcp::emit::path_segment_size;
 use crate::tcp::open::ConnectError;
@@ -111,18 +112,23 @@ impl Tcp {
     }
 
     /// Begins a connection as [`connect_with`](Self::connect_with) does, with the beginning of `data` on the SYN if the peer has handed out a cookie before, or
-    /// asks for one. Returns how many bytes were taken.
+    /// asks for one. A cookie does not fit beside a signature: with keys nothing is taken. Returns how many bytes were taken.
     pub(crate) fn connect_with_data(
         &mut self,
         net: &mut Net,
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
+        options: &ConnectOptions,
         data: &[u8],
     ) -> Result<(TcpStream, usize), ConnectError> {
+        if !options.keys.is_empty() {
+            return self.connect_with(net, local, remote, options).map(|stream| (stream, 0));
+        }
         self.memory.admit_connection().map_err(|_| ConnectError::TooMany)?;
         let flow = self.flow_to(net, local, remote)?;
         let known = self.cookies.find(flow.remote).copied().unwrap_or(Known::new(flow.remote));
-        let path = path_segment_size(net, flow.remote).saturating_sub(OPTIONS_MAX);
+        let most = options.max_segment_size.unwrap_or(u16::MAX);
+        let path = path_segment_size(net, flow.remote).min(most).saturating_sub(OPTIONS_MAX);
         let (option, room) = match known.option() {
             option if !option.cookie.is_none() => (Some(option), known.room().min(path)),
             _ if self.config.fast_open.sends_without_cookie => (None, known.room().min(path)),
@@ -133,6 +139,7 @@ impl Tcp {
         let taken = stream.preload(data);
         let len = u32::try_from(taken).unwrap_or(0);
         self.with_connection(net, id, |connection, cx| {
+            connection.apply(options);
             connection.rare.set_fast_open(FastOpen::Asking(Asking { option, len }));
             connection.send_syn(cx);
         });
@@ -154,7 +161,7 @@ impl Connection {
         let mut known = cx.cookies.find(server).copied().unwrap_or(Known::new(server));
         let handed = segment.options.fast_open.filter(|option| !option.cookie.is_none());
         known.answered(&asking, handed, self.retries > 0);
-        known.mss = self.snd.peer_mss;
+        known.mss = segment.options.max_segment_size.unwrap_or(DEFAULT_SEGMENT_SIZE);
         cx.cookies.remember(known);
     }
 

@@ -1,12 +1,12 @@
 use std::net::SocketAddrV4;
 
-use crate::api::{ListenOptions, TcpListener};
+use crate::api::{ConnectOptions, ListenOptions, TcpListener};
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::socket::ListenerShared;
 use crate::tcp::harness::{Harness, OUR_PORT, PEER, PEER_PORT, US, pattern};
 use crate::tcp::state::State;
-use crate::tcp::{EcnPolicy, FastOpenConfig, TcpConfig};
+use crate::tcp::{EcnPolicy, FastOpenConfig, TcpConfig, TcpKeys, TcpMd5Key};
 use crate::wire::tcp_options::{FastOpenCookie, FastOpenForm, FastOpenOption};
 
 fn config() -> TcpConfig {
@@ -142,9 +142,14 @@ fn a_reset_before_the_connection_is_accepted_is_passed_over() {
 
 /// Connects to the peer with so much of the pattern; returns how much was taken.
 fn connect(t: &mut Harness, len: usize) -> usize {
+    connect_with(t, &ConnectOptions::default(), len)
+}
+
+fn connect_with(t: &mut Harness, options: &ConnectOptions, len: usize) -> usize {
     let remote = SocketAddrV4::new(PEER, PEER_PORT);
     let data = pattern(0, len);
-    let (stream, taken) = t.tcp.connect_with_data(&mut t.net, None, remote, &data).unwrap();
+    let opened = t.tcp.connect_with_data(&mut t.net, None, remote, options, &data);
+    let (stream, taken) = opened.unwrap();
     t.our_port = stream.local_addr().port();
     t.stream = Some(stream);
     t.written = taken as u64;
@@ -161,6 +166,48 @@ fn learn(t: &mut Harness, answer: &str) -> Option<FastOpenOption> {
     t.close();
     t.sent();
     asked
+}
+
+/// What the application says of segments and attempts counts for what goes with a SYN, too.
+#[test]
+fn data_on_a_syn_is_sent_as_the_options_have_it() {
+    let mut t = Harness::new(&config());
+    learn(&mut t, "SA 0 ack 1 mss 1400 fo 01020304").unwrap();
+    let options =
+        ConnectOptions { max_segment_size: Some(700), syn_retries: Some(1), ..Default::default() };
+    assert_eq!(connect_with(&mut t, &options, 5000), 660, "beside 40 bytes of options");
+    let syn = t.last();
+    assert_eq!((syn.options.max_segment_size, syn.text.as_str()), (Some(700), "S 0+660"));
+    t.at(0).at(1000);
+    assert_eq!(t.sent(), ["S 0"]);
+    t.at(3000);
+    assert_eq!((t.state(), t.sent()), (None, vec![]));
+}
+
+/// What the peer takes is remembered, not what we have said for once.
+#[test]
+fn a_size_that_was_set_is_that_of_one_connection() {
+    let mut t = Harness::new(&config());
+    learn(&mut t, "SA 0 ack 1 mss 1400 fo 01020304").unwrap();
+    let options = ConnectOptions { max_segment_size: Some(700), ..Default::default() };
+    assert_eq!(connect_with(&mut t, &options, 5000), 660);
+    assert_eq!(t.last().text, "S 0+660");
+    t.input("SA 0 ack 661 mss 1300").unwrap();
+    t.stream().control().abort();
+    t.close();
+    assert_eq!(connect(&mut t, 5000), 1260);
+}
+
+#[test]
+fn nothing_goes_on_a_syn_that_is_signed() {
+    let mut t = Harness::new(&config());
+    learn(&mut t, "SA 0 ack 1 mss 1400 fo 01020304").unwrap();
+    let mut keys = TcpKeys::default();
+    keys.add_md5(TcpMd5Key::new(PEER, b"secret").unwrap()).unwrap();
+    let options = ConnectOptions { keys, ..Default::default() };
+    assert_eq!(connect_with(&mut t, &options, 5000), 0);
+    let syn = t.last();
+    assert_eq!((syn.options.fast_open, syn.text.as_str()), (None, "S 0"));
 }
 
 #[test]
