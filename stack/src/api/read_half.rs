@@ -162,6 +162,12 @@ impl ReadHalf {
         has_enough(&mut self.ring, least)
     }
 
+    /// Whether no more will come than what is there already: the peer has closed its side, or the connection has ended.
+    pub fn is_finished(&mut self) -> bool {
+        self.ring.len();
+        self.ring.end() != ReceiveEnd::Open
+    }
+
     /// Why the connection failed; told once, here or by any other call.
     pub fn take_error(&self) -> Option<io::Error> {
         self.words.take_error()

@@ -113,6 +113,11 @@ impl TcpStream {
         self.read.is_ready()
     }
 
+    /// Whether no more will come than what is there already; see [`ReadHalf::is_finished`].
+    pub fn is_read_finished(&mut self) -> bool {
+        self.read.is_finished()
+    }
+
     /// How many bytes can be written without waiting.
     pub fn writable(&self) -> usize {
         self.write.writable()

@@ -347,6 +347,15 @@ mod tests {
 
     /// As in Linux: an application that closes soon saves a segment.
     #[test]
+    fn an_end_is_known_before_what_comes_first_is_read() {
+        let mut t = Harness::connected();
+        t.input("PA 1+10 ack 1").unwrap();
+        assert!(!t.stream().is_read_finished());
+        t.input("FA 11 ack 1").unwrap();
+        assert_eq!((t.stream().is_read_finished(), t.stream().readable()), (true, 10));
+    }
+
+    #[test]
     fn the_ack_of_a_fin_may_wait_for_ours() {
         let waiting = TcpConfig { delay_fin_ack: true, ..Harness::plain() };
         let mut t = Harness::connected_with(&waiting);

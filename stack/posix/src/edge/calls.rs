@@ -238,7 +238,7 @@ pub(super) unsafe extern "C" fn sendto(
             if flags & libc::MSG_FASTOPEN == 0 {
                 return host.write(fd, &pieces, flags).map(size);
             }
-            let remote = memory::address(address, address_len)?;
+            let remote = memory::address_to_connect_to(address, address_len)?;
             host.write_connecting(fd, remote, &pieces, flags).map(size)
         })
     }
@@ -258,7 +258,8 @@ pub(super) unsafe extern "C" fn sendmsg(
             if flags & libc::MSG_FASTOPEN == 0 {
                 return host.write(fd, &pieces, flags).map(size);
             }
-            let remote = memory::address(message.msg_name.cast(), message.msg_namelen)?;
+            let name = message.msg_name.cast();
+            let remote = memory::address_to_connect_to(name, message.msg_namelen)?;
             host.write_connecting(fd, remote, &pieces, flags).map(size)
         })
     }

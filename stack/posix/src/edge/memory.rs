@@ -11,6 +11,26 @@ use rustix::io::Errno;
 
 use crate::process::Family;
 
+/// The address at `from`, for a call that connects by sending: that does not also take a connection back.
+///
+/// # Safety
+///
+/// `from` is null or valid for reading `len` bytes.
+pub(super) unsafe fn address_to_connect_to(
+    from: *const sockaddr,
+    len: socklen_t,
+) -> Result<SocketAddrV4, Errno> {
+    let has_family = !from.is_null() && len as usize >= size_of::<sa_family_t>();
+    // SAFETY: then there are enough bytes for the family, which comes first.
+    if has_family
+        && c_int::from(unsafe { from.cast::<sa_family_t>().read_unaligned() }) == libc::AF_UNSPEC
+    {
+        return Err(Errno::OPNOTSUPP);
+    }
+    // SAFETY: as the caller says.
+    unsafe { address(from, len) }
+}
+
 /// The address at `from`.
 ///
 /// # Safety

@@ -49,7 +49,10 @@ impl Socket {
                     }
                 }
                 if ended || read_shut {
-                    ready |= READABLE | libc::POLLRDHUP;
+                    ready |= READABLE;
+                }
+                if ended || read_shut || stream.is_read_finished() {
+                    ready |= libc::POLLRDHUP;
                 }
                 let dead = stream.is_connected() && stream.has_ended();
                 if stream.is_connected() && (has_room(stream, unsent_mark) || dead) {
