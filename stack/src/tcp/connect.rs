@@ -56,7 +56,7 @@ impl Connection {
         }
     }
 
-    /// What does not acknowledge exactly our SYN comes from an old connection, and is reset.
+    /// What does not acknowledge exactly our SYN, or echoes a time at which we have sent none, comes from an old connection, and is reset.
     fn first_check_ack(
         &mut self,
         cx: &mut Context<'_>,
@@ -65,7 +65,7 @@ impl Connection {
         if !segment.has(Flags::ACK) {
             return Continue(OurSyn::NotMentioned);
         }
-        if self.acknowledges_our_syn(segment.ack) {
+        if self.acknowledges_our_syn(segment.ack) && self.may_echo_our_syn(cx.now(), segment) {
             return Continue(OurSyn::Acknowledged);
         }
         self.reset_for(cx, segment);
@@ -207,6 +207,25 @@ mod tests {
         assert_eq!(t.sent(), ["A 1 ack 1"]);
         assert!(t.stream().is_connected());
         assert_eq!(t.state(), Some(State::Established));
+    }
+
+    /// Our timestamps begin somewhere else for each connection, so an old SYN-ACK gives itself away, and so does a guessed one.
+    #[test]
+    fn a_syn_ack_that_echoes_what_was_not_sent_is_reset() {
+        let mut t = Harness::connecting(&TcpConfig::default());
+        let clock = t.last().options.timestamps.unwrap().value;
+        for strange in [clock.wrapping_add(1), clock.wrapping_sub(1_000_000)] {
+            let syn_ack = format!("SA 0 ack 1 mss 1000 ts 1:{strange}");
+            assert_eq!(t.input(&syn_ack), Err(Drop::TcpAckUnacceptable));
+            assert_eq!((t.sent(), t.state()), (vec!["R 1".to_owned()], Some(State::SynSent)));
+        }
+        for ours in ["ts 1:0".to_owned(), format!("ts 1:{clock}"), String::new()] {
+            let mut t = Harness::connecting(&TcpConfig::default());
+            let clock_now = t.last().options.timestamps.unwrap().value;
+            let ours = ours.replace(&clock.to_string(), &clock_now.to_string());
+            t.at(100).input(&format!("SA 0 ack 1 mss 1000 {ours}")).unwrap();
+            assert_eq!(t.state(), Some(State::Established), "{ours}");
+        }
     }
 
     /// RFC 5227 alone may take half a second before the first SYN leaves.
