@@ -261,36 +261,38 @@ impl Harness {
                 continue;
             }
             let value = words.next().unwrap();
-            let number = || value.parse::<i64>().unwrap();
-            match word {
-                "ce" | "ect0" | "ect1" => {}
-                "acc" => header.options.accurate_ecn = Some(accurate_ecn(value)),
-                "ack" => header.ack = relative(self.our_iss(), number()),
-                "win" => header.window = number().try_into().unwrap(),
-                "urg" => header.urgent_pointer = number().try_into().unwrap(),
-                "sack" => {
-                    for block in value.split(',') {
-                        let (left, right) = block.split_once(':').unwrap();
-                        let at = |number: &str| relative(self.our_iss(), number.parse().unwrap());
-                        let block = SackBlock { left: at(left), right: at(right) };
-                        header.options.sack_blocks.push(block).unwrap();
-                    }
-                }
-                "mss" => header.options.max_segment_size = Some(number().try_into().unwrap()),
-                "wscale" => header.options.window_scale = Some(number().try_into().unwrap()),
-                "ts" => {
-                    let (value, echo) = value.split_once(':').unwrap();
-                    header.options.timestamps = Some(Timestamps {
-                        value: value.parse().unwrap(),
-                        echo: echo.parse().unwrap(),
-                    });
-                }
-                "fo" => header.options.fast_open = Some(fast_open(value)),
-                _ => panic!("{word} in {text}"),
-            }
+            self.parse_word(&mut header, word, value);
         }
         let first = u64::try_from(seq - 1).unwrap_or(0);
         (header, pattern(first, len))
+    }
+
+    fn parse_word(&self, header: &mut TcpHeader, word: &str, value: &str) {
+        let number = || value.parse::<i64>().unwrap();
+        match word {
+            "ce" | "ect0" | "ect1" => {}
+            "acc" => header.options.accurate_ecn = Some(accurate_ecn(value)),
+            "ack" => header.ack = relative(self.our_iss(), number()),
+            "win" => header.window = number().try_into().unwrap(),
+            "urg" => header.urgent_pointer = number().try_into().unwrap(),
+            "sack" => {
+                for block in value.split(',') {
+                    let (left, right) = block.split_once(':').unwrap();
+                    let at = |number: &str| relative(self.our_iss(), number.parse().unwrap());
+                    let block = SackBlock { left: at(left), right: at(right) };
+                    header.options.sack_blocks.push(block).unwrap();
+                }
+            }
+            "mss" => header.options.max_segment_size = Some(number().try_into().unwrap()),
+            "wscale" => header.options.window_scale = Some(number().try_into().unwrap()),
+            "ts" => {
+                let (value, echo) = value.split_once(':').unwrap();
+                header.options.timestamps =
+                    Some(Timestamps { value: value.parse().unwrap(), echo: echo.parse().unwrap() });
+            }
+            "fo" => header.options.fast_open = Some(fast_open(value)),
+            _ => panic!("{word}"),
+        }
     }
 
     /// What we have sent since the last look.

@@ -176,6 +176,14 @@ struct Model {
     bytes: VecDeque<Byte>,
 }
 
+impl Byte {
+    fn turn(&mut self, from: Fate, into: Fate) {
+        if self.fate == from {
+            self.fate = into;
+        }
+    }
+}
+
 impl Model {
     fn range(&mut self, left: u32, right: u32) -> impl Iterator<Item = &mut Byte> {
         let una = self.una;
@@ -226,11 +234,6 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
 
 fn apply(board: &mut Scoreboard, model: &mut Model, at: u64, step: &Step) {
     let nxt = model.una + u32::try_from(model.bytes.len()).unwrap();
-    let lose = |byte: &mut Byte| {
-        if byte.fate == Fate::InFlight {
-            byte.fate = Fate::Lost;
-        }
-    };
     match *step {
         Step::Send(len) => {
             board.sent(ORIGIN + nxt, len, stamp(at));
@@ -263,6 +266,22 @@ fn apply(board: &mut Scoreboard, model: &mut Model, at: u64, step: &Step) {
             model.range(left, right).for_each(|byte| byte.fate = Fate::Arrived);
             assert_eq!(arrive(board, left, right), model.count(Fate::Arrived) - before);
         }
+        Step::Renege => {
+            board.forget_arrived();
+            model.range(model.una, nxt).filter(|byte| byte.fate == Fate::Arrived).for_each(
+                |byte| {
+                    byte.fate = Fate::Lost;
+                    byte.again = true;
+                },
+            );
+        }
+        _ => lose_or_find(board, model, step),
+    }
+}
+
+fn lose_or_find(board: &mut Scoreboard, model: &mut Model, step: &Step) {
+    let lose = |byte: &mut Byte| byte.turn(Fate::InFlight, Fate::Lost);
+    match *step {
         Step::LoseOldest(most) => {
             let Some((sent_at, start, end)) = board.oldest() else { return };
             let mut in_flight = model.bytes.iter().filter(|byte| byte.fate == Fate::InFlight);
@@ -285,25 +304,11 @@ fn apply(board: &mut Scoreboard, model: &mut Model, at: u64, step: &Step) {
             // Comes after a timeout, when nothing was sent later than what is lost.
             board.lose_all();
             board.find_all();
-            let found = |byte: &mut Byte| {
-                if byte.fate == Fate::Lost {
-                    byte.fate = Fate::InFlight;
-                }
-            };
-            model.bytes.iter_mut().for_each(found);
+            model.bytes.iter_mut().for_each(|byte| byte.turn(Fate::Lost, Fate::InFlight));
             board.lose_all();
             model.bytes.iter_mut().for_each(lose);
         }
-        Step::Renege => {
-            board.forget_arrived();
-            let forget = |byte: &mut Byte| {
-                if byte.fate == Fate::Arrived {
-                    byte.fate = Fate::Lost;
-                    byte.again = true;
-                }
-            };
-            model.bytes.iter_mut().for_each(forget);
-        }
+        _ => unreachable!("{step:?} is no loss"),
     }
 }
 
