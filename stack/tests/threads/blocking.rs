@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,38 @@ fn peek_leaves_bytes_and_vectored_calls_use_all_buffers() {
     let outs = &mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut four)];
     assert_eq!(server.read_vectored(outs).unwrap(), 5);
     assert_eq!((&seen, &one, &four), (b"ab", b"a", b"bcde"));
+}
+
+/// Pieces wake nobody until there is as much as was asked for; the end wakes with less.
+#[test]
+fn a_read_waits_for_its_low_water_mark_or_the_end() {
+    let stack = stack();
+    let (mut client, mut server) = pair(&stack);
+    server.set_receive_low_water(1000);
+    let (tell, told) = mpsc::channel();
+    let reading = thread::spawn(move || {
+        let mut out = [0; 4000];
+        loop {
+            let got = server.read(&mut out).unwrap();
+            tell.send(got).unwrap();
+            if got == 0 {
+                break;
+            }
+        }
+    });
+    client.set_nodelay(true);
+    for _ in 0..9 {
+        client.write_all(&[1; 100]).unwrap();
+        thread::sleep(Duration::from_millis(2));
+    }
+    assert!(told.try_recv().is_err(), "900 bytes are not enough");
+    client.write_all(&[1; 100]).unwrap();
+    assert_eq!(told.recv_timeout(LONG), Ok(1000));
+    client.write_all(&[1; 10]).unwrap();
+    assert!(told.recv_timeout(Duration::from_millis(20)).is_err(), "10 are not, either");
+    drop(client);
+    assert_eq!((told.recv_timeout(LONG), told.recv_timeout(LONG)), (Ok(10), Ok(0)));
+    reading.join().unwrap();
 }
 
 /// what was lent is there after a reset.
