@@ -56,6 +56,10 @@ impl Sender {
     pub(super) fn find_losses(&mut self, news: &News<'_>, delivery: &Delivery) -> Option<Instant> {
         let Path { mss, smoothed, sack } = news.path;
         if sack {
+            // What was sent once and arrives in order speaks against nothing that was sent after it.
+            if self.phase == Phase::Open && self.board.arrived() == 0 && !self.again {
+                return None;
+            }
             let patience = self.patience(mss);
             return self.rack.detect(&mut self.board, news.now, patience, smoothed);
         }
