@@ -20,12 +20,12 @@ pub(super) unsafe fn address_to_connect_to(
     from: *const sockaddr,
     len: socklen_t,
 ) -> Result<SocketAddrV4, Errno> {
-    let has_family = !from.is_null() && len as usize >= size_of::<sa_family_t>();
-    // SAFETY: then there are enough bytes for the family, which comes first.
-    if has_family
-        && c_int::from(unsafe { from.cast::<sa_family_t>().read_unaligned() }) == libc::AF_UNSPEC
-    {
-        return Err(Errno::OPNOTSUPP);
+    if !from.is_null() && len as usize >= size_of::<sa_family_t>() {
+        // SAFETY: there are enough bytes for the family, which comes first.
+        let family = unsafe { from.cast::<sa_family_t>().read_unaligned() };
+        if c_int::from(family) == libc::AF_UNSPEC {
+            return Err(Errno::OPNOTSUPP);
+        }
     }
     // SAFETY: as the caller says.
     unsafe { address(from, len) }
