@@ -146,7 +146,7 @@ pub enum Drop {
     TcpPaws,
     /// No timestamp although they were agreed (RFC 7323, section 3.2).
     TcpTimestampMissing,
-    /// Acknowledges what was not sent, or what is long gone (RFC 5961).
+    /// Acknowledges what was not sent, or what is long gone (RFC 5961); before the handshake is done, echoes a time at which nothing was.
     TcpAckUnacceptable,
     /// No ACK flag after the handshake.
     TcpNoAck,

@@ -5,6 +5,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use super::arrive::{Disposition, Step, done, dropped};
 use super::congestion::Handshake;
 use super::connection::{Connection, Context, seconds};
+use super::isn::timestamp;
 use super::segment::Segment;
 use super::state::{Event, State};
 use crate::api::Readiness;
@@ -56,7 +57,8 @@ impl Connection {
         }
     }
 
-    /// What does not acknowledge exactly our SYN, or echoes a time at which we have sent none, comes from an old connection, and is reset.
+    /// What does not acknowledge exactly our SYN, or echoes a time at which we have sent none, comes from an old connection, and is reset (unless it is a
+    /// reset itself).
     fn first_check_ack(
         &mut self,
         cx: &mut Context<'_>,
@@ -70,6 +72,17 @@ impl Connection {
         }
         self.reset_for(cx, segment);
         Break(Disposition::Dropped(Drop::TcpAckUnacceptable))
+    }
+
+    /// Whether what is echoed, if anything is, is a time since the connection began. Earlier ones of the same flow had the same clock.
+    fn may_echo_our_syn(&self, now: Instant, segment: &Segment) -> bool {
+        let echoed = segment.timestamps().map_or(0, |timestamps| timestamps.echo);
+        if echoed == 0 || !self.timestamps.enabled {
+            return true;
+        }
+        let begun = timestamp(self.data_at, self.timestamps.offset);
+        let age = timestamp(now, self.timestamps.offset).wrapping_sub(begun);
+        echoed.wrapping_sub(begun) <= age
     }
 
     /// Only a reset that acknowledges our SYN can come from the peer.
@@ -209,22 +222,39 @@ mod tests {
         assert_eq!(t.state(), Some(State::Established));
     }
 
-    /// Our timestamps begin somewhere else for each connection, so an old SYN-ACK gives itself away, and so does a guessed one.
+    /// Connects after 500 s; returns what our SYN's timestamp was.
+    fn connecting_late(config: &TcpConfig) -> (Harness, u32) {
+        let mut t = Harness::new(config);
+        t.at(500_000);
+        let remote = SocketAddrV4::new(PEER, PEER_PORT);
+        t.stream = Some(t.tcp.connect(&mut t.net, None, remote).unwrap());
+        t.tcp.flush(&mut t.net);
+        let clock = t.last().options.timestamps.unwrap().value;
+        (t, clock)
+    }
+
+    /// All connections of a flow have one clock, so an old SYN-ACK gives itself away, and so does a guessed one.
     #[test]
     fn a_syn_ack_that_echoes_what_was_not_sent_is_reset() {
-        let mut t = Harness::connecting(&TcpConfig::default());
-        let clock = t.last().options.timestamps.unwrap().value;
-        for strange in [clock.wrapping_add(1), clock.wrapping_sub(1_000_000)] {
-            let syn_ack = format!("SA 0 ack 1 mss 1000 ts 1:{strange}");
-            assert_eq!(t.input(&syn_ack), Err(Drop::TcpAckUnacceptable));
+        let (mut t, clock) = connecting_late(&TcpConfig::default());
+        let strange = [clock.wrapping_add(1), clock - 1, clock - 60_000, clock - 400_000];
+        for echo in strange {
+            let syn_ack = format!("SA 0 ack 1 mss 1000 ts 1:{echo}");
+            assert_eq!(t.input(&syn_ack), Err(Drop::TcpAckUnacceptable), "{echo} of {clock}");
             assert_eq!((t.sent(), t.state()), (vec!["R 1".to_owned()], Some(State::SynSent)));
         }
-        for ours in ["ts 1:0".to_owned(), format!("ts 1:{clock}"), String::new()] {
-            let mut t = Harness::connecting(&TcpConfig::default());
-            let clock_now = t.last().options.timestamps.unwrap().value;
-            let ours = ours.replace(&clock.to_string(), &clock_now.to_string());
-            t.at(100).input(&format!("SA 0 ack 1 mss 1000 {ours}")).unwrap();
-            assert_eq!(t.state(), Some(State::Established), "{ours}");
+        t.at(500_100).input(&format!("SA 0 ack 1 mss 1000 ts 1:{clock}")).unwrap();
+        assert_eq!(t.state(), Some(State::Established));
+    }
+
+    #[test]
+    fn a_syn_ack_may_echo_nothing_or_a_syn_of_long_ago() {
+        let config = TcpConfig { syn_retries: 12, ..TcpConfig::default() };
+        for (echoes, at) in [(true, 900_000), (false, 500_100)] {
+            let (mut t, clock) = connecting_late(&config);
+            let echo = if echoes { clock } else { 0 };
+            t.at(at).input(&format!("SA 0 ack 1 mss 1000 ts 1:{echo}")).unwrap();
+            assert_eq!(t.state(), Some(State::Established), "{echoes}");
         }
     }
 

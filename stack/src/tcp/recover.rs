@@ -151,12 +151,6 @@ impl Connection {
         now.as_millis().checked_sub(elapsed.into()).filter(|_| elapsed < ECHO_MAX_MS)
     }
 
-    /// Whether what is echoed, if anything is, can have been sent by this connection.
-    pub(super) fn may_echo_our_syn(&self, now: Instant, segment: &Segment) -> bool {
-        let echoes = segment.timestamps().is_some_and(|timestamps| timestamps.echo != 0);
-        !(self.timestamps.enabled && echoes) || self.echo_ms(now, segment).is_some()
-    }
-
     /// A sample for each ACK of something new (RFC 6298, section 3), be it behind a gap: of a segment that was sent once, by our own clock, which is
     /// finer than a timestamp's. While something is being sent again, by the clock that the peer echoes, which cannot mistake one transmission for
     /// another (RFC 7323, section 4).
