@@ -390,6 +390,12 @@ impl ReceiveConsumer {
         }
     }
 
+    /// What follows everything that has come by now. Unlike [`len`](Self::len) it leaves what [`fill_buf`](Self::fill_buf) has shown where it is.
+    pub fn look_for_end(&mut self) -> ReceiveEnd {
+        self.look();
+        self.end()
+    }
+
     /// The stream position of the next byte to read.
     pub fn position(&self) -> u64 {
         self.reader.head()

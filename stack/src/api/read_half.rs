@@ -162,10 +162,10 @@ impl ReadHalf {
         has_enough(&mut self.ring, least)
     }
 
-    /// Whether no more will come than what is there already: the peer has closed its side, or the connection has ended.
+    /// Whether no more will come than what is there already: the peer has closed its side, the connection has ended, or this side has shut down
+    /// reading, and then nothing is there, either.
     pub fn is_finished(&mut self) -> bool {
-        self.ring.len();
-        self.ring.end() != ReceiveEnd::Open
+        self.ring.look_for_end() != ReceiveEnd::Open
     }
 
     /// Why the connection failed; told once, here or by any other call.

@@ -221,6 +221,9 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufRead;
+    use std::net::Shutdown;
+
     use crate::counters::Counter;
     use crate::drops::Drop;
     use crate::tcp::TcpConfig;
@@ -345,7 +348,6 @@ mod tests {
         assert_eq!(t.read(9000).unwrap(), 1500);
     }
 
-    /// As in Linux: an application that closes soon saves a segment.
     #[test]
     fn an_end_is_known_before_what_comes_first_is_read() {
         let mut t = Harness::connected();
@@ -355,6 +357,18 @@ mod tests {
         assert_eq!((t.stream().is_read_finished(), t.stream().readable()), (true, 10));
     }
 
+    /// What was shown may be consumed, whoever has shut down the reading meanwhile.
+    #[test]
+    fn asking_for_the_end_takes_nothing_away() {
+        let mut t = Harness::connected();
+        t.input("PA 1+10 ack 1").unwrap();
+        let shown = t.stream().fill_buf().unwrap().len();
+        t.stream().control().shutdown(Shutdown::Read);
+        assert_eq!((shown, t.stream().is_read_finished()), (10, true));
+        t.stream().consume(shown);
+    }
+
+    /// As in Linux: an application that closes soon saves a segment.
     #[test]
     fn the_ack_of_a_fin_may_wait_for_ours() {
         let waiting = TcpConfig { delay_fin_ack: true, ..Harness::plain() };
