@@ -184,6 +184,7 @@ fn pair(
     let addresses = (local, SocketAddrV4::new(flow.remote, flow.remote_port));
     tcp_pair(core, limits, addresses, id, birth)
 }
+
 impl Connection {
     /// What the application has said before the SYN.
     pub(super) fn apply(&mut self, options: &ConnectOptions) {

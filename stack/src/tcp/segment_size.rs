@@ -22,7 +22,7 @@ impl Connection {
 }
 
 /// The largest segment that we take, if no more than `limit` is wanted.
-fn limited(net: &Net, limit: Option<u16>) -> u16 {
+pub(super) fn limited(net: &Net, limit: Option<u16>) -> u16 {
     let size = max_segment_size(net);
     limit.map_or(size, |limit| size.min(limit.max(SEGMENT_SIZE_MIN)))
 }

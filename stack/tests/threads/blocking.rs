@@ -6,6 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use darner::{ConnectOptions, ListenOptions};
+
 use crate::world::{LONG, address, echo, pair, stack};
 
 #[test]
@@ -65,6 +67,26 @@ fn peek_leaves_bytes_and_vectored_calls_use_all_buffers() {
     let outs = &mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut four)];
     assert_eq!(server.read_vectored(outs).unwrap(), 5);
     assert_eq!((&seen, &one, &four), (b"ab", b"a", b"bcde"));
+}
+
+/// What a connection that begins with data is told of itself goes to its core with it.
+#[test]
+fn data_goes_on_a_syn_from_where_the_options_say() {
+    let stack = stack();
+    let fast = ListenOptions { fast_open: 4, ..ListenOptions::default() };
+    let listener = stack.listen_with(address(), fast).unwrap();
+    // The first is given the cookie that the second needs.
+    for taken in [0, 5] {
+        let (from, to) = (address(), listener.local_addr());
+        let options = ConnectOptions { local: Some(from), ..ConnectOptions::default() };
+        let (client, sent) = stack.begin_connect_with_data(to, options, b"hello").unwrap();
+        let (mut server, peer) = listener.accept().unwrap();
+        assert_eq!((sent, client.local_addr(), peer), (taken, from, from));
+        drop(client);
+        let mut got = Vec::new();
+        server.read_to_end(&mut got).unwrap();
+        assert_eq!(got, b"hello"[..taken]);
+    }
 }
 
 /// Pieces wake nobody until there is as much as was asked for; the end wakes with less.

@@ -117,7 +117,7 @@ impl TcpKeys {
     }
 
     /// What segments of a peer are to be signed by.
-    pub(super) fn kind_for(&self, peer: Ipv4Addr) -> Option<AuthKind> {
+    pub(in crate::tcp) fn kind_for(&self, peer: Ipv4Addr) -> Option<AuthKind> {
         let ao = self.ao_for(peer).next().map(|_| AuthKind::Ao);
         self.md5_for(peer).map(|_| AuthKind::Md5).or(ao)
     }

@@ -11,6 +11,7 @@ use crate::tcp::connection::{Connection, Context};
 use crate::tcp::emit::path_segment_size;
 use crate::tcp::open::ConnectError;
 use crate::tcp::segment::Segment;
+use crate::tcp::segment_size::limited;
 use crate::tcp::seq::Seq;
 use crate::tcp::state::State;
 use crate::wire::tcp_options::{FastOpenCookie, FastOpenForm, FastOpenOption};
@@ -112,7 +113,7 @@ impl Tcp {
     }
 
     /// Begins a connection as [`connect_with`](Self::connect_with) does, with the beginning of `data` on the SYN if the peer has handed out a cookie before, or
-    /// asks for one. A cookie does not fit beside a signature: with keys nothing is taken. Returns how many bytes were taken.
+    /// asks for one. A cookie does not fit beside a signature: where segments are signed nothing is taken. Returns how many bytes were taken.
     pub(crate) fn connect_with_data(
         &mut self,
         net: &mut Net,
@@ -121,13 +122,13 @@ impl Tcp {
         options: &ConnectOptions,
         data: &[u8],
     ) -> Result<(TcpStream, usize), ConnectError> {
-        if !options.keys.is_empty() {
+        if options.keys.kind_for(*remote.ip()).is_some() {
             return self.connect_with(net, local, remote, options).map(|stream| (stream, 0));
         }
         self.memory.admit_connection().map_err(|_| ConnectError::TooMany)?;
         let flow = self.flow_to(net, local, remote)?;
         let known = self.cookies.find(flow.remote).copied().unwrap_or(Known::new(flow.remote));
-        let most = options.max_segment_size.unwrap_or(u16::MAX);
+        let most = limited(net, options.max_segment_size);
         let path = path_segment_size(net, flow.remote).min(most).saturating_sub(OPTIONS_MAX);
         let (option, room) = match known.option() {
             option if !option.cookie.is_none() => (Some(option), known.room().min(path)),

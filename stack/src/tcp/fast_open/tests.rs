@@ -1,4 +1,4 @@
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::api::{ConnectOptions, ListenOptions, TcpListener};
 use crate::counters::Counter;
@@ -6,7 +6,7 @@ use crate::drops::Drop;
 use crate::socket::ListenerShared;
 use crate::tcp::harness::{Harness, OUR_PORT, PEER, PEER_PORT, US, pattern};
 use crate::tcp::state::State;
-use crate::tcp::{EcnPolicy, FastOpenConfig, TcpConfig, TcpKeys, TcpMd5Key};
+use crate::tcp::{EcnPolicy, FastOpenConfig, TcpConfig, TcpMd5Key};
 use crate::wire::tcp_options::{FastOpenCookie, FastOpenForm, FastOpenOption};
 
 fn config() -> TcpConfig {
@@ -198,16 +198,28 @@ fn a_size_that_was_set_is_that_of_one_connection() {
     assert_eq!(connect(&mut t, 5000), 1260);
 }
 
+/// As the SYN announces it.
 #[test]
-fn nothing_goes_on_a_syn_that_is_signed() {
+fn a_size_below_the_least_is_the_least_for_data_on_a_syn() {
     let mut t = Harness::new(&config());
     learn(&mut t, "SA 0 ack 1 mss 1400 fo 01020304").unwrap();
-    let mut keys = TcpKeys::default();
-    keys.add_md5(TcpMd5Key::new(PEER, b"secret").unwrap()).unwrap();
-    let options = ConnectOptions { keys, ..Default::default() };
-    assert_eq!(connect_with(&mut t, &options, 5000), 0);
-    let syn = t.last();
-    assert_eq!((syn.options.fast_open, syn.text.as_str()), (None, "S 0"));
+    let options = ConnectOptions { max_segment_size: Some(50), ..Default::default() };
+    assert_eq!(connect_with(&mut t, &options, 5000), 48);
+    assert_eq!(t.last().options.max_segment_size, Some(88));
+}
+
+#[test]
+fn nothing_goes_on_a_syn_that_is_signed() {
+    let stranger = Ipv4Addr::new(192, 0, 2, 99);
+    for (whose, taken, syn) in [(PEER, 0, "S 0"), (stranger, 1360, "S 0+1360")] {
+        let mut t = Harness::new(&config());
+        learn(&mut t, "SA 0 ack 1 mss 1400 fo 01020304").unwrap();
+        let keys = TcpMd5Key::new(whose, b"secret").unwrap().into();
+        let options = ConnectOptions { keys, ..Default::default() };
+        assert_eq!(connect_with(&mut t, &options, 5000), taken, "a key of {whose}");
+        let sent = t.last();
+        assert_eq!((sent.options.fast_open.is_some(), sent.text.as_str()), (taken > 0, syn));
+    }
 }
 
 #[test]
