@@ -171,6 +171,24 @@ impl Api {
                     let from = bytes.as_ptr().cast();
                     self.0.write.expect("filled")(userdata, fd, from, bytes.len()) as i64
                 }
+                "sendto" => {
+                    let bytes = room();
+                    let (mut to, len) = address([192, 0, 2, 1]);
+                    if call.arguments[4] == "AF_UNSPEC" {
+                        to.sin_family = 0;
+                    }
+                    let (from, at) = (bytes.as_ptr().cast(), from_ref(&to).cast());
+                    let send = self.0.sendto.expect("filled");
+                    send(userdata, fd, from, bytes.len(), number(3), at, len) as i64
+                }
+                "poll" => {
+                    let mut polled = libc::pollfd { fd, events: EVENTS, revents: 0 };
+                    let poll = self.0.poll.expect("filled");
+                    let ready = poll(userdata, &mut polled, 1, number(2));
+                    let wanted = words(&call.arguments[1]);
+                    assert_eq!([c_int::from(polled.revents)], *wanted, "what is ready");
+                    ready.into()
+                }
                 "setsockopt" => {
                     let value = words(&call.arguments[3]);
                     let (at, len) = (value.as_ptr().cast(), len_of(&value));
@@ -192,6 +210,9 @@ impl Api {
         }
     }
 }
+
+/// What scripts poll for: all that can be.
+const EVENTS: i16 = libc::POLLIN | libc::POLLOUT | libc::POLLRDHUP;
 
 fn len_of(words: &[c_int]) -> socklen_t {
     size_of_val(words).try_into().expect("a few words")
@@ -241,6 +262,10 @@ const NAMES: &[(&str, c_int)] = &[
     ("F_SETFL", libc::F_SETFL),
     ("O_NONBLOCK", libc::O_NONBLOCK),
     ("O_RDWR", libc::O_RDWR),
+    ("MSG_FASTOPEN", libc::MSG_FASTOPEN),
+    ("POLLIN", libc::POLLIN as c_int),
+    ("POLLOUT", libc::POLLOUT as c_int),
+    ("POLLRDHUP", libc::POLLRDHUP as c_int),
     ("SHUT_RD", libc::SHUT_RD),
     ("SHUT_RDWR", libc::SHUT_RDWR),
     ("SHUT_WR", libc::SHUT_WR),
@@ -269,6 +294,7 @@ const ERRORS: &[(c_int, &str)] = &[
     (libc::EINVAL, "EINVAL"),
     (libc::EISCONN, "EISCONN"),
     (libc::ENOTCONN, "ENOTCONN"),
+    (libc::EOPNOTSUPP, "EOPNOTSUPP"),
     (libc::EPIPE, "EPIPE"),
     (libc::ETIMEDOUT, "ETIMEDOUT"),
 ];

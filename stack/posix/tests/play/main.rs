@@ -40,6 +40,7 @@ scripts! {
     data_retransmission
     defer_accept
     defer_accept_data
+    fast_open_to_nobody
     fast_retransmit
     fin_retransmission
     fin_wait_2
@@ -48,6 +49,7 @@ scripts! {
     low_water
     nonblocking
     passive_open
+    peer_has_closed
     refused
     reset_by_peer
     reset_timestamp
