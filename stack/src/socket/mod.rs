@@ -8,6 +8,7 @@
 //! - [`readiness`]: how applications are told. [`thread`]: who may wait.
 
 pub(crate) mod core;
+mod failure;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 pub(crate) mod oob;
@@ -21,6 +22,7 @@ pub(crate) mod udp;
 pub(crate) mod words;
 
 pub(crate) use core::{CoreShared, Places};
+pub(crate) use failure::Failure;
 pub(crate) use listener::{ListenerEnd, ListenerShared, NoPlace};
 pub(crate) use mailbox::{Hint, Inbox};
 pub(crate) use oob::OobCell;
@@ -28,4 +30,4 @@ pub(crate) use options::{OptionBits, SocketOptions};
 pub(crate) use readiness::{PollerEnd, PollerKey, PollerShared, Readies};
 pub(crate) use tcp::{Birth, BufferLimits, TcpSocket, tcp_pair};
 pub(crate) use udp::{UdpEndpoint, udp_pair};
-pub(crate) use words::{Failure, Hints, Part, Phase, SocketId, Target, Told};
+pub(crate) use words::{Hints, Part, Phase, SocketId, Target, Told};

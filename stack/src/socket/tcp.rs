@@ -6,9 +6,10 @@ use std::sync::Arc;
 use darner_ring::{ConnectionRings, ReceiveProducer, SendConsumer, connection_rings};
 
 use super::core::CoreShared;
+use super::failure::Failure;
 use super::listener::ListenerShared;
 use super::readiness::Readies;
-use super::words::{Failure, Part, Phase, ProtocolSide, SocketId, Target, Told, sides};
+use super::words::{Part, Phase, ProtocolSide, SocketId, Target, Told, sides};
 use crate::api::{Readiness, TcpStream, Token};
 
 /// The protocol thread's end.

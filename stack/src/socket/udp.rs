@@ -7,8 +7,9 @@ use darner_ring::spsc::{self, Consumer, Producer};
 use pmd::{Frame, Pool};
 
 use super::core::CoreShared;
+use super::failure::Failure;
 use super::readiness::Readies;
-use super::words::{Failure, Hints, Part, Phase, ProtocolSide, SocketId, Target, Told, sides};
+use super::words::{Hints, Part, Phase, ProtocolSide, SocketId, Target, Told, sides};
 use crate::api::{Readiness, Token, UdpSocket};
 
 /// A datagram on its way to the application.

@@ -40,6 +40,7 @@ use darner_ring::{Deferred, ErrorCell, EventSource, Flags, Left, Mark, Owners, P
 use rustix::io::Errno;
 
 use super::core::CoreShared;
+use super::failure::Failure;
 use super::options::{ControlState, SocketOptions};
 use super::readiness::{PollerKey, Readies, Source};
 use super::thread::is_protocol_thread;
@@ -128,22 +129,6 @@ pub(crate) enum Told {
     /// The application on this core, under the socket's token.
     Application,
     Poller(PollerKey),
-}
-
-/// Why a socket failed; the value is the errno that the application gets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Failure {
-    Refused,
-    Reset,
-    /// Reset, when it had already finished.
-    BrokenPipe,
-    Aborted,
-    TimedOut,
-    HostUnreachable,
-    NetUnreachable,
-    ProtocolUnreachable,
-    MessageTooLong,
-    StackStopped,
 }
 
 bitflags! {
@@ -581,24 +566,6 @@ impl Words {
             Part::Read => &self.reading,
             Part::Write => &self.writing,
         }
-    }
-}
-
-impl Failure {
-    fn errno(self) -> i32 {
-        match self {
-            Self::Refused => Errno::CONNREFUSED,
-            Self::Reset => Errno::CONNRESET,
-            Self::BrokenPipe => Errno::PIPE,
-            Self::Aborted => Errno::CONNABORTED,
-            Self::TimedOut => Errno::TIMEDOUT,
-            Self::HostUnreachable => Errno::HOSTUNREACH,
-            Self::NetUnreachable => Errno::NETUNREACH,
-            Self::ProtocolUnreachable => Errno::NOPROTOOPT,
-            Self::MessageTooLong => Errno::MSGSIZE,
-            Self::StackStopped => Errno::NETDOWN,
-        }
-        .raw_os_error()
     }
 }
 
