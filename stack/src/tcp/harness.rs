@@ -291,7 +291,7 @@ impl Harness {
                     Some(Timestamps { value: value.parse().unwrap(), echo: echo.parse().unwrap() });
             }
             "fo" => header.options.fast_open = Some(fast_open(value)),
-            _ => panic!("{word}"),
+            _ => panic!("what is {word} {value}?"),
         }
     }
 

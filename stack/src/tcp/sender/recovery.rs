@@ -26,7 +26,7 @@ impl Sender {
             self.board.lose_all();
         }
         // Only the first timeout of a recovery is doubted (RFC 5682, section 2.1, step 1): probing with new data at each would repair one
-        // segment in each timeout, and that backs off.
+        // segment in each timeout, and that backs off. None is after what was too large for the path: that is lost for certain.
         self.frto = Frto::Off;
         if self.phase != Phase::Loss {
             self.repairs = Repairs::begin(una, nxt);
