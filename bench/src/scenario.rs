@@ -19,6 +19,8 @@ pub(crate) enum Scenario {
     AckIn,
     /// A data segment is written and sent, with half of the ACK that made room for it.
     SegmentOut,
+    /// A request of 64 B is received, read, and answered with as much; the request acknowledges the answer before it.
+    Request,
     /// A turn in which nothing is to be done.
     IdleTurn,
     /// Handshake, request, response, and a close that the peer begins.
@@ -26,14 +28,21 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::SegmentIn, Self::AckIn, Self::SegmentOut, Self::IdleTurn, Self::Connection];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::SegmentIn,
+        Self::AckIn,
+        Self::SegmentOut,
+        Self::Request,
+        Self::IdleTurn,
+        Self::Connection,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::SegmentIn => "segment-in",
             Self::AckIn => "ack-in",
             Self::SegmentOut => "segment-out",
+            Self::Request => "request",
             Self::IdleTurn => "idle-turn",
             Self::Connection => "connection",
         }
@@ -45,6 +54,7 @@ impl Scenario {
             Self::SegmentIn => segment_in(count),
             Self::AckIn => ack_in(count),
             Self::SegmentOut => segment_out(count),
+            Self::Request => request(count),
             Self::IdleTurn => idle_turn(count),
             Self::Connection => connection(count),
         }
@@ -118,6 +128,32 @@ fn segment_out(count: usize) -> usize {
     }
     world.finish();
     sent
+}
+
+fn request(count: usize) -> usize {
+    let mut world = World::new(Role::Answer(REQUEST));
+    let mut flows: Vec<Flow> = (0..BATCH).map(Flow::new).collect();
+    let open = |world: &mut World, flows: &mut Vec<Flow>, flags| {
+        flows.iter_mut().for_each(|flow| world.send(flow, flags, 0));
+        world.turn();
+        world.take().iter().for_each(|segment| flows[segment.flow(0)].see(segment));
+    };
+    open(&mut world, &mut flows, SYN);
+    open(&mut world, &mut flows, ACK);
+    let rounds = count.div_ceil(BATCH);
+    for round in 0..WARM_UP + rounds {
+        flows.iter_mut().for_each(|flow| world.send(flow, ACK | PUSH, REQUEST));
+        world.turn_counted_if(round >= WARM_UP);
+        let answers = world.take();
+        world.expect_idle();
+        assert_eq!(answers.len(), BATCH, "each answer is one segment, and acknowledges its request");
+        for answer in &answers {
+            assert_eq!(answer.len, REQUEST);
+            flows[answer.flow(0)].see(answer);
+        }
+    }
+    world.finish();
+    rounds * BATCH
 }
 
 fn idle_turn(count: usize) -> usize {

@@ -240,9 +240,13 @@ pub struct SendConsumer {
 
 impl SendConsumer {
     /// How far the application has written, and what follows there: one look at one word.
+    #[inline]
     pub fn tail(&mut self) -> SendTail {
+        let before = self.reader.seen();
         let word = self.reader.look();
-        self.reader.look_ahead();
+        if word != before {
+            self.reader.look_ahead();
+        }
         let end = if word.has(ABORT) {
             SendEnd::Aborted
         } else if word.has(SHUT) {

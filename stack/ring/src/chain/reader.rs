@@ -48,8 +48,20 @@ impl<D: Direction> Reader<D> {
     }
 
     /// Looks at the tail, and gives the memory back if there is nothing to read.
+    #[inline]
     pub(crate) fn look(&mut self) -> Word {
-        self.seen = self.words.tail().load(); // A2
+        let tail = self.words.tail().load(); // A2
+        if tail == self.seen && self.known() > 0 {
+            // What was found there then is all that there is: the writer has entered no other chunk.
+            return tail;
+        }
+        self.look_at(tail)
+    }
+
+    /// Apart, so that what is most often asked of a reader needs no registers for this.
+    #[inline(never)]
+    fn look_at(&mut self, tail: Word) -> Word {
+        self.seen = tail;
         if self.known() == 0 {
             self.give_back_if_read();
         } else if self.chunk.is_none() {
@@ -81,6 +93,7 @@ impl<D: Direction> Reader<D> {
     }
 
     /// Prepares for [`slice_at`](Self::slice_at), if the chain is so long that following its links takes time.
+    #[inline(never)]
     pub(crate) fn look_ahead(&mut self) {
         let Some(first) = self.chunk else { return };
         // SAFETY: only this reader gives chunks back, by `&mut self`.
