@@ -146,7 +146,11 @@ fn request(count: usize) -> usize {
         world.turn_counted_if(round >= WARM_UP);
         let answers = world.take();
         world.expect_idle();
-        assert_eq!(answers.len(), BATCH, "each answer is one segment, and acknowledges its request");
+        assert_eq!(
+            answers.len(),
+            BATCH,
+            "each answer is one segment, and acknowledges its request"
+        );
         for answer in &answers {
             assert_eq!(answer.len, REQUEST);
             flows[answer.flow(0)].see(answer);

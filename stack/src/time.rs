@@ -1,6 +1,8 @@
 //! Points in time as protocol code sees them: it is told `now`, and never reads a clock.
 
-use std::ops::{Add, Sub};
+use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Div, Mul, Sub};
 use std::time::Duration;
 
 /// Nanoseconds since the stack's own epoch (its start, or zero in a simulation).
@@ -35,7 +37,12 @@ impl Instant {
 
     /// How long after `earlier` this is; zero if it is before.
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        self.span_since(earlier).into()
+    }
+
+    /// The same for what is asked with every packet.
+    pub(crate) const fn span_since(self, earlier: Self) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
     }
 }
 
@@ -44,7 +51,15 @@ impl Add<Duration> for Instant {
 
     /// Saturates at [`Instant::FAR_FUTURE`], which no clock reaches in 500 years.
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+        self + Span::from(span)
+    }
+}
+
+impl Add<Span> for Instant {
+    type Output = Self;
+
+    fn add(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
     }
 }
 
@@ -53,7 +68,128 @@ impl Sub<Duration> for Instant {
 
     /// Saturates at the epoch.
     fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+        self - Span::from(span)
+    }
+}
+
+impl Sub<Span> for Instant {
+    type Output = Self;
+
+    fn sub(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
+/// A span of time where it is computed with for every packet: nanoseconds in one word. A [`Duration`] keeps seconds and
+/// nanoseconds apart, so that making one of a difference takes a division. Arithmetic saturates.
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Span(u64);
+
+impl Span {
+    pub(crate) const ZERO: Self = Self(0);
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    pub(crate) const fn from_micros(micros: u64) -> Self {
+        Self(micros.saturating_mul(1_000))
+    }
+
+    pub(crate) const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    pub(crate) const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    pub(crate) const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn as_micros(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn as_millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    pub(crate) fn as_secs_f64(self) -> f64 {
+        Duration::from(self).as_secs_f64()
+    }
+
+    pub(crate) const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl From<Duration> for Span {
+    /// Saturates after 584 years.
+    fn from(span: Duration) -> Self {
+        let secs = Self::from_secs(span.as_secs());
+        Self(secs.0.saturating_add(span.subsec_nanos().into()))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        Self::from_nanos(span.0)
+    }
+}
+
+impl Add for Span {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for Span {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Span {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.saturating_sub(other)
+    }
+}
+
+impl Mul<u32> for Span {
+    type Output = Self;
+
+    fn mul(self, times: u32) -> Self {
+        Self(self.0.saturating_mul(times.into()))
+    }
+}
+
+impl Div<u32> for Span {
+    type Output = Self;
+
+    fn div(self, parts: u32) -> Self {
+        Self(self.0 / u64::from(parts))
+    }
+}
+
+impl Sum for Span {
+    fn sum<I: Iterator<Item = Self>>(spans: I) -> Self {
+        spans.fold(Self::ZERO, Add::add)
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Duration::from(*self).fmt(f)
     }
 }
 

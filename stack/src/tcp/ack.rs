@@ -1,7 +1,6 @@
 //! The fifth step of section 3.10.7.4: what a segment acknowledges, and the window it offers.
 
 use std::ops::ControlFlow::Continue;
-use std::time::Duration;
 
 use super::arrive::{Step, done, dropped};
 use super::connection::{Connection, Context};
@@ -10,7 +9,7 @@ use super::seq::Seq;
 use super::state::{Event, State};
 use crate::api::Readiness;
 use crate::drops::Drop;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::tcp::Flags;
 
 impl Connection {
@@ -180,7 +179,7 @@ impl Connection {
 }
 
 /// As in Linux.
-const RENEGING_SHOWS_WITHIN: Duration = Duration::from_millis(10);
+const RENEGING_SHOWS_WITHIN: Span = Span::from_millis(10);
 
 #[cfg(test)]
 mod tests {

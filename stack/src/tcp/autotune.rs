@@ -5,13 +5,11 @@
 //! Fisk and Feng, 2001), and the send buffer follows the congestion window. A buffer whose size the application has chosen stays as it is.
 //! Neither shrinks: a buffer takes memory only for what is in it.
 
-use std::time::Duration;
-
 use super::config::TcpConfig;
 use super::connection::{Connection, Context};
 use super::isn::timestamp;
 use crate::api::Readiness;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// Who says how large a buffer is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,7 +74,7 @@ impl TcpConfig {
 impl Connection {
     /// Data has come in order.
     pub(super) fn tune_receive_buffer(&mut self, cx: &Context<'_>, echo: Option<u32>) {
-        let measured = cx.now().since(self.rcv.reading.since);
+        let measured = cx.now().span_since(self.rcv.reading.since);
         // What most segments come to: the round trip is not over.
         if self.rtt.srtt().is_some_and(|srtt| measured < srtt) {
             return;
@@ -99,10 +97,10 @@ impl Connection {
 
     /// The round trip as the receiver of data sees it: how old the timestamp is that comes back with them, or what was measured of
     /// our own segments, the handshake at least. The former counts milliseconds and the peer's pauses, the latter may be out of date.
-    fn receiver_round_trip(&self, now: Instant, echo: Option<u32>) -> Duration {
+    fn receiver_round_trip(&self, now: Instant, echo: Option<u32>) -> Span {
         let clock = timestamp(now, self.timestamps.offset);
         let echo = echo.filter(|_| self.timestamps.enabled);
-        let echoed = echo.map(|echo| Duration::from_millis(clock.wrapping_sub(echo).into()));
+        let echoed = echo.map(|echo| Span::from_millis(clock.wrapping_sub(echo).into()));
         echoed.max(self.rtt.srtt()).unwrap_or(UNKNOWN_ROUND_TRIP)
     }
 
@@ -128,7 +126,7 @@ impl Connection {
 }
 
 /// Where nothing was measured: a handshake that was answered by a cookie, without timestamps.
-const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(100);
+const UNKNOWN_ROUND_TRIP: Span = Span::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -218,7 +216,7 @@ mod tests {
     #[test]
     fn nor_within_a_round_trip() {
         let mut t = slow_handshake(&growing());
-        t.connection(|c| c.rtt.sample(&growing().rto_limits(), Duration::from_secs(1), 1));
+        t.connection(|c| c.rtt.sample(&growing().rto_limits(), Span::from_secs(1), 1));
         assert_eq!(receive_rounds(&mut t, &[2, 4, 4], true), [FIRST; 3]);
     }
 

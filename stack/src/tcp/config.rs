@@ -259,7 +259,11 @@ impl TcpConfig {
     pub const BASE_MSS: RangeInclusive<u16> = 512..=65_495;
 
     pub(super) fn rto_limits(&self) -> RtoLimits {
-        RtoLimits { initial: self.initial_rto, min: self.min_rto, max: self.max_rto }
+        RtoLimits {
+            initial: self.initial_rto.into(),
+            min: self.min_rto.into(),
+            max: self.max_rto.into(),
+        }
     }
 
     pub(super) fn half_open_limits(&self) -> Limits {

@@ -165,7 +165,7 @@ impl Connection {
         // Data that has followed our SYN-ACK was sent later (TCP Fast Open).
         let alone = self.state == State::SynSent || self.snd.nxt == self.snd.iss + 1;
         if self.retries == 0 && alone && sent_at != Instant::FAR_FUTURE {
-            let round_trip = cx.now().since(sent_at);
+            let round_trip = cx.now().span_since(sent_at);
             self.rtt.sample(&cx.config.rto_limits(), round_trip, 1);
         }
     }

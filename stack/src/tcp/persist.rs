@@ -1,12 +1,10 @@
 //! Asking after a closed window (persist, RFC 9293, section 3.8.6.1).
 
-use std::time::Duration;
-
 use super::connection::{Connection, Context};
 use super::emit::NotSent;
 use super::transmit::Sent;
 use crate::counters::Counter;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 impl Connection {
     /// The window is closed, or too small to be worth a segment, and it is time to ask after it (persist,
@@ -24,7 +22,8 @@ impl Connection {
                 cx.net.metrics.count(Counter::TcpZeroWindowProbes);
                 self.retries = self.retries.saturating_add(1);
                 self.probe_backoff = self.probe_backoff.saturating_add(1);
-                self.deadlines.retransmit = cx.now() + self.probe_interval(cx.config.max_rto);
+                self.deadlines.retransmit =
+                    cx.now() + self.probe_interval(cx.config.max_rto.into());
                 self.watch_user_timeout(cx);
             }
             Ok(Sent::Data) => {}
@@ -33,9 +32,9 @@ impl Connection {
     }
 
     /// Each probe doubles the time to the next, answered or not.
-    fn probe_interval(&self, longest: Duration) -> Duration {
+    fn probe_interval(&self, longest: Span) -> Span {
         let factor = 2_u32.saturating_pow(self.probe_backoff.into());
-        self.rtt.rto().saturating_mul(factor).min(longest)
+        (self.rtt.rto() * factor).min(longest)
     }
 
     /// The peer has answered while nothing is outstanding or its window is closed: as long as it does so, that may stay so

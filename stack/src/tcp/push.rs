@@ -5,12 +5,11 @@
 //! alone has none: there may be congestion, and then whatever its ACK would let go may as well come a little later. Linux does the same;
 //! [`PushRule`] may say otherwise.
 
-use std::time::Duration;
-
 use super::config::{Pacing, PushRule, TcpConfig};
 use super::connection::Connection;
 use super::sender::Sender;
 use super::transmit::Segment;
+use crate::time::Span;
 use crate::wire::tcp::Flags;
 
 impl Connection {
@@ -34,6 +33,13 @@ impl Connection {
         let unsent = u32::try_from(self.unsent()).unwrap_or(u32::MAX);
         let (usable, nxt) = (self.usable_window(), self.snd.nxt);
         let (mss, smoothed) = (u32::from(self.snd.mss), self.rtt.srtt());
+        if unsent <= mss {
+            // One segment, which travels alone.
+            if let Some(sender) = &mut self.sender {
+                sender.train_end = nxt;
+            }
+            return;
+        }
         let small = unsent % mss;
         let waits = small > 0 && !self.may_send_small(small, small.into());
         if let Some(sender) = &mut self.sender {
@@ -48,7 +54,7 @@ impl Connection {
 impl Sender {
     /// The longest train in bytes: what leaves in a millisecond, and more where the round trip is short, for there it makes no difference;
     /// but no more than half of the window, so that ACKs keep coming, and what is left of it.
-    fn train_max(&self, mss: u32, smoothed: Option<Duration>, least: u8) -> u32 {
+    fn train_max(&self, mss: u32, smoothed: Option<Span>, least: u8) -> u32 {
         let window = self.window();
         let room = window.saturating_sub(self.pipe());
         let by_rate = self.pacing_rate(Pacing::Always, smoothed).map_or(MOST, |rate| rate / 1024);
@@ -65,7 +71,7 @@ impl Sender {
 /// What a NIC takes as one packet at most.
 const MOST: u64 = 65_535;
 /// So much longer a round trip halves the second part of a train.
-const HALVED_EVERY_MICROS: u128 = 512;
+const HALVED_EVERY_MICROS: u64 = 512;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,5 @@
 //! What an ACK, or the time that passes, says about what is outstanding: the connection's side of its [sender](super::sender).
 
-use std::time::Duration;
-
 use arrayvec::ArrayVec;
 
 use super::connection::{Connection, Context};
@@ -11,7 +9,7 @@ use super::rtt::samples_per_round;
 use super::segment::Segment;
 use super::sender::{Carries, News, Outcome, Path, Phase};
 use crate::counters::Counter;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::tcp_options::{MAX_SACK_BLOCKS, SackBlock};
 
 /// What the SACK option of a segment says.
@@ -154,10 +152,9 @@ impl Connection {
     /// A sample for each ACK of something new (RFC 6298, section 3), be it behind a gap: of a segment that was sent once, by our own clock, which is
     /// finer than a timestamp's. While something is being sent again, by the clock that the peer echoes, which cannot mistake one transmission for
     /// another (RFC 7323, section 4).
-    fn learn_round_trip(&mut self, cx: &Context<'_>, own: Option<Duration>, echo_ms: Option<u64>) {
-        let echoed = echo_ms.map(|echo_ms| {
-            Duration::from_millis(cx.now().as_millis().saturating_sub(echo_ms).max(1))
-        });
+    fn learn_round_trip(&mut self, cx: &Context<'_>, own: Option<Span>, echo_ms: Option<u64>) {
+        let echoed = echo_ms
+            .map(|echo_ms| Span::from_millis(cx.now().as_millis().saturating_sub(echo_ms).max(1)));
         if let Some(round_trip) = own.or(echoed) {
             let per_round = samples_per_round(self.flight(), self.snd.mss.into());
             self.rtt.sample(&cx.config.rto_limits(), round_trip, per_round);

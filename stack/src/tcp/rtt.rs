@@ -1,7 +1,7 @@
 //! The retransmission timeout (RFC 6298), with RFC 7323's weights where a round trip gives many samples.
 
+use crate::time::Span;
 use std::num::NonZeroU64;
-use std::time::Duration;
 
 /// What a connection knows about its round trips, and the timeout that follows from it.
 ///
@@ -18,11 +18,11 @@ pub(crate) struct Rtt {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RtoLimits {
     /// Before the first sample (rule 2.1).
-    pub(crate) initial: Duration,
+    pub(crate) initial: Span,
     /// Of what is added to the SRTT. It takes the place of the clock's resolution, G in the RFC.
-    pub(crate) min: Duration,
+    pub(crate) min: Span,
     /// At least a minute (rule 2.5).
-    pub(crate) max: Duration,
+    pub(crate) max: Span,
 }
 
 impl Rtt {
@@ -31,13 +31,13 @@ impl Rtt {
     }
 
     /// How long to wait for an ACK before sending again, back-off included.
-    pub(crate) fn rto(&self) -> Duration {
-        Duration::from_nanos(self.rto)
+    pub(crate) fn rto(&self) -> Span {
+        Span::from_nanos(self.rto)
     }
 
     /// The smoothed round-trip time, once there was a sample.
-    pub(crate) fn srtt(&self) -> Option<Duration> {
-        self.smoothed.map(|smoothed| Duration::from_nanos(smoothed.srtt.get()))
+    pub(crate) fn srtt(&self) -> Option<Span> {
+        self.smoothed.map(|smoothed| Span::from_nanos(smoothed.srtt.get()))
     }
 
     /// Learns from a round trip (rules 2.2 and 2.3), and forgets any back-off.
@@ -46,7 +46,7 @@ impl Rtt {
     /// says which of the two was acknowledged. `per_round` is how many samples a round trip is expected
     /// to give: 1 for a handshake, else see [`samples_per_round`]. A sample beyond `limits.max`
     /// counts as that: peers can echo any timestamp.
-    pub(crate) fn sample(&mut self, limits: &RtoLimits, round_trip: Duration, per_round: u32) {
+    pub(crate) fn sample(&mut self, limits: &RtoLimits, round_trip: Span, per_round: u32) {
         let round_trip = nanos(round_trip.min(limits.max));
         let smoothed = match self.smoothed {
             None => Smoothed { srtt: at_least_one(round_trip), variation: round_trip / 2 },
@@ -106,11 +106,11 @@ fn at_least_one(nanos: u64) -> NonZeroU64 {
     NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN)
 }
 
-fn nanos(span: Duration) -> u64 {
+fn nanos(span: Span) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-const AFTER_LOST_SYN: Duration = Duration::from_secs(3);
+const AFTER_LOST_SYN: Span = Span::from_secs(3);
 
 #[cfg(test)]
 mod tests {
@@ -119,17 +119,17 @@ mod tests {
     use super::*;
 
     const LIMITS: RtoLimits = RtoLimits {
-        initial: Duration::from_secs(1),
-        min: Duration::from_millis(200),
-        max: Duration::from_secs(120),
+        initial: Span::from_secs(1),
+        min: Span::from_millis(200),
+        max: Span::from_secs(120),
     };
 
-    fn micros(micros: u64) -> Duration {
-        Duration::from_micros(micros)
+    fn micros(micros: u64) -> Span {
+        Span::from_micros(micros)
     }
 
-    fn millis(millis: u64) -> Duration {
-        Duration::from_millis(millis)
+    fn millis(millis: u64) -> Span {
+        Span::from_millis(millis)
     }
 
     /// SRTT and RTO after each sample in turn, in microseconds, computed by hand from rules 2.2 and 2.3.
@@ -182,7 +182,7 @@ mod tests {
         let mut rtt = Rtt::new(&LIMITS);
         let seconds: Vec<u64> = (0..9)
             .map(|_| {
-                let rto = rtt.rto().as_secs();
+                let rto = rtt.rto().as_millis() / 1000;
                 rtt.back_off(&LIMITS);
                 rto
             })
@@ -200,11 +200,11 @@ mod tests {
             ("after three", 1, 3, 3),
             ("a longer initial timeout was no reason for doubt", 5, 1, 10),
         ] {
-            let limits = RtoLimits { initial: Duration::from_secs(initial_s), ..LIMITS };
+            let limits = RtoLimits { initial: Span::from_secs(initial_s), ..LIMITS };
             let mut rtt = Rtt::new(&limits);
             (0..back_offs).for_each(|_| rtt.back_off(&limits));
             rtt.distrust_handshake(&limits);
-            assert_eq!(rtt.rto().as_secs(), want_s, "{name}");
+            assert_eq!(rtt.rto().as_millis() / 1000, want_s, "{name}");
             rtt.sample(&limits, millis(100), 1);
             assert_eq!(rtt.rto(), millis(300), "{name}");
         }
@@ -231,7 +231,7 @@ mod tests {
         ) {
             let mut rtt = Rtt::new(&LIMITS);
             for (sample, per_round, back_off) in steps {
-                rtt.sample(&LIMITS, Duration::from_nanos(sample >> (sample % 64)), per_round);
+                rtt.sample(&LIMITS, Span::from_nanos(sample >> (sample % 64)), per_round);
                 if back_off {
                     rtt.back_off(&LIMITS);
                 }

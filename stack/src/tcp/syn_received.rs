@@ -331,7 +331,7 @@ mod tests {
             t.connection(|c| {
                 assert_eq!(c.handshake, Handshake::Smooth, "{data_ms}");
                 assert_eq!(c.rtt.srtt(), None, "{data_ms}");
-                assert_eq!(c.rtt.rto(), Duration::from_secs(1), "{data_ms}");
+                assert_eq!(Duration::from(c.rtt.rto()), Duration::from_secs(1), "{data_ms}");
             });
         }
         let config = TcpConfig { ecn: EcnPolicy::WhenAsked, ..Harness::plain() };
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(t.sent(), ["SA 0 ack 1", "SA 0 ack 1"]);
         t.at(510).input("A 1 ack 1").unwrap();
         assert!(t.accept());
-        let measured = t.connection(|c| (c.rtt.srtt(), c.rtt.rto()));
+        let measured = t.connection(|c| (c.rtt.srtt(), c.rtt.rto().into()));
         assert_eq!(measured, (None, Duration::from_secs(1)), "which of the two was answered?");
     }
 

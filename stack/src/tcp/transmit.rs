@@ -121,7 +121,7 @@ impl Connection {
 
     /// What the congestion window has grown to says little about the path after a pause, which ends when something may leave.
     fn notice_pause(&mut self, now: Instant) {
-        let (idle, rto) = (now.since(self.sent_at), self.rtt.rto());
+        let (idle, rto) = (now.span_since(self.sent_at), self.rtt.rto());
         if idle >= rto && !self.is_outstanding() && self.usable_window() > 0 && self.has_unsent() {
             if let Some(sender) = &mut self.sender {
                 sender.controller.on_idle(now, idle, rto);
@@ -145,7 +145,7 @@ impl Connection {
         }
         self.sent_at = cx.now();
         if segment.len > 0 && self.rcv.nxt != self.rcv.irs + 1 {
-            self.ack.interactive |= cx.now().since(self.data_at) < cx.config.delayed_ack;
+            self.ack.interactive |= cx.now() < self.data_at + cx.config.delayed_ack;
         }
         let numbers = segment.len + u32::from(segment.flags.contains(Flags::FIN));
         self.snd.nxt = seq + numbers;

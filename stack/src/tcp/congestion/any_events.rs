@@ -1,7 +1,5 @@
 //! Whatever a controller is told, in whatever order: its window stays one, and nothing overflows.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::algorithm::{Algorithm, new};
@@ -9,7 +7,7 @@ use super::controller::{Ack, Congested, Controller, RateSample, Start};
 use super::fixture::{START, ack as ack_of};
 use super::window::LARGEST;
 use super::{Handshake, Timeout};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 const ALGORITHMS: [Algorithm; 4] =
     [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr, Algorithm::Dctcp];
@@ -21,7 +19,7 @@ enum Event {
     Recovered(u32),
     Timeout(u32, Timeout),
     Undo,
-    Idle(Duration, Duration),
+    Idle(Span, Span),
     Mss(u32),
 }
 
@@ -30,9 +28,9 @@ fn bytes() -> impl Strategy<Value = u32> {
     prop_oneof![0_u32..100_000, 0_u32..100_000, any::<u32>()]
 }
 
-fn span() -> impl Strategy<Value = Duration> {
+fn span() -> impl Strategy<Value = Span> {
     let likely = 0_u64..2_000_000_000;
-    prop_oneof![likely.clone(), likely, any::<u64>()].prop_map(Duration::from_nanos)
+    prop_oneof![likely.clone(), likely, any::<u64>()].prop_map(Span::from_nanos)
 }
 
 fn rate() -> impl Strategy<Value = RateSample> {
@@ -114,15 +112,15 @@ fn no_window_grows_beyond_one_gibibyte() {
         let mut now = Instant::ZERO;
         let rate = RateSample {
             delivered: u64::MAX,
-            interval: Duration::from_secs(1),
+            interval: Span::from_secs(1),
             app_limited: false,
             lost: 0,
             total_delivered: 1,
         };
         for _ in 0..10_000 {
-            now = now + Duration::from_millis(100);
+            now = now + Span::from_millis(100);
             let flight = controller.window();
-            let round_trip = Some(Duration::from_millis(100));
+            let round_trip = Some(Span::from_millis(100));
             let ack = Ack { now, round_trip, rate: Some(rate), ..ack_of(flight, flight) };
             controller.on_ack(&ack);
             assert!(controller.window() <= LARGEST, "{algorithm}");
@@ -163,7 +161,7 @@ proptest! {
     ) {
         for algorithm in [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Dctcp] {
             let (mut controller, mut mss, mut now) = (new(algorithm, START), START.mss, Instant::ZERO);
-            let last = (Duration::ZERO, Event::Ack(last.clone()));
+            let last = (Span::ZERO, Event::Ack(last.clone()));
             for (passed, event) in events.iter().cloned().chain([last]) {
                 now = now + passed;
                 let before = controller.window();

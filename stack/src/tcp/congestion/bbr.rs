@@ -7,14 +7,12 @@
 //! From later versions there is the pacing margin. What version 1 is known for stays: two of them are not always fair to each
 //! other, and other flows behind a short queue are not spared.
 
-use std::time::Duration;
-
 use super::controller::{Ack, Congested, Controller, RateSample, Start};
 use super::filter::MaxFilter;
 use super::rounds::RoundTrip;
 use super::window::{LARGEST, MSS_MAX, initial};
 use super::{Handshake, Timeout};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// The model of a connection's path, and the rate and window that follow from it.
 #[derive(Clone, Debug)]
@@ -23,7 +21,7 @@ pub(crate) struct Bbr {
     /// BtlBw, in bytes per second.
     bandwidth: MaxFilter,
     /// RTprop, and when it was last seen.
-    min_round_trip: Option<Duration>,
+    min_round_trip: Option<Span>,
     min_seen: Instant,
     pacing_rate: u64,
     /// The bandwidth at which it last grew by a quarter, and for how many rounds it has not.
@@ -194,7 +192,7 @@ impl Bbr {
     /// Section 4.3.4.3.
     fn step_is_over(&self, step: u8, since: Instant, ack: &Ack) -> bool {
         let gain = CYCLE[usize::from(step)];
-        let full_length = ack.now.since(since) > self.min_round_trip.unwrap_or_default();
+        let full_length = ack.now.span_since(since) > self.min_round_trip.unwrap_or_default();
         if gain > UNIT {
             full_length && (newly_lost(ack) > 0 || ack.flight >= self.inflight(gain))
         } else if gain < UNIT {
@@ -313,7 +311,8 @@ impl Bbr {
         let Some(round_trip) = self.min_round_trip.filter(|_| self.bandwidth.max() > 0) else {
             return self.initial;
         };
-        let path = u128::from(self.bandwidth.max()) * round_trip.as_nanos() / 1_000_000_000;
+        let path =
+            u128::from(self.bandwidth.max()) * u128::from(round_trip.as_nanos()) / 1_000_000_000;
         let path = u64::try_from(path).unwrap_or(u64::MAX);
         let bytes = times(gain, path).saturating_add(3 * self.quantum());
         u32::try_from(bytes).unwrap_or(LARGEST).min(LARGEST)
@@ -358,7 +357,7 @@ impl Bbr {
     }
 
     fn min_is_old(&self, now: Instant) -> bool {
-        self.min_round_trip.is_some() && now.since(self.min_seen) > PROBE_ROUND_TRIP_EVERY
+        self.min_round_trip.is_some() && now.span_since(self.min_seen) > PROBE_ROUND_TRIP_EVERY
     }
 }
 
@@ -435,7 +434,7 @@ impl Controller for Bbr {
     }
 
     /// Section 4.3.4.4: the window stays, and the path is filled at just its bandwidth. A look at the path is over if only time was missing.
-    fn on_idle(&mut self, now: Instant, _idle: Duration, _rto: Duration) {
+    fn on_idle(&mut self, now: Instant, _idle: Span, _rto: Span) {
         self.restart = Restart::FromIdle;
         if let Phase::ProbeRoundTrip { drained: Some(drained) } = self.phase
             && now > drained.until
@@ -459,8 +458,8 @@ fn newly_lost(ack: &Ack) -> u32 {
 }
 
 /// Bytes per second; none if it took no time.
-fn rate(bytes: u64, interval: Duration) -> u64 {
-    let per_second = (u128::from(bytes) * 1_000_000_000).checked_div(interval.as_nanos());
+fn rate(bytes: u64, interval: Span) -> u64 {
+    let per_second = (u128::from(bytes) * 1_000_000_000).checked_div(interval.as_nanos().into());
     u64::try_from(per_second.unwrap_or(0)).unwrap_or(u64::MAX)
 }
 
@@ -487,11 +486,11 @@ const CYCLE_STEPS: u8 = 8;
 const BANDWIDTH_ROUNDS: u32 = 10;
 const FULL_ROUNDS: u8 = 3;
 /// ProbeRTTInterval, which MUST be ten seconds, so that flows drain a queue together.
-const PROBE_ROUND_TRIP_EVERY: Duration = Duration::from_secs(10);
+const PROBE_ROUND_TRIP_EVERY: Span = Span::from_secs(10);
 /// ProbeRTTDuration.
-const PROBE_ROUND_TRIP_FOR: Duration = Duration::from_millis(200);
+const PROBE_ROUND_TRIP_FOR: Span = Span::from_millis(200);
 /// What stands for the round trip while none is known (section 4.2.1).
-const NO_ROUND_TRIP: Duration = Duration::from_millis(1);
+const NO_ROUND_TRIP: Span = Span::from_millis(1);
 
 const _: () = assert!(size_of::<Bbr>() <= 200);
 

@@ -4,11 +4,9 @@
 //! be in flight and how fast it may leave. Which segments are lost, and which is sent next, is decided elsewhere; so is
 //! how a reduction is spread over its round trip (PRR, RFC 9937).
 
-use std::time::Duration;
-
 use super::window::{MSS_MAX, initial};
 use super::{Handshake, Timeout};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// One connection's congestion control. All sizes are bytes of data.
 ///
@@ -53,7 +51,7 @@ pub(crate) trait Controller: Send {
     fn undo(&mut self, now: Instant);
 
     /// Data is about to be sent after nothing was for `idle`.
-    fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration);
+    fn on_idle(&mut self, now: Instant, idle: Span, rto: Span);
 
     /// From now on segments carry at most `mss` bytes: the path has changed.
     fn on_mss(&mut self, mss: u32);
@@ -74,9 +72,9 @@ pub(crate) struct Ack {
     /// How many bytes were marked CE on their way, as far as is newly known. Classic ECN cannot tell, and says all that were delivered or none.
     pub(crate) marked: u32,
     /// The round trip of what this ACK is for. HyStart++ and BBR want one with every ACK, not one for each round.
-    pub(crate) round_trip: Option<Duration>,
+    pub(crate) round_trip: Option<Span>,
     /// SRTT (RFC 6298).
-    pub(crate) smoothed: Option<Duration>,
+    pub(crate) smoothed: Option<Span>,
     /// This ACK is the first of a new round: what was outstanding when the last round began is delivered.
     pub(crate) round_start: bool,
     /// It came during a fast recovery. The slow start after a timeout is none.
@@ -98,7 +96,7 @@ pub(crate) struct RateSample {
     /// Delivered over `interval`.
     pub(crate) delivered: u64,
     /// The longer of the times over which this was sent and acknowledged; zero if nothing is to be learnt from it.
-    pub(crate) interval: Duration,
+    pub(crate) interval: Span,
     /// The application did not offer enough to fill the path for all of it.
     pub(crate) app_limited: bool,
     /// Newly taken for lost since the ACK before this one.
@@ -115,7 +113,7 @@ pub(crate) struct Start {
     pub(crate) initial_segments: u8,
     pub(crate) handshake: Handshake,
     /// SRTT, from the handshake or from before a rest.
-    pub(crate) round_trip: Option<Duration>,
+    pub(crate) round_trip: Option<Span>,
 }
 
 impl Start {

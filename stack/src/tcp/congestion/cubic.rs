@@ -3,13 +3,11 @@
 //! The names are the RFC's: W_max is the window at which the last reduction came, K how long the way back to it takes, and
 //! W_est what Reno's window would be, below which CUBIC's does not stay.
 
-use std::time::Duration;
-
 use super::Timeout;
 use super::controller::{Ack, Congested, Controller, Start};
 use super::hystart::{CSS_GROWTH_DIVISOR, HyStart, Pace};
 use super::window::{LARGEST, Window, part};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// The window of a connection under CUBIC.
 #[derive(Clone, Debug)]
@@ -70,7 +68,7 @@ impl Cubic {
     }
 
     /// Sections 4.2 to 4.5. `since` is how long ago the last ACK came.
-    fn avoid(&mut self, ack: &Ack, since: Duration) {
+    fn avoid(&mut self, ack: &Ack, since: Span) {
         let (window, mss) = (self.window.bytes(), self.window.mss());
         let Some(elapsed) = self.epoch.elapsed else {
             self.epoch.begin(window, mss);
@@ -154,7 +152,7 @@ impl Controller for Cubic {
     }
 
     fn on_ack(&mut self, ack: &Ack) {
-        let since = ack.now.since(self.seen);
+        let since = ack.now.span_since(self.seen);
         self.seen = ack.now;
         let before = self.window.bytes();
         self.window.validate(ack);
@@ -205,7 +203,7 @@ impl Controller for Cubic {
     }
 
     /// The pause does not count.
-    fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration) {
+    fn on_idle(&mut self, now: Instant, idle: Span, rto: Span) {
         let before = self.window.bytes();
         self.window.rest(idle, rto);
         self.decayed_from(before);
@@ -256,12 +254,12 @@ impl Epoch {
     }
 }
 
-fn nanos(span: Duration) -> Nanos {
+fn nanos(span: Span) -> Nanos {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn seconds(nanos: Nanos) -> f64 {
-    Duration::from_nanos(nanos).as_secs_f64()
+    Span::from_nanos(nanos).as_secs_f64()
 }
 
 /// beta_cubic (section 4.6) and beta_ecn (RFC 8511, section 3.1), as fractions.

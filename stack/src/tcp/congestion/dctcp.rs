@@ -2,13 +2,11 @@
 //!
 //! For networks whose switches mark early and all the time. Growth and losses are NewReno's.
 
-use std::time::Duration;
-
 use super::Timeout;
 use super::controller::{Ack, Congested, Controller, Start};
 use super::new_reno::NewReno;
 use super::rounds::RoundTrip;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// The window of a connection under DCTCP.
 #[derive(Clone, Debug)]
@@ -106,7 +104,7 @@ impl Controller for Dctcp {
         self.reno.undo(now);
     }
 
-    fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration) {
+    fn on_idle(&mut self, now: Instant, idle: Span, rto: Span) {
         self.reacted = RoundTrip::default();
         self.reno.on_idle(now, idle, rto);
     }
@@ -226,7 +224,7 @@ mod tests {
     fn a_mark_after_a_pause_is_reacted_to() {
         let mut dctcp = avoiding(100);
         dctcp.on_congestion(NOW, 100 * MSS, Congested::Marked);
-        dctcp.on_idle(NOW, RTO, 2 * RTO);
+        dctcp.on_idle(NOW, RTO, RTO * 2);
         dctcp.on_congestion(NOW, 50 * MSS, Congested::Marked);
         assert_eq!(dctcp.window(), 25 * MSS);
     }

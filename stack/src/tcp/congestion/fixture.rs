@@ -1,16 +1,14 @@
 //! What the tests of the controllers start from.
 
-use std::time::Duration;
-
 use super::Handshake;
 use super::controller::{Ack, Congested, Controller, Start};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 pub(super) const MSS: u32 = 1000;
 pub(super) const START: Start =
     Start { mss: MSS, initial_segments: 10, handshake: Handshake::Smooth, round_trip: None };
 pub(super) const NOW: Instant = Instant::from_millis(1000);
-pub(super) const RTO: Duration = Duration::from_millis(200);
+pub(super) const RTO: Span = Span::from_millis(200);
 
 /// For `acked` bytes out of `flight`, which filled the window.
 pub(super) fn ack(acked: u32, flight: u32) -> Ack {

@@ -3,7 +3,7 @@
 //! A round whose shortest round trip is clearly longer than that of the round before has met a queue. What follows is
 //! Conservative Slow Start (CSS), a quarter as fast; if the round trip shrinks again it was jitter, and slow start goes on.
 
-use std::time::Duration;
+use crate::time::Span;
 
 use super::controller::Ack;
 
@@ -101,7 +101,7 @@ impl HyStart {
     }
 }
 
-fn micros(span: Duration) -> u32 {
+fn micros(span: Span) -> u32 {
     u32::try_from(span.as_micros()).unwrap_or(UNKNOWN - 1).min(UNKNOWN - 1)
 }
 
@@ -124,7 +124,7 @@ mod tests {
     fn round(hystart: &mut HyStart, round_trips: &[u64]) -> Pace {
         let mut pace = Pace::Full;
         for (n, micros) in round_trips.iter().enumerate() {
-            let round_trip = Some(Duration::from_micros(*micros));
+            let round_trip = Some(Span::from_micros(*micros));
             pace = hystart.on_ack(&Ack { round_trip, round_start: n == 0, ..ack(MSS, 10 * MSS) });
         }
         pace

@@ -2,12 +2,10 @@
 //!
 //! Of RFC 6582 nothing is left here: how a recovery goes is not the window's matter.
 
-use std::time::Duration;
-
 use super::Timeout;
 use super::controller::{Ack, Congested, Controller, Start};
 use super::window::{Window, part};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// The window of a connection under NewReno.
 #[derive(Clone, Debug)]
@@ -91,7 +89,7 @@ impl Controller for NewReno {
         self.window.undo();
     }
 
-    fn on_idle(&mut self, _now: Instant, idle: Duration, rto: Duration) {
+    fn on_idle(&mut self, _now: Instant, idle: Span, rto: Span) {
         self.window.rest(idle, rto);
         self.acked = 0;
     }
@@ -253,7 +251,7 @@ mod tests {
         while reno.window() < 40 * MSS {
             round(&mut reno, 2 * MSS);
         }
-        reno.on_idle(NOW, 2 * fixture::RTO, fixture::RTO);
+        reno.on_idle(NOW, fixture::RTO * 2, fixture::RTO);
         reno.on_ack(&ack(2 * MSS, 10 * MSS));
         assert_eq!(reno.window(), 12 * MSS, "the next slow start is an ordinary one");
     }
@@ -310,7 +308,7 @@ mod tests {
             ("a window below the restart window stays", 6, 2_000, 6, 6),
         ] {
             let mut reno = avoiding(window);
-            reno.on_idle(NOW, Duration::from_millis(idle_ms), fixture::RTO);
+            reno.on_idle(NOW, Span::from_millis(idle_ms), fixture::RTO);
             assert_eq!((reno.window(), reno.ssthresh()), (want * MSS, ssthresh * MSS), "{name}");
         }
         let mut reno = avoiding(40);
@@ -337,7 +335,7 @@ mod tests {
             ("not below the restart window", 300, 1, 10),
             ("nor there", 300, 1, 10),
         ] {
-            now = now + Duration::from_secs(secs);
+            now = now + Span::from_secs(secs);
             reno.on_ack(&used(now, flight * MSS));
             assert_eq!(reno.window(), want * MSS, "{name}");
         }
@@ -349,7 +347,7 @@ mod tests {
         for (mss, want) in [(MSS, 10_000), (536, 5_360), (2_000, 14_600), (8_960, 17_920)] {
             let mut reno = avoiding(80);
             reno.on_mss(mss);
-            reno.on_idle(NOW, 100 * fixture::RTO, fixture::RTO);
+            reno.on_idle(NOW, fixture::RTO * 100, fixture::RTO);
             assert_eq!(reno.window(), want, "segments of {mss}");
         }
     }
@@ -359,7 +357,7 @@ mod tests {
     fn growth_begins_anew_after_a_pause() {
         let mut reno = avoiding(8);
         reno.on_ack(&ack(7 * MSS, 8 * MSS));
-        reno.on_idle(NOW, 100 * fixture::RTO, fixture::RTO);
+        reno.on_idle(NOW, fixture::RTO * 100, fixture::RTO);
         reno.on_ack(&ack(MSS, 8 * MSS));
         assert_eq!(reno.window(), 8 * MSS);
     }

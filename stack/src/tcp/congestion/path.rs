@@ -4,11 +4,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::time::Duration;
 
 use super::Timeout;
 use super::controller::{Ack, Congested, Controller, RateSample};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 pub(super) const SEGMENT: u32 = 1448;
 
@@ -16,7 +15,7 @@ pub(super) struct Path {
     /// Bytes per second.
     pub(super) rate: u64,
     /// The round trip without a queue.
-    pub(super) delay: Duration,
+    pub(super) delay: Span,
     /// Bytes that the queue takes.
     pub(super) queue: u64,
     /// Packets that find more bytes than this in the queue are marked.
@@ -76,7 +75,7 @@ impl Network {
         self.schedule(at + WATCH_EVERY, flow, Event::Watch);
     }
 
-    pub(super) fn run(&mut self, span: Duration) {
+    pub(super) fn run(&mut self, span: Span) {
         let until = self.now + span;
         while let Some(Reverse((at, ..))) = self.events.peek()
             && *at <= until
@@ -103,7 +102,7 @@ impl Network {
     }
 
     /// What share of the path each flow got over a span.
-    pub(super) fn shares(&mut self, span: Duration) -> Vec<f64> {
+    pub(super) fn shares(&mut self, span: Span) -> Vec<f64> {
         let before: Vec<u64> = self.flows.iter().map(|flow| flow.delivered).collect();
         self.queued = Mean::default();
         self.run(span);
@@ -139,8 +138,8 @@ impl Network {
     }
 
     fn carry(&mut self, flow: usize, packet: u64) {
-        let nanos = |bytes: u64| Duration::from_nanos(bytes * 1_000_000_000 / self.path.rate);
-        let ahead = self.free_at.since(self.now);
+        let nanos = |bytes: u64| Span::from_nanos(bytes * 1_000_000_000 / self.path.rate);
+        let ahead = self.free_at.span_since(self.now);
         let queued = u64::try_from(ahead.as_nanos()).unwrap() * self.path.rate / 1_000_000_000;
         self.queued.sum += queued;
         self.queued.count += 1;
@@ -169,8 +168,8 @@ pub(super) struct Flow {
     first_sent: Instant,
     pace_at: Instant,
     waiting: bool,
-    smoothed: Option<Duration>,
-    least: Option<Duration>,
+    smoothed: Option<Span>,
+    least: Option<Span>,
 }
 
 #[derive(Clone, Copy)]
@@ -217,7 +216,7 @@ impl Flow {
             (self.first_sent, self.delivered, self.delivered_at);
         self.outstanding.insert(self.next, Sent { at: now, first_sent, delivered, delivered_at });
         if let Some(rate) = self.controller.pacing_rate() {
-            let gap = Duration::from_nanos(u64::from(SEGMENT) * 1_000_000_000 / rate);
+            let gap = Span::from_nanos(u64::from(SEGMENT) * 1_000_000_000 / rate);
             self.pace_at = self.pace_at.max(now - gap) + gap;
         }
         self.next += 1;
@@ -259,8 +258,8 @@ impl Flow {
         }
     }
 
-    fn measured(&mut self, now: Instant, sent: &Sent) -> Duration {
-        let round_trip = now.since(sent.at);
+    fn measured(&mut self, now: Instant, sent: &Sent) -> Span {
+        let round_trip = now.span_since(sent.at);
         self.delivered += u64::from(SEGMENT);
         (self.delivered_at, self.first_sent) = (now, sent.at);
         self.least = Some(self.least.map_or(round_trip, |least| least.min(round_trip)));
@@ -269,8 +268,10 @@ impl Flow {
     }
 
     fn sample(&self, sent: &Sent, lost: usize) -> RateSample {
-        let interval =
-            sent.at.since(sent.first_sent).max(self.delivered_at.since(sent.delivered_at));
+        let interval = sent
+            .at
+            .span_since(sent.first_sent)
+            .max(self.delivered_at.span_since(sent.delivered_at));
         RateSample {
             delivered: self.delivered - sent.delivered,
             interval,
@@ -282,7 +283,7 @@ impl Flow {
 
     /// A second without an ACK is a timeout.
     fn watch(&mut self, now: Instant) {
-        let stuck = now.since(self.delivered_at) > Duration::from_secs(1);
+        let stuck = now.span_since(self.delivered_at) > Span::from_secs(1);
         if stuck && !self.outstanding.is_empty() {
             self.timeouts += 1;
             self.controller.on_timeout(now, self.flight(), Timeout::First);
@@ -294,4 +295,4 @@ impl Flow {
 }
 
 const REORDERED: u64 = 3;
-const WATCH_EVERY: Duration = Duration::from_millis(100);
+const WATCH_EVERY: Span = Span::from_millis(100);

@@ -1,16 +1,14 @@
 //! What the algorithms make of a path: that they fill it, share it, and how long a queue they keep.
 
-use std::time::Duration;
-
 use super::algorithm::{Algorithm, new};
 use super::controller::Start;
 use super::fixture::START;
 use super::path::{Network, Path, SEGMENT};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// 100 Mb/s and 50 ms, with a queue of so many hundredths of the product of the two.
 fn hundred_megabits(queue_percent: u64) -> Path {
-    let path = Path { rate: 12_500_000, delay: Duration::from_millis(50), queue: 0, mark: None };
+    let path = Path { rate: 12_500_000, delay: Span::from_millis(50), queue: 0, mark: None };
     Path { queue: path.product() * queue_percent / 100, ..path }
 }
 
@@ -24,8 +22,8 @@ fn network(path: Path, algorithms: &[Algorithm]) -> Network {
     network
 }
 
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
+const fn secs(secs: u64) -> Span {
+    Span::from_secs(secs)
 }
 
 /// Reaches the bandwidth within a second, and keeps it for a minute.
@@ -76,8 +74,7 @@ fn two_flows_come_to_equal_shares() {
 /// Section 4.3 of RFC 9438: where the window is small, CUBIC is Reno.
 #[test]
 fn cubic_leaves_reno_its_share_of_a_short_path() {
-    let path =
-        Path { rate: 1_250_000, delay: Duration::from_millis(10), queue: 25_000, mark: None };
+    let path = Path { rate: 1_250_000, delay: Span::from_millis(10), queue: 25_000, mark: None };
     let mut network = network(path, &[Algorithm::Cubic, Algorithm::NewReno]);
     network.run(secs(10));
     let shares = network.shares(secs(60));
@@ -113,13 +110,13 @@ fn dctcp_keeps_a_data_centre_queue_at_the_mark() {
     const MARK: u64 = 30 * SEGMENT as u64;
     let path = || Path {
         rate: 1_250_000_000,
-        delay: Duration::from_micros(100),
+        delay: Span::from_micros(100),
         queue: 1_250_000,
         mark: Some(MARK),
     };
     let mut network = network(path(), &[Algorithm::Dctcp; 2]);
-    network.run(secs(1) + Duration::from_millis(100));
-    let shares = network.shares(Duration::from_millis(100));
+    network.run(secs(1) + Span::from_millis(100));
+    let shares = network.shares(Span::from_millis(100));
     assert!(shares.iter().sum::<f64>() > 0.99, "{shares:?}");
     assert!(shares.iter().all(|share| *share > 0.4), "{shares:?}");
     let queue = network.mean_queue() * path().product() as f64;

@@ -1,10 +1,8 @@
 //! The window that the controllers by loss have in common: how it begins, starts slowly, shrinks and comes back.
 
-use std::time::Duration;
-
 use super::Timeout;
 use super::controller::{Ack, Congested, Start};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// cwnd and ssthresh (RFC 5681, section 3.1), in bytes. How it grows beyond ssthresh is the algorithm's.
 #[derive(Clone, Debug)]
@@ -119,7 +117,7 @@ impl Window {
     }
 
     /// Halves the window for every timeout's worth of silence (RFC 2861, section 3.2). RFC 5681 (section 4.1) would restart at once.
-    pub(super) fn rest(&mut self, idle: Duration, rto: Duration) {
+    pub(super) fn rest(&mut self, idle: Span, rto: Span) {
         let halvings = idle.as_nanos() / rto.as_nanos().max(1);
         self.decay(u32::try_from(halvings).unwrap_or(u32::MAX));
     }
@@ -129,7 +127,7 @@ impl Window {
     pub(super) fn validate(&mut self, ack: &Ack) {
         if ack.window_limited || ack.flight >= self.bytes / 2 {
             self.used_at = ack.now;
-        } else if ack.now.since(self.used_at) >= NON_VALIDATED_PERIOD {
+        } else if ack.now.span_since(self.used_at) >= NON_VALIDATED_PERIOD {
             self.used_at = ack.now;
             self.decay(1);
         }
@@ -181,7 +179,7 @@ pub(super) fn part(bytes: u32, over: u32, under: u32) -> u32 {
 pub(crate) const LARGEST: u32 = 1 << 30;
 
 /// RFC 7661, section 4.4 (NVP).
-const NON_VALIDATED_PERIOD: Duration = Duration::from_secs(300);
+const NON_VALIDATED_PERIOD: Span = Span::from_secs(300);
 
 /// No IP packet carries more.
 pub(super) const MSS_MAX: u32 = 65_535;

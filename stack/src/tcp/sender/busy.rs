@@ -1,8 +1,6 @@
 //! How long there was something to send, and what stood in its way: where to look if a transfer is slow (Linux's `tcpi_busy_time` and its parts).
 
-use std::time::Duration;
-
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// What keeps what is written from being sent, other than the congestion window.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,11 +16,11 @@ pub(in crate::tcp) enum Obstacle {
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::tcp) struct BusyTimes {
     /// With something written and not acknowledged.
-    pub(in crate::tcp) busy: Duration,
+    pub(in crate::tcp) busy: Span,
     /// That in which the peer's window was in the way.
-    pub(in crate::tcp) window_limited: Duration,
+    pub(in crate::tcp) window_limited: Span,
     /// That in which the send buffer was.
-    pub(in crate::tcp) buffer_limited: Duration,
+    pub(in crate::tcp) buffer_limited: Span,
 }
 
 /// A clock that runs while there is something to send.
@@ -46,7 +44,7 @@ impl Busy {
     pub(super) fn times(&self, now: Instant) -> BusyTimes {
         let mut times = self.times;
         if let Some((since, obstacle)) = self.since {
-            let span = now.since(since);
+            let span = now.span_since(since);
             times.busy += span;
             match obstacle {
                 Obstacle::Nothing => {}

@@ -1,10 +1,8 @@
 //! What one ACK says about what was sent, before anything is made of it.
 
-use std::time::Duration;
-
 use super::scoreboard::{Fate, Run, Stamp, Transmissions};
 use crate::tcp::seq::Seq;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// The news of one ACK.
 #[derive(Debug)]
@@ -13,7 +11,7 @@ pub(in crate::tcp) struct Delivery {
     /// When what the peer echoes was sent, in whole milliseconds, if it echoes anything.
     echo_ms: Option<u64>,
     /// No round trip takes less.
-    least_round_trip: Duration,
+    least_round_trip: Span,
     /// Newly acknowledged cumulatively, in bytes and with the FIN.
     pub(super) acked: u32,
     /// When the first of that was last sent.
@@ -40,7 +38,7 @@ pub(in crate::tcp) struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(now: Instant, echo_ms: Option<u64>, least_round_trip: Duration) -> Self {
+    pub(super) fn new(now: Instant, echo_ms: Option<u64>, least_round_trip: Span) -> Self {
         Self {
             now,
             echo_ms,
@@ -115,7 +113,7 @@ impl Delivery {
     /// hardly had the time.
     fn is_certain(&self, stamp: &Stamp) -> bool {
         let echoed = self.echo_ms.is_none_or(|echo_ms| echo_ms >= stamp.sent_at.as_millis());
-        echoed && self.now.since(stamp.sent_at) >= self.least_round_trip
+        echoed && self.now.span_since(stamp.sent_at) >= self.least_round_trip
     }
 }
 

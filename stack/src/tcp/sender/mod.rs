@@ -17,8 +17,6 @@ mod tail_loss;
 mod undo;
 mod usage;
 
-use std::time::Duration;
-
 use busy::Busy;
 pub(super) use busy::{BusyTimes, Obstacle};
 use delivery::Delivery;
@@ -39,7 +37,7 @@ use super::config::Pacing;
 use super::congestion::controller::{Ack, Congested, Controller};
 use super::ecn::{self, Accurate, Echo, Marks};
 use super::seq::Seq;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::tcp_options::SackBlock;
 
 /// The sending side of a connection that has something outstanding.
@@ -111,7 +109,7 @@ pub(super) struct News<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path {
     pub(super) mss: u32,
-    pub(super) smoothed: Option<Duration>,
+    pub(super) smoothed: Option<Span>,
     /// The peer sends selective acknowledgements.
     pub(super) sack: bool,
 }
@@ -120,7 +118,7 @@ pub(super) struct Path {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// A round trip of something that was sent once.
-    pub(super) round_trip: Option<Duration>,
+    pub(super) round_trip: Option<Span>,
     /// A recovery has begun.
     pub(super) recovers: bool,
     /// The window was reduced, for whatever reason.
@@ -164,7 +162,7 @@ impl Sender {
     }
 
     /// The shortest round trip of the last minutes.
-    pub(super) fn shortest_round_trip(&self) -> Option<Duration> {
+    pub(super) fn shortest_round_trip(&self) -> Option<Span> {
         self.rack.shortest.round_trip()
     }
 
@@ -198,7 +196,7 @@ impl Sender {
     }
 
     /// How fast data should leave in bytes per second, if that is for anybody to say.
-    pub(super) fn pacing_rate(&self, pacing: Pacing, smoothed: Option<Duration>) -> Option<u64> {
+    pub(super) fn pacing_rate(&self, pacing: Pacing, smoothed: Option<Span>) -> Option<u64> {
         self.controller.pacing_rate().or_else(|| match pacing {
             Pacing::ByController => None,
             Pacing::Always => {
@@ -212,19 +210,13 @@ impl Sender {
         &self,
         now: Instant,
         pacing: Pacing,
-        smoothed: Option<Duration>,
+        smoothed: Option<Span>,
     ) -> Option<Instant> {
         self.pacer.wait(now, self.pacing_rate(pacing, smoothed)?)
     }
 
     /// `len` bytes have left at the pace.
-    pub(super) fn paced(
-        &mut self,
-        now: Instant,
-        len: u32,
-        pacing: Pacing,
-        smoothed: Option<Duration>,
-    ) {
+    pub(super) fn paced(&mut self, now: Instant, len: u32, pacing: Pacing, smoothed: Option<Span>) {
         if let Some(rate) = self.pacing_rate(pacing, smoothed) {
             self.pacer.sent(now, len, rate);
         }
@@ -310,7 +302,7 @@ impl Sender {
     }
 
     /// When a tail loss probe is due, counted from now: if one is of any use.
-    pub(super) fn probe_after(&self, path: Path) -> Option<Duration> {
+    pub(super) fn probe_after(&self, path: Path) -> Option<Span> {
         let quiet =
             self.phase == Phase::Open && self.board.arrived() == 0 && !self.board.is_empty();
         let segments =
@@ -334,7 +326,7 @@ impl Sender {
 
     /// What the ACK delivers, in full or by SACK.
     fn take(&mut self, news: &News<'_>) -> Delivery {
-        let least = self.rack.shortest.round_trip().unwrap_or(Duration::ZERO);
+        let least = self.rack.shortest.round_trip().unwrap_or(Span::ZERO);
         let mut delivery = Delivery::new(news.now, news.echo_ms, least);
         self.board.acknowledge(news.ack, &mut delivery);
         for block in news.blocks {
@@ -411,7 +403,9 @@ impl Sender {
             flight: pipe,
             window_limited: self.usage.is_window_limited(window, ssthresh),
             marked,
-            round_trip: delivery.newest_certain.map(|(stamp, _)| news.now.since(stamp.sent_at)),
+            round_trip: delivery
+                .newest_certain
+                .map(|(stamp, _)| news.now.span_since(stamp.sent_at)),
             smoothed: news.path.smoothed,
             round_start: self.rate.begins_round(delivery),
             recovery,
@@ -426,9 +420,9 @@ fn progress(delivery: &Delivery, newly_lost: u32) -> Progress {
 
 /// By Karn's algorithm only what was sent once gives a sample, and that not beside something that was sent again: its ACK has waited
 /// for the other to arrive. What is behind a gap is acknowledged at once (RFC 5681, section 4.2), so that recoveries have samples too.
-fn round_trip(now: Instant, delivery: &Delivery) -> Option<Duration> {
+fn round_trip(now: Instant, delivery: &Delivery) -> Option<Span> {
     let in_order = delivery.sent_once.filter(|_| !delivery.acked_again);
-    in_order.or(delivery.sacked_once).map(|sent_at| now.since(sent_at))
+    in_order.or(delivery.sacked_once).map(|sent_at| now.span_since(sent_at))
 }
 
 /// Enough to tell loss from reordering (RFC 5681, section 3.2).

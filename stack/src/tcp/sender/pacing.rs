@@ -1,8 +1,6 @@
 //! When the next segment may leave: spread over the round trip, in bursts of at most a millisecond's worth.
 
-use std::time::Duration;
-
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// What has left, as time: up to when the path is taken at the current rate.
 #[derive(Debug)]
@@ -28,23 +26,23 @@ impl Pacer {
 
 /// The rate for a controller that only knows a window: twice what would spread it over the round trip while it doubles, so that it can, and a
 /// fifth more else (as Linux does).
-pub(super) fn by_window(window: u32, ssthresh: u32, smoothed: Option<Duration>) -> Option<u64> {
-    let round_trip = smoothed?.as_nanos().max(1);
+pub(super) fn by_window(window: u32, ssthresh: u32, smoothed: Option<Span>) -> Option<u64> {
+    let round_trip = u128::from(smoothed?.as_nanos().max(1));
     let percent = if window < ssthresh / 2 { 200 } else { 120 };
     let per_second = u128::from(window) * 1_000_000_000 * percent / 100 / round_trip;
     Some(u64::try_from(per_second).unwrap_or(u64::MAX).max(1))
 }
 
-fn time_for(bytes: u64, rate: u64) -> Duration {
+fn time_for(bytes: u64, rate: u64) -> Span {
     let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// As long as in Linux's TSO autosizing and BBR's send_quantum.
-const HORIZON: Duration = Duration::from_millis(1);
+const HORIZON: Span = Span::from_millis(1);
 const BURST_MAX: u64 = 64 * 1024;
 /// The timer wheel counts in microseconds: nothing is gained by waiting for less.
-const NEXT: Duration = Duration::from_micros(1);
+const NEXT: Span = Span::from_micros(1);
 
 #[cfg(test)]
 mod tests {
@@ -53,7 +51,7 @@ mod tests {
     /// Sends whenever it may, and says how much had left at each pause.
     fn run(rate: u64, len: u32, until_ms: u64) -> Vec<u32> {
         let (mut pacer, mut now, mut sent) = (Pacer::NEW, Instant::from_millis(1000), 0);
-        let end = now + Duration::from_millis(until_ms);
+        let end = now + Span::from_millis(until_ms);
         let mut steps = Vec::new();
         while now < end {
             match pacer.wait(now, rate) {
@@ -90,15 +88,15 @@ mod tests {
         let mut pacer = Pacer::NEW;
         let now = Instant::from_millis(5000);
         pacer.sent(now, 1_000_000, 1_000_000);
-        assert_eq!(pacer.wait(now, 1_000_000), Some(now + Duration::from_secs(1)));
-        let later = now + Duration::from_secs(100);
+        assert_eq!(pacer.wait(now, 1_000_000), Some(now + Span::from_secs(1)));
+        let later = now + Span::from_secs(100);
         pacer.sent(later, 1_000_000, 1_000_000);
-        assert_eq!(pacer.wait(later, 1_000_000), Some(later + Duration::from_secs(1)));
+        assert_eq!(pacer.wait(later, 1_000_000), Some(later + Span::from_secs(1)));
     }
 
     #[test]
     fn a_window_leaves_twice_as_fast_as_it_must_while_it_doubles() {
-        let smoothed = Some(Duration::from_millis(100));
+        let smoothed = Some(Span::from_millis(100));
         for (window, ssthresh, want) in [(10_000, 1 << 30, 200_000), (10_000, 10_000, 120_000)] {
             assert_eq!(by_window(window, ssthresh, smoothed), Some(want));
         }

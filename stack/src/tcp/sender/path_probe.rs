@@ -76,14 +76,13 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
-    use std::time::Duration;
 
     use super::*;
     use crate::tcp::congestion::Timeout;
     use crate::tcp::congestion::controller::{Ack, Congested, Controller};
     use crate::tcp::ecn::Echo;
     use crate::tcp::sender::{News, Path};
-    use crate::time::Instant;
+    use crate::time::{Instant, Span};
     use crate::wire::tcp_options::SackBlock;
 
     /// Hears what was lost, and nothing else.
@@ -114,7 +113,7 @@ mod tests {
 
         fn undo(&mut self, _: Instant) {}
 
-        fn on_idle(&mut self, _: Instant, _: Duration, _: Duration) {}
+        fn on_idle(&mut self, _: Instant, _: Span, _: Span) {}
 
         fn on_mss(&mut self, _: u32) {}
     }

@@ -1,11 +1,9 @@
 //! Loss by time (RACK, RFC 8985, section 6): what was sent before something that has arrived, and long enough ago, is lost.
 
-use std::time::Duration;
-
 use super::delivery::Delivery;
 use super::scoreboard::Scoreboard;
 use crate::tcp::seq::Seq;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// What RACK keeps of a connection.
 #[derive(Debug)]
@@ -13,7 +11,7 @@ pub(super) struct Rack {
     /// When the latest transmission that has arrived was sent, and the end of its numbers.
     newest: Option<(Instant, Seq)>,
     /// The round trip of the highest number that the last ACK has told of (RACK.rtt): not that of the newest, for what is sent again may be overtaken too.
-    round_trip: Duration,
+    round_trip: Span,
     /// The highest number that has arrived (RACK.fack).
     highest: Option<Seq>,
     reordering: Reordering,
@@ -38,7 +36,7 @@ struct Reordering {
 /// The shortest round trip of the last minutes.
 #[derive(Debug)]
 pub(super) struct Shortest {
-    round_trip: Option<Duration>,
+    round_trip: Option<Span>,
     measured_at: Instant,
 }
 
@@ -54,7 +52,7 @@ pub(super) enum Patience {
 impl Rack {
     pub(super) const NEW: Self = Self {
         newest: None,
-        round_trip: Duration::ZERO,
+        round_trip: Span::ZERO,
         highest: None,
         reordering: Reordering {
             seen: 0,
@@ -70,7 +68,7 @@ impl Rack {
     pub(super) fn learn(&mut self, now: Instant, delivery: &Delivery, una: Seq) {
         self.reordering.widened_until.take_if(|until| una.at_or_after(*until));
         if let Some((stamp, end)) = delivery.newest_certain {
-            self.shortest.note(now, now.since(stamp.sent_at));
+            self.shortest.note(now, now.span_since(stamp.sent_at));
             let newer = self.newest.is_none_or(|(sent_at, highest)| {
                 stamp.sent_at > sent_at || (stamp.sent_at == sent_at && end.follows(highest))
             });
@@ -79,7 +77,7 @@ impl Rack {
             }
         }
         if let Some((sent_at, _)) = delivery.highest_certain {
-            self.round_trip = now.since(sent_at);
+            self.round_trip = now.span_since(sent_at);
         }
         if let (Some(lowest), Some(highest)) = (delivery.lowest_once, self.highest)
             && lowest.precedes(highest)
@@ -126,7 +124,7 @@ impl Rack {
         board: &mut Scoreboard,
         now: Instant,
         patience: Patience,
-        smoothed: Option<Duration>,
+        smoothed: Option<Span>,
     ) -> Option<Instant> {
         let (newest_at, newest_end) = self.newest?;
         if board.is_all_sent_after(newest_at) {
@@ -153,7 +151,7 @@ impl Rack {
         &self,
         board: &mut Scoreboard,
         now: Instant,
-        smoothed: Option<Duration>,
+        smoothed: Option<Span>,
         mss: u32,
     ) {
         board.lose_first(mss);
@@ -164,12 +162,12 @@ impl Rack {
         }
     }
 
-    fn reordering_window(&self, patience: Patience, smoothed: Option<Duration>) -> Duration {
+    fn reordering_window(&self, patience: Patience, smoothed: Option<Span>) -> Span {
         if self.reordering.seen == 0 && patience == Patience::None {
-            return Duration::ZERO;
+            return Span::ZERO;
         }
-        let quarter = self.shortest.round_trip.unwrap_or(Duration::ZERO) / 4;
-        let window = quarter.saturating_mul(self.reordering.quarters);
+        let quarter = self.shortest.round_trip.unwrap_or(Span::ZERO) / 4;
+        let window = quarter * self.reordering.quarters;
         smoothed.map_or(window, |smoothed| window.min(smoothed))
     }
 }
@@ -183,12 +181,12 @@ impl Reordering {
 }
 
 impl Shortest {
-    pub(super) fn round_trip(&self) -> Option<Duration> {
+    pub(super) fn round_trip(&self) -> Option<Span> {
         self.round_trip
     }
 
-    fn note(&mut self, now: Instant, round_trip: Duration) {
-        let forgotten = now.since(self.measured_at) > SHORTEST_LASTS;
+    fn note(&mut self, now: Instant, round_trip: Span) {
+        let forgotten = now.span_since(self.measured_at) > SHORTEST_LASTS;
         if forgotten || self.round_trip.is_none_or(|shortest| round_trip <= shortest) {
             *self = Self { round_trip: Some(round_trip), measured_at: now };
         }
@@ -198,4 +196,4 @@ impl Shortest {
 /// RFC 8985, section 6.2, step 4: RACK.reo_wnd_persist.
 const PERSISTENCE: u8 = 16;
 /// Paths change: as long as in Linux.
-const SHORTEST_LASTS: Duration = Duration::from_secs(300);
+const SHORTEST_LASTS: Span = Span::from_secs(300);

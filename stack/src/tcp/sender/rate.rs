@@ -1,11 +1,9 @@
 //! How fast the path delivers (draft-cheng-iccrg-delivery-rate-estimation).
 
-use std::time::Duration;
-
 use super::delivery::Delivery;
 use super::scoreboard::Stamp;
 use crate::tcp::congestion::controller::RateSample;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// A connection's delivery so far.
 #[derive(Debug)]
@@ -59,7 +57,7 @@ impl DeliveryRate {
         now: Instant,
         delivery: &Delivery,
         lost: u32,
-        shortest: Option<Duration>,
+        shortest: Option<Span>,
     ) -> Option<RateSample> {
         self.lost += u64::from(lost);
         if delivery.delivered == 0 {
@@ -69,8 +67,8 @@ impl DeliveryRate {
         self.delivered_at = now;
         let stamp = delivery.newest()?;
         self.first_sent_at = stamp.sent_at;
-        let sending = stamp.sent_at.since(stamp.first_sent_at);
-        let acknowledging = now.since(stamp.delivered_at);
+        let sending = stamp.sent_at.span_since(stamp.first_sent_at);
+        let acknowledging = now.span_since(stamp.delivered_at);
         let interval = Some(sending.max(acknowledging)).filter(|took| Some(*took) >= shortest);
         Some(RateSample {
             delivered: self.delivered - stamp.delivered,
@@ -106,13 +104,13 @@ mod tests {
             let sent_at = Instant::from_millis(1000);
             let mut rate = DeliveryRate::NEW;
             let stamp = rate.stamp(sent_at, 0);
-            let now = sent_at + Duration::from_millis(took);
-            let mut delivery = Delivery::new(now, None, Duration::ZERO);
+            let now = sent_at + Span::from_millis(took);
+            let mut delivery = Delivery::new(now, None, Span::ZERO);
             delivery.delivered = 1000;
             delivery.newest_certain = Some((stamp, Seq(1)));
-            let shortest = shortest.map(Duration::from_millis);
+            let shortest = shortest.map(Span::from_millis);
             let sample = rate.sample(now, &delivery, 500, shortest).unwrap();
-            assert_eq!(sample.interval, Duration::from_millis(want), "{name}");
+            assert_eq!(sample.interval, Span::from_millis(want), "{name}");
             assert_eq!((sample.delivered, sample.lost), (1000, 500), "{name}");
         }
     }

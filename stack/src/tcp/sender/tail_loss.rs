@@ -1,7 +1,7 @@
 //! Tail loss probes (RFC 8985, section 7): when the end of a flight is lost there is nothing behind it that tells. A segment is sent before the
 //! timeout would be, so that there is.
 
-use std::time::Duration;
+use crate::time::Span;
 
 use crate::tcp::seq::Seq;
 
@@ -71,8 +71,8 @@ impl TailLoss {
 }
 
 /// When to probe (section 7.2): twice the round trip, and for a single segment as long as the peer may delay its ACK.
-pub(super) fn probe_timeout(smoothed: Option<Duration>, segments: Segments) -> Duration {
-    let Some(smoothed) = smoothed else { return Duration::from_secs(1) };
+pub(super) fn probe_timeout(smoothed: Option<Span>, segments: Segments) -> Span {
+    let Some(smoothed) = smoothed else { return Span::from_secs(1) };
     match segments {
         Segments::One => smoothed * 2 + DELAYED_ACK_MAX,
         Segments::Several => smoothed * 2 + DELAY_MIN,
@@ -87,6 +87,6 @@ pub(super) enum Segments {
 }
 
 /// WCDelAckT (section 7.2).
-const DELAYED_ACK_MAX: Duration = Duration::from_millis(200);
+const DELAYED_ACK_MAX: Span = Span::from_millis(200);
 /// On paths of microseconds the peer's own work takes longer than the path: as Linux has it.
-const DELAY_MIN: Duration = Duration::from_millis(2);
+const DELAY_MIN: Span = Span::from_millis(2);

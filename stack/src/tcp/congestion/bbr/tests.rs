@@ -1,16 +1,17 @@
 use super::*;
 use crate::tcp::congestion::fixture::{MSS, NOW, RTO, START, ack};
+use crate::time::Span;
 
 /// A bottleneck of 10 MB/s at 100 ms: a product of a thousand segments.
 const BANDWIDTH: u64 = 10_000_000;
-const ROUND_TRIP: Duration = Duration::from_millis(100);
+const ROUND_TRIP: Span = Span::from_millis(100);
 const PRODUCT: u32 = 1000 * MSS;
 
 /// The ACK that begins a round in which so many bytes were delivered per second.
-fn sampled(now: Instant, bandwidth: u64, round_trip: Duration) -> Ack {
+fn sampled(now: Instant, bandwidth: u64, round_trip: Span) -> Ack {
     let rate = RateSample {
         delivered: bandwidth,
-        interval: Duration::from_secs(1),
+        interval: Span::from_secs(1),
         app_limited: false,
         lost: 0,
         total_delivered: PRODUCT.into(),
@@ -91,7 +92,7 @@ fn a_sample_over_no_time_says_nothing() {
     bbr.on_ack(&sampled(NOW, BANDWIDTH, ROUND_TRIP));
     for _ in 0..20 {
         let mut ack = sampled(NOW, BANDWIDTH, ROUND_TRIP);
-        ack.rate.as_mut().unwrap().interval = Duration::ZERO;
+        ack.rate.as_mut().unwrap().interval = Span::ZERO;
         bbr.on_ack(&ack);
         assert_eq!((bbr.phase, bbr.bandwidth.max()), (Phase::Startup, BANDWIDTH));
     }
@@ -121,7 +122,7 @@ fn probing_goes_through_eight_steps() {
     bbr.phase = Phase::ProbeBandwidth { step: 7, since: now };
     let mut gains = Vec::new();
     for _ in 0..9 {
-        now = now + ROUND_TRIP + Duration::from_nanos(1);
+        now = now + ROUND_TRIP + Span::from_nanos(1);
         bbr.on_ack(&Ack { flight: 2 * PRODUCT, ..sampled(now, BANDWIDTH, ROUND_TRIP) });
         gains.push((pacing_rate(&bbr) as f64 / BANDWIDTH as f64 / 0.99 * 100.0).round());
     }
@@ -148,7 +149,7 @@ fn steps_end_by_what_is_in_flight() {
     ] {
         let (mut bbr, now) = probing();
         bbr.phase = Phase::ProbeBandwidth { step, since: now };
-        let now = now + Duration::from_millis(millis);
+        let now = now + Span::from_millis(millis);
         let ack = Ack { flight: flight * MSS, ..sampled(now, BANDWIDTH, ROUND_TRIP) };
         bbr.on_ack(&if loss { lost(ack) } else { ack });
         let Phase::ProbeBandwidth { step, .. } = bbr.phase else { panic!("{name}") };
@@ -207,9 +208,9 @@ fn after_ten_seconds_the_queue_is_drained_to_see_the_path() {
     let (mut bbr, mut now) = probing();
     now = now + ROUND_TRIP;
     bbr.on_ack(&sampled(now, BANDWIDTH, ROUND_TRIP));
-    bbr.on_ack(&sampled(now + Duration::from_secs(10), BANDWIDTH, ROUND_TRIP * 2));
+    bbr.on_ack(&sampled(now + Span::from_secs(10), BANDWIDTH, ROUND_TRIP * 2));
     assert!(matches!(bbr.phase, Phase::ProbeBandwidth { .. }), "exactly ten");
-    now = now + Duration::from_millis(10_001);
+    now = now + Span::from_millis(10_001);
     let window = bbr.window();
     bbr.on_ack(&sampled(now, BANDWIDTH, ROUND_TRIP * 2));
     assert_eq!(bbr.window(), 4 * MSS);
@@ -218,10 +219,10 @@ fn after_ten_seconds_the_queue_is_drained_to_see_the_path() {
     let drained = now + ROUND_TRIP;
     let few = |now| Ack { flight: 4 * MSS, ..sampled(now, 40_000, ROUND_TRIP) };
     bbr.on_ack(&few(drained));
-    bbr.on_ack(&few(drained + Duration::from_millis(100)));
-    bbr.on_ack(&few(drained + Duration::from_millis(200)));
+    bbr.on_ack(&few(drained + Span::from_millis(100)));
+    bbr.on_ack(&few(drained + Span::from_millis(200)));
     assert_eq!((bbr.window(), bbr.min_round_trip), (4 * MSS, Some(ROUND_TRIP)));
-    bbr.on_ack(&few(drained + Duration::from_millis(201)));
+    bbr.on_ack(&few(drained + Span::from_millis(201)));
     assert!(matches!(bbr.phase, Phase::ProbeBandwidth { .. }));
     assert!(bbr.window() >= window.min(2 * PRODUCT), "{}", bbr.window());
     assert_eq!(bbr.bandwidth.max(), BANDWIDTH, "what is measured with four segments says nothing");
@@ -235,21 +236,21 @@ fn the_path_is_watched_for_a_round_trip_at_least() {
     let few =
         |now, delivered| Ack { delivered, flight: 4 * MSS, ..sampled(now, BANDWIDTH, ROUND_TRIP) };
     bbr.on_ack(&few(now, 0));
-    bbr.on_ack(&few(now + Duration::from_secs(1), 3 * MSS));
+    bbr.on_ack(&few(now + Span::from_secs(1), 3 * MSS));
     assert!(matches!(bbr.phase, Phase::ProbeRoundTrip { .. }));
-    bbr.on_ack(&few(now + Duration::from_secs(1), MSS));
+    bbr.on_ack(&few(now + Span::from_secs(1), MSS));
     assert!(matches!(bbr.phase, Phase::ProbeBandwidth { .. }));
 }
 
 #[test]
 fn a_path_of_a_millisecond_is_not_forgotten_while_it_is_watched() {
-    let least = Duration::from_millis(1);
+    let least = Span::from_millis(1);
     let (mut bbr, mut now) = (Bbr::new(START), NOW);
     for _ in 0..20 {
         bbr.on_ack(&Ack { flight: MSS, ..sampled(now, BANDWIDTH, least) });
         now = now + least;
     }
-    now = now + Duration::from_secs(11);
+    now = now + Span::from_secs(11);
     let few = |now| Ack { flight: 4 * MSS, delivered: 4 * MSS, ..sampled(now, 4_000_000, least) };
     for _ in 0..=200 {
         bbr.on_ack(&few(now));
@@ -267,14 +268,14 @@ fn a_path_of_a_millisecond_is_not_forgotten_while_it_is_watched() {
 fn a_pause_ends_a_look_at_the_path() {
     for (millis, drained, over) in [(201, true, true), (200, true, false), (201, false, false)] {
         let (mut bbr, mut now) = probing();
-        now = now + Duration::from_secs(11);
+        now = now + Span::from_secs(11);
         bbr.on_ack(&sampled(now, BANDWIDTH, ROUND_TRIP * 2));
         if drained {
             bbr.on_ack(&Ack { flight: 4 * MSS, ..sampled(now, BANDWIDTH, ROUND_TRIP) });
         }
         assert_eq!(bbr.window(), 4 * MSS);
-        now = now + Duration::from_millis(millis);
-        bbr.on_idle(now, Duration::from_millis(millis), RTO);
+        now = now + Span::from_millis(millis);
+        bbr.on_idle(now, Span::from_millis(millis), RTO);
         let probes_bandwidth = matches!(bbr.phase, Phase::ProbeBandwidth { .. });
         assert_eq!((probes_bandwidth, bbr.window() > PRODUCT), (over, over), "{millis} ms");
         assert!(!over || pacing_rate(&bbr) == BANDWIDTH / 100 * 99);
@@ -289,13 +290,13 @@ fn after_a_pause_the_path_is_filled_at_its_bandwidth() {
     bbr.on_ack(&sampled(now, BANDWIDTH, ROUND_TRIP));
     assert!(pacing_rate(&bbr) > BANDWIDTH);
     let window = bbr.window();
-    let later = now + Duration::from_secs(60);
-    bbr.on_idle(later, Duration::from_secs(60), RTO);
+    let later = now + Span::from_secs(60);
+    bbr.on_idle(later, Span::from_secs(60), RTO);
     assert_eq!((bbr.window(), pacing_rate(&bbr)), (window, BANDWIDTH / 100 * 99));
     bbr.on_ack(&sampled(later + ROUND_TRIP, BANDWIDTH, ROUND_TRIP));
     assert!(matches!(bbr.phase, Phase::ProbeBandwidth { .. }), "the pause has drained the queue");
     assert!(bbr.window() >= window);
-    bbr.on_ack(&sampled(later + Duration::from_secs(11), BANDWIDTH, ROUND_TRIP * 2));
+    bbr.on_ack(&sampled(later + Span::from_secs(11), BANDWIDTH, ROUND_TRIP * 2));
     assert!(matches!(bbr.phase, Phase::ProbeRoundTrip { .. }), "and the pause is over");
 }
 

@@ -1,7 +1,6 @@
-use std::time::Duration;
-
 use super::*;
 use crate::tcp::congestion::fixture::{MSS, NOW, RTO, START, ack, avoid_from};
+use crate::time::Span;
 
 /// In congestion avoidance: reduced from a window of so many segments, all of them in flight, at `NOW`.
 fn reduced_from(segments: u32) -> Cubic {
@@ -14,10 +13,10 @@ fn reduced_from(segments: u32) -> Cubic {
 }
 
 /// Lets full windows be acknowledged for a time, ten ACKs to the round; when that is over.
-fn run(cubic: &mut Cubic, from: Instant, span: Duration, round_trip: Duration) -> Instant {
+fn run(cubic: &mut Cubic, from: Instant, span: Span, round_trip: Span) -> Instant {
     let mut now = from;
     cubic.on_ack(&Ack { now, ..ack(0, cubic.window()) });
-    while now.since(from) < span {
+    while now.span_since(from) < span {
         now = now + round_trip / 10;
         let acked = cubic.window() / 10;
         cubic.on_ack(&Ack { now, smoothed: Some(round_trip), ..ack(acked, cubic.window()) });
@@ -51,10 +50,10 @@ fn the_curve_is_back_at_w_max_after_k() {
 /// Sections 4.4 and 4.5: fast, slow about W_max, and fast again. The window follows the curve by a round trip at most.
 #[test]
 fn the_window_follows_the_curve() {
-    let round_trip = Duration::from_millis(100);
+    let round_trip = Span::from_millis(100);
     for (secs, want) in [(2, 857.6), (5, 972.7), (9, 1000.0), (14, 1047.4), (18, 1283.2)] {
         let mut cubic = reduced_from(1000);
-        run(&mut cubic, NOW, Duration::from_secs(secs), round_trip);
+        run(&mut cubic, NOW, Span::from_secs(secs), round_trip);
         let slope = 1.2 * (secs as f64 - 9.0856).powi(2) * 0.1;
         assert_near(segments(&cubic), want, slope + 1.0, &format!("after {secs} s"));
     }
@@ -64,9 +63,9 @@ fn the_window_follows_the_curve() {
 #[test]
 fn the_window_aims_a_round_trip_ahead() {
     let mut cubic = reduced_from(1000);
-    let now = run(&mut cubic, NOW, Duration::from_secs(2), Duration::from_millis(100));
-    let smoothed = Some(Duration::from_secs(1));
-    let now = now + Duration::from_millis(100);
+    let now = run(&mut cubic, NOW, Span::from_secs(2), Span::from_millis(100));
+    let smoothed = Some(Span::from_secs(1));
+    let now = now + Span::from_millis(100);
     cubic.on_ack(&Ack { now, smoothed, ..ack(cubic.window(), cubic.window()) });
     assert_near(segments(&cubic), cubic.epoch.cubic(3.1, MSS) / f64::from(MSS), 0.1, "after 2.1 s");
 }
@@ -76,10 +75,10 @@ fn the_window_aims_a_round_trip_ahead() {
 fn small_acks_add_up() {
     let after = |pieces| {
         let mut cubic = reduced_from(1000);
-        let now = run(&mut cubic, NOW, Duration::from_secs(2), Duration::from_millis(100));
+        let now = run(&mut cubic, NOW, Span::from_secs(2), Span::from_millis(100));
         let window = cubic.window();
         for _ in 0..pieces {
-            let smoothed = Some(Duration::from_millis(100));
+            let smoothed = Some(Span::from_millis(100));
             cubic.on_ack(&Ack { now, smoothed, ..ack(window / pieces, window) });
         }
         f64::from(cubic.window() - window)
@@ -92,7 +91,7 @@ fn small_acks_add_up() {
 #[test]
 fn a_new_segment_size_begins_a_new_curve() {
     let mut cubic = reduced_from(1000);
-    run(&mut cubic, NOW, Duration::from_secs(2), Duration::from_millis(100));
+    run(&mut cubic, NOW, Span::from_secs(2), Span::from_millis(100));
     let window = cubic.window();
     cubic.on_mss(MSS / 2);
     cubic.on_ack(&ack(MSS, window));
@@ -115,7 +114,7 @@ fn the_window_grows_by_half_in_a_round_trip_at_most() {
 /// Section 4.3 on a short path: W_est grows by 0.529 segments a round trip up to where the reduction came, then by one.
 #[test]
 fn it_is_never_slower_than_reno() {
-    let round_trip = Duration::from_millis(10);
+    let round_trip = Span::from_millis(10);
     let mut cubic = reduced_from(20);
     assert_eq!(cubic.window(), 14 * MSS);
     let now = run(&mut cubic, NOW, round_trip * 10, round_trip);
@@ -200,7 +199,7 @@ fn slow_start_that_meets_a_queue_ends_without_a_loss() {
         let mut round_start = true;
         while left > 0 && cubic.window() < cubic.ssthresh() {
             let acked = left.min(MSS);
-            let round_trip = Some(Duration::from_millis(millis));
+            let round_trip = Some(Span::from_millis(millis));
             cubic.on_ack(&Ack { round_trip, round_start, ..ack(acked, cubic.window()) });
             (left, round_start) = (left - acked, false);
         }
@@ -225,7 +224,7 @@ fn an_initial_slow_start_that_goes_on_is_guarded_again() {
     let slow_round = |cubic: &mut Cubic, millis| {
         let window = cubic.window();
         for n in 0..10 {
-            let round_trip = Some(Duration::from_millis(millis));
+            let round_trip = Some(Span::from_millis(millis));
             cubic.on_ack(&Ack { round_trip, round_start: n == 0, ..ack(MSS, window) });
         }
         cubic.window() - window
@@ -243,7 +242,7 @@ fn an_initial_slow_start_that_goes_on_is_guarded_again() {
         if undone {
             cubic.undo(NOW);
         }
-        cubic.on_idle(NOW, 100 * RTO, RTO);
+        cubic.on_idle(NOW, RTO * 100, RTO);
         slow_round(&mut cubic, 50);
         assert_eq!(slow_round(&mut cubic, 60), want, "{name}");
     }
@@ -252,23 +251,23 @@ fn an_initial_slow_start_that_goes_on_is_guarded_again() {
 /// Section 5.8.
 #[test]
 fn time_without_use_of_the_window_does_not_count() {
-    let round_trip = Duration::from_millis(100);
+    let round_trip = Span::from_millis(100);
     let busy = {
         let mut cubic = reduced_from(1000);
-        run(&mut cubic, NOW, Duration::from_secs(4), round_trip);
+        run(&mut cubic, NOW, Span::from_secs(4), round_trip);
         cubic.window()
     };
     let mut cubic = reduced_from(1000);
-    let mut now = run(&mut cubic, NOW, Duration::from_secs(2), round_trip);
+    let mut now = run(&mut cubic, NOW, Span::from_secs(2), round_trip);
     let before = cubic.window();
     for _ in 0..100 {
         now = now + round_trip;
         cubic.on_ack(&Ack { now, window_limited: false, ..ack(MSS, MSS) });
     }
     assert_eq!(cubic.window(), before);
-    now = now + Duration::from_secs(60);
+    now = now + Span::from_secs(60);
     cubic.on_idle(now, RTO / 2, RTO);
-    run(&mut cubic, now, Duration::from_secs(2), round_trip);
+    run(&mut cubic, now, Span::from_secs(2), round_trip);
     assert_near(f64::from(cubic.window()), f64::from(busy), 0.01 * f64::from(busy), "window");
 }
 
@@ -276,9 +275,9 @@ fn time_without_use_of_the_window_does_not_count() {
 #[test]
 fn a_window_that_was_halved_for_want_of_use_finds_its_way_back() {
     let mut cubic = reduced_from(100);
-    let now = run(&mut cubic, NOW, Duration::from_secs(1), Duration::from_millis(100));
+    let now = run(&mut cubic, NOW, Span::from_secs(1), Span::from_millis(100));
     let window = cubic.window();
-    let now = now + Duration::from_secs(301);
+    let now = now + Span::from_secs(301);
     cubic.on_ack(&Ack { now, window_limited: false, ..ack(MSS, MSS) });
     assert_eq!((cubic.window(), cubic.epoch.elapsed), (window / 2, None));
     cubic.on_ack(&Ack { now, ..ack(MSS, cubic.window()) });
@@ -288,10 +287,10 @@ fn a_window_that_was_halved_for_want_of_use_finds_its_way_back() {
 /// Section 4.2. A pause shorter than a timeout is told to nobody.
 #[test]
 fn a_short_pause_counts_as_a_round_trip_at_most() {
-    let round_trip = Duration::from_millis(10);
+    let round_trip = Span::from_millis(10);
     let after = |pause| {
         let mut cubic = reduced_from(1000);
-        let mut now = run(&mut cubic, NOW, Duration::from_secs(2), round_trip);
+        let mut now = run(&mut cubic, NOW, Span::from_secs(2), round_trip);
         for _ in 0..20 {
             now = now + pause;
             let smoothed = Some(round_trip);
@@ -299,15 +298,15 @@ fn a_short_pause_counts_as_a_round_trip_at_most() {
         }
         cubic.window()
     };
-    assert_eq!(after(RTO - Duration::from_millis(1)), after(round_trip));
+    assert_eq!(after(RTO - Span::from_millis(1)), after(round_trip));
     assert!(after(round_trip / 2) < after(round_trip));
 }
 
 #[test]
 fn after_a_long_pause_the_way_back_is_measured_from_the_restart_window() {
     let mut cubic = reduced_from(100);
-    run(&mut cubic, NOW, Duration::from_secs(1), Duration::from_millis(100));
-    cubic.on_idle(NOW, 100 * RTO, RTO);
+    run(&mut cubic, NOW, Span::from_secs(1), Span::from_millis(100));
+    cubic.on_idle(NOW, RTO * 100, RTO);
     assert_eq!(cubic.window(), 10 * MSS);
     while cubic.window() < cubic.ssthresh() {
         cubic.on_ack(&ack(MSS, cubic.window()));
@@ -321,16 +320,16 @@ fn after_a_long_pause_the_way_back_is_measured_from_the_restart_window() {
 /// Section 4.9.
 #[test]
 fn a_loss_that_was_none_gives_window_and_curve_back() {
-    let round_trip = Duration::from_millis(100);
+    let round_trip = Span::from_millis(100);
     let undisturbed = {
         let mut cubic = reduced_from(1000);
-        let now = run(&mut cubic, NOW, Duration::from_secs(3), round_trip);
-        run(&mut cubic, now, Duration::from_secs(3), round_trip);
+        let now = run(&mut cubic, NOW, Span::from_secs(3), round_trip);
+        run(&mut cubic, now, Span::from_secs(3), round_trip);
         cubic.window()
     };
     for timeout in [None, Some(Timeout::First)] {
         let mut cubic = reduced_from(1000);
-        let now = run(&mut cubic, NOW, Duration::from_secs(3), round_trip);
+        let now = run(&mut cubic, NOW, Span::from_secs(3), round_trip);
         let window = cubic.window();
         match timeout {
             None => cubic.on_congestion(now, window, Congested::Loss),
@@ -339,10 +338,10 @@ fn a_loss_that_was_none_gives_window_and_curve_back() {
                 cubic.on_timeout(now, MSS, Timeout::Again);
             }
         }
-        let now = now + Duration::from_secs(10);
+        let now = now + Span::from_secs(10);
         cubic.undo(now);
         assert_eq!(cubic.window(), window);
-        run(&mut cubic, now, Duration::from_secs(3), round_trip);
+        run(&mut cubic, now, Span::from_secs(3), round_trip);
         assert_eq!(cubic.window(), undisturbed, "after {timeout:?}");
     }
 }
@@ -351,7 +350,7 @@ fn a_loss_that_was_none_gives_window_and_curve_back() {
 fn a_window_that_has_grown_beyond_keeps_its_curve() {
     let mut cubic = reduced_from(100);
     cubic.on_congestion(NOW, 20 * MSS, Congested::Loss);
-    run(&mut cubic, NOW, Duration::from_secs(20), Duration::from_millis(100));
+    run(&mut cubic, NOW, Span::from_secs(20), Span::from_millis(100));
     let (window, curve) = (cubic.window(), cubic.epoch.elapsed);
     assert!(window > 70 * MSS);
     cubic.undo(NOW);
@@ -364,19 +363,19 @@ fn an_ack_that_echoes_a_mark_widens_nothing() {
     let mut cubic = Cubic::new(START);
     cubic.on_ack(&Ack { marked: MSS, ..ack(MSS, 10 * MSS) });
     assert_eq!(cubic.window(), 10 * MSS, "slow start");
-    let round_trip = Duration::from_millis(100);
+    let round_trip = Span::from_millis(100);
     let mut cubic = reduced_from(1000);
-    let mut now = run(&mut cubic, NOW, Duration::from_secs(1), round_trip);
+    let mut now = run(&mut cubic, NOW, Span::from_secs(1), round_trip);
     let before = cubic.window();
     for _ in 0..10 {
         now = now + round_trip / 10;
         cubic.on_ack(&Ack { now, marked: MSS, smoothed: Some(round_trip), ..ack(MSS, before) });
     }
     assert_eq!(cubic.window(), before);
-    run(&mut cubic, now, Duration::from_secs(1), round_trip);
+    run(&mut cubic, now, Span::from_secs(1), round_trip);
     let undisturbed = {
         let mut cubic = reduced_from(1000);
-        run(&mut cubic, NOW, Duration::from_millis(2100), round_trip);
+        run(&mut cubic, NOW, Span::from_millis(2100), round_trip);
         cubic.window()
     };
     assert_near(cubic.window().into(), undisturbed.into(), 0.005 * f64::from(undisturbed), "later");
@@ -387,7 +386,7 @@ fn nothing_grows_during_recovery() {
     let mut cubic = reduced_from(100);
     cubic.on_congestion(NOW, 70 * MSS, Congested::Loss);
     for n in 0..100 {
-        let now = NOW + Duration::from_millis(n * 10);
+        let now = NOW + Span::from_millis(n * 10);
         cubic.on_ack(&Ack { now, recovery: true, ..ack(MSS, 70 * MSS) });
     }
     assert_eq!((cubic.window(), cubic.epoch.elapsed), (49 * MSS, None));

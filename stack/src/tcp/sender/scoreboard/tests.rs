@@ -1,5 +1,4 @@
-use std::time::Duration;
-
+use crate::time::Span;
 use proptest::prelude::*;
 
 use super::*;
@@ -12,7 +11,7 @@ fn stamp(at: u64) -> Stamp {
 }
 
 fn delivery() -> Delivery {
-    Delivery::new(Instant::from_millis(1000), None, Duration::ZERO)
+    Delivery::new(Instant::from_millis(1000), None, Span::ZERO)
 }
 
 /// Ten segments of 100 bytes, one each millisecond.
