@@ -26,10 +26,10 @@ impl Connection {
         self.ack_releases();
         self.recover(cx, segment);
         if segment.ack.follows(self.snd.una) {
-            self.new_ack(cx, segment);
+            self.new_ack(cx, segment.ack);
         }
         self.watch_tail(cx.now());
-        self.update_window(segment);
+        self.update_window((segment.seq, segment.ack), self.scaled_window(segment));
         if self.retries > 0 && (!self.is_outstanding() || self.snd.wnd == 0) {
             self.window_answered();
         }
@@ -63,8 +63,7 @@ impl Connection {
     }
 
     /// Something new is acknowledged.
-    fn new_ack(&mut self, cx: &mut Context<'_>, segment: &Segment) {
-        let ack = segment.ack;
+    pub(super) fn new_ack(&mut self, cx: &mut Context<'_>, ack: Seq) {
         self.tune_send_buffer(cx);
         self.release_up_to(cx, ack);
         if self.snd.proven < self.snd.mss {
@@ -126,21 +125,25 @@ impl Connection {
     }
 
     /// The window is taken from segments that are not older than the one that it was taken from last.
-    fn update_window(&mut self, segment: &Segment) {
+    #[inline]
+    pub(super) fn update_window(&mut self, (seq, ack): (Seq, Seq), window: u32) {
         let (wl1, wl2) = (self.snd.wl1, self.snd.wl2);
-        let current = segment.ack.at_or_after(self.snd.una);
-        let newer =
-            wl1.precedes(segment.seq) || (wl1 == segment.seq && wl2.at_or_before(segment.ack));
-        if current && newer {
-            self.take_window(segment);
+        let newer = wl1.precedes(seq) || (wl1 == seq && wl2.at_or_before(ack));
+        if ack.at_or_after(self.snd.una) && newer {
+            self.set_window((seq, ack), window);
         }
     }
 
     pub(super) fn take_window(&mut self, segment: &Segment) {
-        self.snd.wnd = self.scaled_window(segment);
-        self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
-        self.snd.wl1 = segment.seq;
-        self.snd.wl2 = segment.ack;
+        self.set_window((segment.seq, segment.ack), self.scaled_window(segment));
+    }
+
+    #[inline]
+    fn set_window(&mut self, (seq, ack): (Seq, Seq), window: u32) {
+        self.snd.wnd = window;
+        self.snd.max_wnd = self.snd.max_wnd.max(window);
+        self.snd.wl1 = seq;
+        self.snd.wl2 = ack;
     }
 
     fn scaled_window(&self, segment: &Segment) -> u32 {

@@ -21,6 +21,10 @@ impl Tcp {
     /// A datagram for us that carries a segment.
     pub(crate) fn input(&mut self, net: &mut Net, datagram: Datagram) -> Result<(), Drop> {
         net.metrics.count(Counter::TcpInSegs);
+        let datagram = match self.arrive_predicted(net, datagram) {
+            Ok(arrived) => return arrived,
+            Err(datagram) => datagram,
+        };
         let (flow, segment) = Segment::parse(datagram).inspect_err(|_| {
             net.metrics.count(Counter::TcpInErrs);
         })?;

@@ -33,6 +33,7 @@ mod memory;
 mod open;
 mod path_mtu;
 mod persist;
+mod predict;
 mod pressure;
 mod profile;
 mod push;
@@ -135,6 +136,8 @@ pub(crate) struct Tcp {
     memory: Memory,
     /// Connections that something has happened to in this turn.
     dirty: Vec<SocketId>,
+    #[cfg(test)]
+    prediction: predict::Prediction,
 }
 
 /// What a timer of TCP is for.
@@ -178,6 +181,8 @@ impl Tcp {
             challenges: Challenges::new(config.challenge_acks),
             memory: Memory::new(config.max_buffered),
             dirty: Vec::new(),
+            #[cfg(test)]
+            prediction: predict::Prediction::On,
         }
     }
 

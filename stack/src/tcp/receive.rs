@@ -55,7 +55,12 @@ impl Connection {
     }
 
     /// In order: it goes to the application, and with it whatever has waited for it.
-    fn take_in_order(&mut self, cx: &mut Context<'_>, payload: Frame, fin: bool) -> Step {
+    pub(super) fn take_in_order(
+        &mut self,
+        cx: &mut Context<'_>,
+        payload: Frame,
+        fin: bool,
+    ) -> Step {
         let memory = self.socket.receive.memory_for(payload.len());
         if let Err(limit) = cx.memory.admit(memory) {
             // As if it had been lost; the peer learns what there is.

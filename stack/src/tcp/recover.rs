@@ -152,7 +152,12 @@ impl Connection {
     /// A sample for each ACK of something new (RFC 6298, section 3), be it behind a gap: of a segment that was sent once, by our own clock, which is
     /// finer than a timestamp's. While something is being sent again, by the clock that the peer echoes, which cannot mistake one transmission for
     /// another (RFC 7323, section 4).
-    fn learn_round_trip(&mut self, cx: &Context<'_>, own: Option<Span>, echo_ms: Option<u64>) {
+    pub(super) fn learn_round_trip(
+        &mut self,
+        cx: &Context<'_>,
+        own: Option<Span>,
+        echo_ms: Option<u64>,
+    ) {
         let echoed = echo_ms
             .map(|echo_ms| Span::from_millis(cx.now().as_millis().saturating_sub(echo_ms).max(1)));
         if let Some(round_trip) = own.or(echoed) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use super::tcp_options::TcpOptions;
+use super::tcp_options::{TcpOptions, Timestamps};
 use crate::drops::Drop;
 use crate::tcp::seq::Seq;
 use Malformed::{DataOffset, Truncated};
@@ -81,6 +81,15 @@ impl<'a> TcpView<'a> {
     pub(crate) fn options(&self) -> TcpOptions {
         let options = TcpOptions::parse(self.options);
         if self.flags().contains(Flags::SYN) { options } else { options.without_those_of_a_syn() }
+    }
+
+    /// The timestamps, if there is no other option. `None` where there is one.
+    #[inline]
+    pub(crate) fn only_timestamps(&self) -> Option<Option<Timestamps>> {
+        match self.options {
+            [] => Some(None),
+            options => TcpOptions::only_timestamps(options).map(Some),
+        }
     }
 
     /// What the header carries, as far as the viewed bytes reach.

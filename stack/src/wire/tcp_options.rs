@@ -44,13 +44,21 @@ pub(crate) struct TcpOptions {
 impl TcpOptions {
     /// Reads the bytes between the fixed header and the payload.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
-        // Nearly every segment of a connection with timestamps: RFC 7323, appendix A, recommends this layout.
-        if let [NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN, rest @ ..] = bytes
-            && let Ok(data) = rest.try_into()
-        {
-            return Self { timestamps: Some(Timestamps::of(data)), ..Self::default() };
+        match Self::only_timestamps(bytes) {
+            Some(timestamps) => Self { timestamps: Some(timestamps), ..Self::default() },
+            None => Self::walk(bytes),
         }
-        Self::walk(bytes)
+    }
+
+    /// Nearly every segment of a connection with timestamps has these and nothing else, and RFC 7323, appendix A, recommends this layout.
+    #[inline]
+    pub(super) fn only_timestamps(bytes: &[u8]) -> Option<Timestamps> {
+        match bytes {
+            [NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN, rest @ ..] => {
+                rest.try_into().ok().map(Timestamps::of)
+            }
+            _ => None,
+        }
     }
 
     fn walk(mut bytes: &[u8]) -> Self {

@@ -255,7 +255,7 @@ impl Epoch {
 }
 
 fn nanos(span: Span) -> Nanos {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    span.as_nanos()
 }
 
 fn seconds(nanos: Nanos) -> f64 {

@@ -24,7 +24,7 @@ pub(super) struct Path {
 
 impl Path {
     pub(super) fn product(&self) -> u64 {
-        self.rate * u64::try_from(self.delay.as_micros()).unwrap() / 1_000_000
+        self.rate * self.delay.as_micros() / 1_000_000
     }
 }
 
@@ -140,7 +140,7 @@ impl Network {
     fn carry(&mut self, flow: usize, packet: u64) {
         let nanos = |bytes: u64| Span::from_nanos(bytes * 1_000_000_000 / self.path.rate);
         let ahead = self.free_at.span_since(self.now);
-        let queued = u64::try_from(ahead.as_nanos()).unwrap() * self.path.rate / 1_000_000_000;
+        let queued = ahead.as_nanos() * self.path.rate / 1_000_000_000;
         self.queued.sum += queued;
         self.queued.count += 1;
         if queued + u64::from(SEGMENT) > self.path.queue {

@@ -32,6 +32,11 @@ impl Classic {
         self.marking = false;
     }
 
+    /// Whether ACKs say that a mark has come.
+    pub(in crate::tcp) fn echoes(&self) -> bool {
+        self.echo
+    }
+
     /// The window was reduced: because of a mark, a loss or a timeout (section 6.1.2).
     pub(super) fn window_reduced(&mut self) {
         self.reduced = true;

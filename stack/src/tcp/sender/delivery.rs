@@ -57,6 +57,29 @@ impl Delivery {
         }
     }
 
+    /// The numbers from `start` to `end` were sent once, the first of them at `first_sent_at` and the last as `newest` says, and are
+    /// acknowledged.
+    #[inline]
+    pub(super) fn in_order(
+        now: Instant,
+        (start, end): (Seq, Seq),
+        first_sent_at: Instant,
+        newest: Stamp,
+    ) -> Self {
+        let len = end.offset_from(start);
+        Self {
+            acked: len,
+            front_sent_at: Some(first_sent_at),
+            delivered: len,
+            newest_certain: Some((newest, end)),
+            sent_once: Some(first_sent_at),
+            lowest_once: Some(start),
+            highest_certain: Some((newest.sent_at, end)),
+            highest: Some(end),
+            ..Self::new(now, None, Span::ZERO)
+        }
+    }
+
     /// A piece is acknowledged for good.
     pub(super) fn acknowledged(&mut self, piece: &Run) {
         self.acked += piece.len;

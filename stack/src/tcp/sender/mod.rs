@@ -239,6 +239,28 @@ impl Sender {
         self.repairs.sent(now, len);
     }
 
+    /// Whether everything that is outstanding was sent once, and nothing speaks against its arrival in order.
+    #[inline]
+    pub(super) fn is_in_order(&self) -> bool {
+        let once = self.phase == Phase::Open && !self.again && self.departed == 0;
+        once && !self.yielding && !self.tail.is_probing() && self.board.is_in_flight()
+    }
+
+    /// What [`acknowledged`](Self::acknowledged) comes to where everything [is in order](Self::is_in_order), and the ACK says nothing but that
+    /// what was sent up to it has arrived. Returns a round trip.
+    pub(super) fn advanced(&mut self, now: Instant, ack: Seq, path: Path) -> Option<Span> {
+        let pipe = self.board.in_flight();
+        let delivery = self.board.advance(ack, now)?;
+        self.duplicates = 0;
+        self.late_at = None;
+        self.rack.learn(now, &delivery, ack);
+        if ack.at_or_after(self.point) {
+            self.follow_point(ack);
+        }
+        self.tell_controller(now, path, &delivery, (pipe, 0, 0), false);
+        round_trip(now, &delivery)
+    }
+
     /// An ACK has come that may say something new.
     pub(super) fn acknowledged(
         &mut self,
@@ -265,7 +287,8 @@ impl Sender {
             self.yielding = !self.controller.owns_recovery();
         }
         let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
-        self.tell_controller(news, &delivery, (pipe, newly_lost, marks.bytes), recovery);
+        let flight = (pipe, newly_lost, marks.bytes);
+        self.tell_controller(news.now, news.path, &delivery, flight, recovery);
         if self.yielding && self.pipe() <= self.controller.window() {
             self.yielding = false;
         }
@@ -380,33 +403,33 @@ impl Sender {
         false
     }
 
+    #[inline]
     fn tell_controller(
         &mut self,
-        news: &News<'_>,
+        now: Instant,
+        path: Path,
         delivery: &Delivery,
         (pipe, lost, marked): (u32, u32, u32),
         recovery: bool,
     ) {
         let shortest = self.rack.shortest.round_trip();
-        let rate = self.rate.sample(news.now, delivery, lost, shortest);
+        let rate = self.rate.sample(now, delivery, lost, shortest);
         if delivery.delivered == 0 && delivery.acked == 0 {
             return;
         }
         // What has arrived behind a gap was counted when it arrived, or not at all: it may be that of a loss. Where the order is known
         // to change much it is counted at once.
-        let in_order = delivery.acked > 0 || self.rack.reordering().1 > DUPLICATES * news.path.mss;
+        let in_order = delivery.acked > 0 || self.rack.reordering().1 > DUPLICATES * path.mss;
         let (window, ssthresh) = (self.controller.window(), self.controller.ssthresh());
         self.controller.on_ack(&Ack {
-            now: news.now,
+            now,
             acked: if in_order { delivery.delivered } else { 0 },
             delivered: delivery.delivered,
             flight: pipe,
             window_limited: self.usage.is_window_limited(window, ssthresh),
             marked,
-            round_trip: delivery
-                .newest_certain
-                .map(|(stamp, _)| news.now.span_since(stamp.sent_at)),
-            smoothed: news.path.smoothed,
+            round_trip: delivery.newest_certain.map(|(stamp, _)| now.span_since(stamp.sent_at)),
+            smoothed: path.smoothed,
             round_start: self.rate.begins_round(delivery),
             recovery,
             rate,

@@ -118,18 +118,20 @@ impl Sender {
             return;
         }
         match self.phase {
-            // Once passed, the point follows closely: half the circle further on it would seem to lie ahead.
-            Phase::Open => {
-                self.point = self.point.later(news.ack - 1);
-                self.marked_until = self.marked_until.later(news.ack - 1);
-                return;
-            }
+            Phase::Open => return self.follow_point(news.ack),
             Phase::Recovery => {}
             Phase::Loss => self.frto = Frto::Off,
         }
         self.controller.on_recovered(news.now, self.pipe());
         self.rack.recovered();
         self.phase = Phase::Open;
+    }
+
+    /// Once passed, the point follows closely: half the circle further on it would seem to lie ahead.
+    #[inline]
+    pub(super) fn follow_point(&mut self, ack: Seq) {
+        self.point = self.point.later(ack - 1);
+        self.marked_until = self.marked_until.later(ack - 1);
     }
 
     /// Takes a recovery back that was not needed.

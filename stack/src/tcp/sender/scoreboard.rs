@@ -178,6 +178,37 @@ impl Scoreboard {
         }
     }
 
+    /// Whether nothing has arrived behind a gap, or is lost.
+    #[inline]
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.arrived == 0 && self.lost == 0
+    }
+
+    /// What [`acknowledge`](Self::acknowledge) comes to where everything [is in flight](Self::is_in_flight) that was sent once. `None` if `ack` is of nothing
+    /// new.
+    pub(super) fn advance(&mut self, ack: Seq, now: Instant) -> Option<Delivery> {
+        let first = self.runs.front()?;
+        let (start, first_sent_at) = (first.start, first.stamp.sent_at);
+        let mut newest = None;
+        while let Some(run) = self.runs.front_mut() {
+            if ack.at_or_before(run.start) {
+                break;
+            }
+            newest = Some(run.stamp);
+            if ack.precedes(run.end()) {
+                let _acknowledged = run.split_off_front(ack.offset_from(run.start));
+                break;
+            }
+            self.runs.pop_front();
+        }
+        while self.order.front().is_some_and(|sending| sending.end.at_or_before(ack)) {
+            self.order.pop_front();
+        }
+        let len = ack.offset_from(start);
+        self.in_flight -= len;
+        Some(Delivery::in_order(now, (start, ack), first_sent_at, newest?))
+    }
+
     /// The peer has these numbers, by SACK. Where there is no room for another run, they count as not told.
     pub(in crate::tcp) fn arrive(&mut self, left: Seq, right: Seq, delivery: &mut Delivery) {
         let first = self.index_of(left);

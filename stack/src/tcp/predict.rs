@@ -1,0 +1,174 @@
+//! Header prediction (Jacobson, 1990): nearly every segment of an established connection is the next one in order, or an ACK of something new, and
+//! says nothing else.
+//!
+//! Such a segment passes every check of [`arrive`](super::arrive), and most of the steps there find nothing to do. So its header is compared with what is
+//! expected, and only the steps are taken that do something. Whatever differs takes the general way, which comes to the same for those that do
+//! not: the tests hold one against the other.
+
+use std::ops::ControlFlow::{Break, Continue};
+
+use pmd::{ChecksumStatus, Frame};
+
+use super::Tcp;
+use super::arrive::Disposition;
+use super::connection::{Connection, Context, seconds};
+use super::seq::Seq;
+use super::state::State;
+use crate::demux::FlowKey4;
+use crate::drops::Drop;
+use crate::ip::{Addressed, Datagram, Ecn};
+use crate::net::Net;
+use crate::wire::tcp::{Flags, TcpView};
+use crate::wire::tcp_options::Timestamps;
+
+/// A segment that acknowledges, may carry data, and has no options but timestamps.
+pub(super) struct Plain {
+    pub(super) flow: FlowKey4,
+    seq: Seq,
+    ack: Seq,
+    /// Not scaled yet.
+    window: u16,
+    timestamps: Option<Timestamps>,
+    /// Bytes of IP and TCP headers, which still stand before those of the payload.
+    header_len: usize,
+    len: u32,
+}
+
+impl Plain {
+    /// `None` for any other, and for one whose checksum is not known to be good: which, is for the general way to say.
+    #[inline]
+    pub(super) fn of(datagram: &Datagram) -> Option<Self> {
+        let &Datagram { ref frame, header_len, source, destination, tos, to, .. } = datagram;
+        let view = TcpView::parse(frame.head().get(header_len..)?).ok()?;
+        let timestamps = view.only_timestamps()?;
+        let plain = Flags(view.flags().0 & !Flags::PSH.0) == Flags::ACK;
+        let clean = to == Addressed::Unicast && Ecn::of(tos) != Ecn::Marked;
+        if !plain || !clean || frame.rx_offload().l4 != ChecksumStatus::Good {
+            return None;
+        }
+        let flow = FlowKey4 {
+            remote: source,
+            local: destination,
+            remote_port: view.source_port(),
+            local_port: view.destination_port(),
+        };
+        let header_len = header_len + view.header_len();
+        let len = u32::try_from(frame.len().checked_sub(header_len)?).ok()?;
+        let (seq, ack, window) = (view.seq(), view.ack(), view.window());
+        Some(Self { flow, seq, ack, window, timestamps, header_len, len })
+    }
+}
+
+/// Whether segments are predicted: tests compare.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Prediction {
+    Off,
+    On,
+}
+
+impl Tcp {
+    /// Takes the segment if it is what its connection expects next, else gives the datagram back.
+    #[inline]
+    pub(super) fn arrive_predicted(
+        &mut self,
+        net: &mut Net,
+        datagram: Datagram,
+    ) -> Result<Result<(), Drop>, Datagram> {
+        #[cfg(test)]
+        if self.prediction == Prediction::Off {
+            return Err(datagram);
+        }
+        let Some(plain) = Plain::of(&datagram) else { return Err(datagram) };
+        let Some(id) = self.find(&plain.flow) else { return Err(datagram) };
+        let Some((connection, mut cx)) = self.borrow(net, id) else { return Err(datagram) };
+        if !connection.expects(&plain) {
+            return Err(datagram);
+        }
+        let arrived = connection.take_predicted(&mut cx, &plain, datagram.frame);
+        let listed = std::mem::replace(&mut connection.listed, true);
+        if !listed {
+            self.dirty.push(id);
+        }
+        Ok(arrived)
+    }
+}
+
+impl Connection {
+    /// Whether every check of the general way would pass, and none of its rarer steps would do anything.
+    fn expects(&self, plain: &Plain) -> bool {
+        let advances = plain.ack.follows(self.snd.una);
+        let next = plain.seq == self.rcv.nxt && plain.len <= self.receive_window();
+        let acknowledges = advances && plain.ack.at_or_before(self.snd.nxt)
+            || plain.ack == self.snd.una && plain.len > 0;
+        let current = match plain.timestamps {
+            Some(timestamps) => {
+                let age = timestamps.value.wrapping_sub(self.timestamps.recent);
+                self.timestamps.enabled && age.cast_signed() >= 0
+            }
+            None => !self.timestamps.enabled,
+        };
+        let in_order = match &self.sender {
+            Some(sender) => sender.is_in_order(),
+            None => !advances,
+        };
+        self.state == State::Established
+            && next
+            && acknowledges
+            && current
+            && in_order
+            && self.retries == 0
+            && self.is_undisturbed()
+    }
+
+    /// Whether nothing goes on beside the stream.
+    fn is_undisturbed(&self) -> bool {
+        self.reassembly.is_none()
+            && self.urgent.is_none()
+            && self.rare.accurate().is_none()
+            && self.rare.auth().is_none()
+            && !self.ecn.echoes()
+            && !self.socket.is_closed()
+    }
+
+    /// The steps of section 3.10.7.4 that are left: the ACK, the window, the timestamp, and the text.
+    fn take_predicted(
+        &mut self,
+        cx: &mut Context<'_>,
+        plain: &Plain,
+        mut frame: Frame,
+    ) -> Result<(), Drop> {
+        let now = cx.now();
+        self.keepalive_answered(now);
+        self.ack_releases();
+        if plain.ack.follows(self.snd.una) {
+            let path = self.path();
+            let sender = self.sender.as_mut();
+            let round_trip = sender.and_then(|sender| sender.advanced(now, plain.ack, path));
+            self.learn_round_trip(cx, round_trip, None);
+            self.new_ack(cx, plain.ack);
+        }
+        self.watch_tail(now);
+        self.update_window((plain.seq, plain.ack), u32::from(plain.window) << self.snd.wnd_shift);
+        if let Some(timestamps) = plain.timestamps
+            && plain.seq.at_or_before(self.rcv.acked)
+        {
+            self.timestamps.recent = timestamps.value;
+            self.timestamps.recent_at = seconds(now);
+        }
+        if plain.len == 0 {
+            return Ok(());
+        }
+        frame.trim_front(plain.header_len);
+        self.tune_receive_buffer(cx, plain.timestamps.map(|timestamps| timestamps.echo));
+        let taken = self.take_in_order(cx, frame, false);
+        self.count_memory(cx);
+        match taken {
+            Continue(()) | Break(Disposition::Done) => Ok(()),
+            Break(Disposition::Dropped(reason)) => Err(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
