@@ -33,11 +33,26 @@ impl Net {
 
     fn ipv4_input(
         &mut self,
-        mut packet: Frame,
+        packet: Frame,
         cast: Cast,
         via: Via,
     ) -> Result<Option<Datagram>, Drop> {
         self.metrics.count(Counter::IpInReceives);
+        if (cast, via) != (Cast::Unicast, Via::Device) {
+            return self.judge(packet, cast, via);
+        }
+        match self.plain_datagram(packet) {
+            Ok(datagram) => {
+                self.metrics.count(Counter::IpInDelivers);
+                self.check_steering(&datagram);
+                Ok(Some(datagram))
+            }
+            Err(packet) => self.judge(packet, cast, via),
+        }
+    }
+
+    /// Takes whatever packet may come.
+    fn judge(&mut self, mut packet: Frame, cast: Cast, via: Via) -> Result<Option<Datagram>, Drop> {
         let header = read_header(&mut packet)?;
         self.check_source(header.source, via)?;
         let to = self.addressed(header.destination, cast, via)?;
@@ -131,6 +146,14 @@ impl Net {
             _ => {}
         }
         whole
+    }
+}
+
+#[cfg(test)]
+impl Net {
+    /// What becomes of a packet from the device, however plain it is.
+    pub(super) fn general_input(&mut self, packet: Frame) -> Result<Option<Datagram>, Drop> {
+        self.judge(packet, Cast::Unicast, Via::Device)
     }
 }
 

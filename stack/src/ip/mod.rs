@@ -7,6 +7,7 @@ use pmd::Frame;
 use crate::wire::ipv4::protocol;
 
 mod input;
+mod plain;
 mod reassembly;
 
 mod output;
