@@ -68,16 +68,24 @@ impl Link {
         to: MacAddr,
         ethertype: EtherType,
     ) -> Result<(), Drop> {
-        let Medium::Ethernet(ours) = self.medium else { return Ok(()) };
-        let header = EthernetHeader { destination: to, source: MacAddr(ours), ethertype };
         let room = frame.prepend(self.header_len()).ok_or(Drop::FrameHeadroom)?;
+        self.write_header(room, to, ethertype).ok_or(Drop::FrameHeadroom)
+    }
+
+    /// Writes the header that stands before a packet. `None` where `room` is smaller.
+    pub(crate) fn write_header(
+        &self,
+        room: &mut [u8],
+        to: MacAddr,
+        ethertype: EtherType,
+    ) -> Option<()> {
+        let Medium::Ethernet(ours) = self.medium else { return Some(()) };
+        let header = EthernetHeader { destination: to, source: MacAddr(ours), ethertype };
         match self.vlan {
-            Some(vlan) => {
-                header.emit_tagged(vlan, room.first_chunk_mut().ok_or(Drop::FrameHeadroom)?)
-            }
-            None => header.emit(room.first_chunk_mut().ok_or(Drop::FrameHeadroom)?),
+            Some(vlan) => header.emit_tagged(vlan, room.first_chunk_mut()?),
+            None => header.emit(room.first_chunk_mut()?),
         }
-        Ok(())
+        Some(())
     }
 
     /// Bytes of the header that [`Link::output`] puts before a packet.

@@ -94,6 +94,14 @@ impl Neighbors {
         Resolution::Queued
     }
 
+    /// The station of `next_hop`, if it is known and there is no doubt.
+    pub(crate) fn station(&mut self, now: Instant, next_hop: Ipv4Addr) -> Option<MacAddr> {
+        match self.known.lookup(now, next_hop) {
+            Lookup::Fresh(station) => Some(station),
+            Lookup::Stale(_) | Lookup::Unknown => None,
+        }
+    }
+
     /// How many packets have had to wait so far.
     pub(crate) fn enqueued(&self) -> u64 {
         self.sought.enqueued()

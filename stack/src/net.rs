@@ -12,7 +12,7 @@ use crate::drops::Drop;
 use crate::icmp::{RateLimit, Trouble};
 use crate::ip::{
     Heard, Identification, Ipv4Prefix, NextHop, PathMtus, Reassembly, Route, RouteTable,
-    Unreachable,
+    Unreachable, Ways,
 };
 use crate::link::Link;
 use crate::metrics::Metrics;
@@ -46,6 +46,7 @@ pub(crate) struct Net {
     pub(crate) interface: Interface,
     pub(crate) routes: RouteTable,
     pub(crate) path_mtus: PathMtus,
+    pub(crate) ways: Ways,
     pub(crate) identification: Identification,
     pub(crate) reassembly: Reassembly,
     pub(crate) icmp_limit: RateLimit,
@@ -147,6 +148,7 @@ impl Net {
             interface,
             routes,
             path_mtus: PathMtus::default(),
+            ways: Ways::new(),
             // All cores together may hold a quarter of the device's frames.
             reassembly: Reassembly::new(device.pool.capacity() / 4 / steer.steering().cores()),
             steer,
@@ -172,6 +174,7 @@ impl Net {
     /// Remembers that packets to `destination` must be smaller. For transports that believe what they were told
     /// ([`IcmpError::TooBig`](crate::icmp::IcmpError::TooBig)); returns the new path MTU, if it is smaller than before.
     pub(crate) fn narrow_path(&mut self, destination: Ipv4Addr, mtu: u16, len: u16) -> Option<u16> {
+        self.ways.forget();
         let link_mtu = self.interface.mtu;
         let heard = Heard { reported: mtu, refused: len, link_mtu, now: self.now };
         self.path_mtus.learn(destination, heard)

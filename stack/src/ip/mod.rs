@@ -11,6 +11,7 @@ mod plain;
 mod reassembly;
 
 mod output;
+mod way;
 
 mod fragment;
 mod identification;
@@ -26,6 +27,7 @@ pub(crate) use input::ReceivedFragment;
 pub(crate) use path_mtu::{AGE as PATH_MTU_AGE, Heard, LEAST_MTU, PathMtus, claimed_mtu};
 pub(crate) use reassembly::Reassembly;
 pub(crate) use route::{NextHop, Route, RouteTable};
+pub(crate) use way::Ways;
 
 /// A received datagram, checked and whole, addressed to us.
 #[derive(Debug)]

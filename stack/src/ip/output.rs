@@ -18,6 +18,10 @@ impl Net {
     /// TCP and UDP leave their checksum field zero: it is filled in here, or by the device.
     pub(crate) fn send_ipv4(&mut self, header: Outgoing, frame: Frame) -> Result<(), Drop> {
         self.metrics.count(Counter::IpOutRequests);
+        let frame = match self.send_by_way(&header, frame) {
+            Ok(sent) => return sent,
+            Err(frame) => frame,
+        };
         if self.is_local(header.destination) {
             return self.send_to_ourselves(&header, frame);
         }

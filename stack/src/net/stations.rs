@@ -94,6 +94,7 @@ impl Net {
 
     /// Does what the neighbours ask for. Drops are counted here: they are not the packet's that the caller is about.
     fn carry_out(&mut self, actions: Actions) {
+        self.ways.forget();
         for action in actions {
             let done = match action {
                 Action::Arp(station, packet) => self.send_arp(station, &packet),
