@@ -1,4 +1,4 @@
-//! The packet that nearly all are: whole, without options, its checksum found good by the device, from another host to an address of ours.
+//! The packet that nearly all are: whole, without options, its checksum good, from another host to an address of ours.
 //!
 //! It passes every check of [`input`](super::input), so it is enough to see that it is such a one.
 
@@ -40,8 +40,12 @@ fn plain_header(packet: &Frame) -> Option<Ipv4View<'_>> {
     let headers = (HEADER_LEN + tcp::MAX_HEADER_LEN).min(packet.len());
     let plain = view.header_len() == HEADER_LEN
         && !view.fragment().is_fragment()
-        && packet.rx_offload().ip == ChecksumStatus::Good
-        && head.len() >= headers;
+        && head.len() >= headers
+        && match packet.rx_offload().ip {
+            ChecksumStatus::Good => true,
+            ChecksumStatus::Bad => false,
+            ChecksumStatus::Unknown => view.checksum_is_valid(),
+        };
     plain.then_some(view)
 }
 
@@ -74,6 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::checksum::Sum;
 
     fn addresses() -> impl Strategy<Value = Ipv4Addr> {
         prop_oneof![
@@ -95,7 +100,8 @@ mod tests {
             first in prop_oneof![8 => Just(0x45_u8), 1 => any::<u8>()],
             total_len in prop_oneof![8 => Just(60_u16), 2 => 0..100_u16],
             field in prop_oneof![8 => Just(0x4000_u16), 1 => any::<u16>()],
-            ip in prop_oneof![8 => Just(ChecksumStatus::Good), 1 => Just(ChecksumStatus::Unknown), 1 => Just(ChecksumStatus::Bad)],
+            ip in prop_oneof![8 => Just(ChecksumStatus::Good), 4 => Just(ChecksumStatus::Unknown), 1 => Just(ChecksumStatus::Bad)],
+            summed in any::<bool>(),
             rest in any::<[u8; 3]>(),
         ) {
             let mut net = Net::for_test();
@@ -105,8 +111,13 @@ mod tests {
             bytes[2..4].copy_from_slice(&total_len.to_be_bytes());
             bytes[6..8].copy_from_slice(&field.to_be_bytes());
             bytes[8..10].copy_from_slice(&rest[1..]);
+            bytes[10..12].fill(0);
             bytes[12..16].copy_from_slice(&source.octets());
             bytes[16..20].copy_from_slice(&destination.octets());
+            if summed {
+                let checksum = Sum::of(&bytes[..20]).finish();
+                bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
+            }
             let frame = |net: &Net| {
                 let mut frame = net.frame_of(&bytes).unwrap();
                 frame.set_rx_offload(RxOffload { ip, l4: ChecksumStatus::Unknown, rss_hash: None });

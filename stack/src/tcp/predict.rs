@@ -7,17 +7,20 @@
 
 use std::ops::ControlFlow::{Break, Continue};
 
-use pmd::{ChecksumStatus, Frame};
+use pmd::Frame;
 
 use super::Tcp;
 use super::arrive::Disposition;
 use super::connection::{Connection, Context, seconds};
+use super::segment::verify_checksum;
 use super::seq::Seq;
 use super::state::State;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::ip::{Addressed, Datagram, Ecn};
 use crate::net::Net;
+use crate::wire::checksum::Sum;
+use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{Flags, TcpView};
 use crate::wire::tcp_options::Timestamps;
 
@@ -35,7 +38,7 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// `None` for any other, and for one whose checksum is not known to be good: which, is for the general way to say.
+    /// `None` for any other, and for one whose checksum is wrong: which, is for the general way to say.
     #[inline]
     pub(super) fn of(datagram: &Datagram) -> Option<Self> {
         let &Datagram { ref frame, header_len, source, destination, tos, to, .. } = datagram;
@@ -43,9 +46,13 @@ impl Plain {
         let timestamps = view.only_timestamps()?;
         let plain = Flags(view.flags().0 & !Flags::PSH.0) == Flags::ACK;
         let clean = to == Addressed::Unicast && Ecn::of(tos) != Ecn::Marked;
-        if !plain || !clean || frame.rx_offload().l4 != ChecksumStatus::Good {
+        if !plain || !clean {
             return None;
         }
+        let segment_len = u16::try_from(datagram.payload_len()).ok()?;
+        let pseudo_header =
+            || Sum::pseudo_header_v4(source, destination, protocol::TCP, segment_len);
+        verify_checksum(frame, header_len, pseudo_header).ok()?;
         let flow = FlowKey4 {
             remote: source,
             local: destination,

@@ -169,7 +169,7 @@ fn make_contiguous(frame: &mut Frame, len: usize) -> Result<(), Drop> {
 }
 
 /// The sum of pseudo header and segment, unless the device has looked already.
-fn verify_checksum(
+pub(super) fn verify_checksum(
     frame: &Frame,
     header_len: usize,
     pseudo_header: impl FnOnce() -> Sum,
