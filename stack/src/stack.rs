@@ -11,6 +11,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::api::Application;
+use crate::clock::Clock;
 use crate::config::{Config, invalid};
 use crate::protocol::Protocol;
 use crate::protocol::thread::{self, Placement, ProtocolThread};
@@ -61,7 +62,7 @@ pub use handle::StackHandle;
 pub struct Stack {
     threads: Vec<ProtocolThread>,
     handle: StackHandle,
-    epoch: std::time::Instant,
+    clock: Clock,
     /// Applications that were ever given a thread of their own.
     spawned: AtomicUsize,
 }
@@ -117,7 +118,7 @@ impl Stack {
             Some(seed) => seed,
             None => random_seed()?,
         });
-        let epoch = std::time::Instant::now();
+        let clock = Clock::start();
         let mut seed = [0; 32];
         seeds.fill_bytes(&mut seed);
         let (steering, seats) = seats(config, &queues, &mut Rng::new(seed))?;
@@ -130,8 +131,11 @@ impl Stack {
         }
         let mut threads = Starting(Vec::with_capacity(cores));
         for (index, (queues, seat)) in queues.into_iter().zip(seats).enumerate() {
-            let placement =
-                Placement { cpu: config.cores.get(index).copied(), idle: config.idle, epoch };
+            let placement = Placement {
+                cpu: config.cores.get(index).copied(),
+                idle: config.idle,
+                clock: clock.clone(),
+            };
             seeds.fill_bytes(&mut seed);
             let (config, application) = (config.clone(), application(index));
             let shared = seat.shared.clone();
@@ -146,7 +150,7 @@ impl Stack {
             config.tcp.ephemeral_ports.clone(),
             steering,
         );
-        Ok(Self { threads, handle, epoch, spawned: AtomicUsize::new(0) })
+        Ok(Self { threads, handle, clock, spawned: AtomicUsize::new(0) })
     }
 
     /// A handle for other threads.
@@ -165,7 +169,7 @@ impl Stack {
     /// What the application gave when it started, or that no thread could be started.
     pub fn spawn(&self, application: Box<dyn Application>) -> io::Result<ApplicationThread> {
         let home = self.spawned.fetch_add(1, Ordering::Relaxed) % self.threads.len().max(1);
-        ApplicationThread::spawn(self.handle.clone(), self.epoch, home, application)
+        ApplicationThread::spawn(self.handle.clone(), self.clock.clone(), home, application)
     }
 
     /// Whether every protocol thread has ended: because the stack was stopped, or they panicked.

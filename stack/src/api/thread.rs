@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::core::Registered;
 use super::{Application, Core, Event, Interest, Poller, PollerWaker, Readiness, Token};
+use crate::clock::Clock;
 use crate::socket::thread::home_core;
 use crate::stack::StackHandle;
 use crate::time::Instant;
@@ -17,7 +18,7 @@ use crate::time::Instant;
 pub(crate) struct ThreadLoop {
     stack: StackHandle,
     poller: Poller,
-    epoch: std::time::Instant,
+    clock: Clock,
     now: Instant,
     timers: BinaryHeap<Reverse<(Instant, u64, Token)>>,
     /// Timers that were ever set: those due at once go off in this order.
@@ -49,7 +50,7 @@ impl ThreadWaker {
 }
 
 impl ThreadLoop {
-    pub(crate) fn new(stack: StackHandle, epoch: std::time::Instant) -> Self {
+    pub(crate) fn new(stack: StackHandle, clock: Clock) -> Self {
         let poller = Poller::with_capacity(SOCKETS);
         let wake = ThreadWaker {
             poller: poller.waker(),
@@ -59,7 +60,7 @@ impl ThreadLoop {
         Self {
             stack,
             poller,
-            epoch,
+            clock,
             now: Instant::ZERO,
             timers: BinaryHeap::new(),
             timers_set: 0,
@@ -124,8 +125,7 @@ impl ThreadLoop {
     }
 
     fn look_at_clock(&mut self) {
-        let nanos = self.epoch.elapsed().as_nanos();
-        self.now = Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.now = self.clock.now();
     }
 
     pub(super) fn now(&self) -> Instant {

@@ -47,11 +47,11 @@ impl Rest {
         self.since = None;
     }
 
-    /// An idle turn ended at `now`; nothing is due before `deadline`.
+    /// A turn at `now` was idle; nothing is due before the deadline that is asked for if it comes to a sleep.
     pub(crate) fn rest(
         &mut self,
         now: Instant,
-        deadline: Option<Instant>,
+        deadline: impl FnOnce() -> Option<Instant>,
         queues: &[Box<dyn QueuePair>],
         shared: &CoreShared,
     ) -> Rested {
@@ -61,7 +61,7 @@ impl Rest {
             _ if idle_for < SPIN => spin(),
             Idle::Yield => yield_core(),
             Idle::Sleep if idle_for < YIELD => yield_core(),
-            Idle::Sleep => sleep(deadline.map(|at| at.since(now)), queues, shared),
+            Idle::Sleep => sleep(deadline().map(|at| at.since(now)), queues, shared),
         }
     }
 }

@@ -10,11 +10,11 @@ use rustix::thread::CpuSet;
 
 use super::Protocol;
 use super::rest::{Rest, Rested};
+use crate::clock::Clock;
 use crate::config::Idle;
 use crate::counters::Counter;
 use crate::metrics::Metrics;
 use crate::socket::CoreShared;
-use crate::time::Instant;
 
 /// A running protocol thread.
 pub(crate) struct ProtocolThread {
@@ -24,12 +24,12 @@ pub(crate) struct ProtocolThread {
 }
 
 /// How a protocol thread runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Placement {
     /// The CPU that it is pinned to; `None`: wherever the kernel puts it.
     pub(crate) cpu: Option<usize>,
     pub(crate) idle: Idle,
-    pub(crate) epoch: std::time::Instant,
+    pub(crate) clock: Clock,
 }
 
 /// Starts a thread that makes a protocol and runs it until it is stopped. Returns once the application has started.
@@ -94,13 +94,11 @@ fn pin_to(cpu: usize) -> bool {
 }
 
 fn turn_until_finished(protocol: &mut Protocol, shared: &CoreShared, placement: Placement) {
-    let now = || {
-        let nanos = placement.epoch.elapsed().as_nanos();
-        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    };
-    let mut rest = Rest::new(placement.idle);
+    let Placement { clock, idle, .. } = placement;
+    let mut rest = Rest::new(idle);
     loop {
-        let turn = protocol.turn(now());
+        let now = clock.now();
+        let turn = protocol.turn(now);
         if turn.finished {
             return;
         }
@@ -108,8 +106,7 @@ fn turn_until_finished(protocol: &mut Protocol, shared: &CoreShared, placement: 
             rest.work();
             continue;
         }
-        let deadline = protocol.next_deadline();
-        if rest.rest(now(), deadline, &protocol.queues, shared) == Rested::Slept {
+        if rest.rest(now, || protocol.next_deadline(), &protocol.queues, shared) == Rested::Slept {
             protocol.metrics().count(Counter::Rests);
         }
     }

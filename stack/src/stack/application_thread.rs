@@ -8,6 +8,7 @@ use darner_ring::fork;
 
 use super::StackHandle;
 use crate::api::{Application, ThreadLoop, ThreadWaker, Waker};
+use crate::clock::Clock;
 use crate::socket::thread::{refuse_child, settle};
 
 /// An application that runs on a thread of its own. Dropping it ends the application and waits for it.
@@ -24,13 +25,13 @@ pub struct ApplicationPanicked;
 impl ApplicationThread {
     pub(super) fn spawn(
         stack: StackHandle,
-        epoch: std::time::Instant,
+        clock: Clock,
         home: usize,
         application: Box<dyn Application>,
     ) -> io::Result<Self> {
         refuse_child()?;
         let (started, starting) = sync_channel(1);
-        let thread = ThreadLoop::new(stack, epoch);
+        let thread = ThreadLoop::new(stack, clock);
         let waker = thread.waker();
         let handle = Builder::new().name(format!("darner-app-{home}")).spawn(move || {
             settle(home);
