@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use pmd::Frame;
+
 use super::auth::Signer;
 use super::connection::{Connection, Context, Owed};
 use super::isn::timestamp;
@@ -13,7 +15,7 @@ use crate::ip::{DEFAULT_TTL, Ecn, Fragment, Outgoing, Transport};
 use crate::net::Net;
 use crate::time::Instant;
 use crate::wire::ipv4;
-use crate::wire::tcp::{Flags, HEADER_LEN, TcpHeader};
+use crate::wire::tcp::{Flags, HEADER_LEN, PlainHeader, TcpHeader};
 use crate::wire::tcp_options::{AuthKind, TcpOptions, Timestamps};
 
 /// Nothing was sent, and nothing about the connection has changed: try again later.
@@ -31,6 +33,9 @@ impl Connection {
         len: u32,
         flags: Flags,
     ) -> Result<(), NotSent> {
+        if self.is_plain_to_send(flags) {
+            return self.emit_plain(cx, seq, len, flags);
+        }
         let edge = self.edge_to_offer(flags);
         let opens_or_resets = flags.intersects(Flags::SYN | Flags::RST);
         let urgent = self.urgent_pointer(seq).filter(|_| !opens_or_resets);
@@ -56,25 +61,83 @@ impl Connection {
             send.read_at(position, payload);
         };
         let sent = send_segment(cx.net, (&self.flow, signer), &header, ecn, (len as usize, fill));
-        match sent {
-            Ok(()) if header.options.sack_blocks.as_slice().is_empty() => {}
-            Ok(()) => self.duplicate_told(),
-            Err(Refused::NoFrame) => return Err(NotSent),
-            Err(Refused::TooBig) => {
-                // The path's MTU was lowered by somebody else's segment.
-                self.fit_path(cx);
-                return Err(NotSent);
-            }
+        self.note_sent(cx, sent, (seq, len, flags), edge)?;
+        if !header.options.sack_blocks.as_slice().is_empty() {
+            self.duplicate_told();
         }
-        self.count_sent(cx, seq, len, flags);
-        self.rcv.edge = self.rcv.edge.later(edge);
         if urgent.is_some() {
             self.urgent_announced();
         }
+        self.ecn_told((seq, len, flags), options.accurate_ecn);
+        Ok(())
+    }
+
+    /// A segment has left, or has not, with a window up to `edge`.
+    #[inline]
+    fn note_sent(
+        &mut self,
+        cx: &mut Context<'_>,
+        sent: Result<(), Refused>,
+        (seq, len, flags): (Seq, u32, Flags),
+        edge: Seq,
+    ) -> Result<(), NotSent> {
+        sent.map_err(|refused| {
+            if refused == Refused::TooBig {
+                // The path's MTU was lowered by somebody else's segment.
+                self.fit_path(cx);
+            }
+            NotSent
+        })?;
+        self.count_sent(cx, seq, len, flags);
+        self.rcv.edge = self.rcv.edge.later(edge);
         if flags.contains(Flags::ACK) {
             self.acknowledged(cx);
         }
-        self.ecn_told((seq, len, flags), options.accurate_ecn);
+        Ok(())
+    }
+
+    /// Whether a segment has nothing to say but what every segment says.
+    #[inline]
+    fn is_plain_to_send(&self, flags: Flags) -> bool {
+        !flags.intersects(Flags::SYN | Flags::RST)
+            && self.reassembly.is_none()
+            && self.rare.accurate().is_none()
+            && self.rare.auth().is_none()
+            && self.socket.send.urgent().is_none()
+    }
+
+    /// What [`emit`](Self::emit) comes to for such a segment.
+    fn emit_plain(
+        &mut self,
+        cx: &mut Context<'_>,
+        seq: Seq,
+        len: u32,
+        flags: Flags,
+    ) -> Result<(), NotSent> {
+        let edge = self.edge_to_offer(flags);
+        let (ecn_flags, ecn) = self.ecn_of(seq, len, flags);
+        let acknowledges = flags.contains(Flags::ACK);
+        let flags = flags | ecn_flags;
+        let header = PlainHeader {
+            source_port: self.flow.local_port,
+            destination_port: self.flow.remote_port,
+            seq,
+            ack: if acknowledges { self.rcv.nxt } else { Seq(0) },
+            flags,
+            window: self.window_field(edge, flags),
+            timestamps: self.timestamps.enabled.then(|| Timestamps {
+                value: timestamp(cx.now(), self.timestamps.offset),
+                echo: if acknowledges { self.timestamps.recent } else { 0 },
+            }),
+        };
+        let position = self.position_of(seq);
+        let send = &self.socket.send;
+        let fill = |payload: &mut [u8]| {
+            send.read_at(position, payload);
+        };
+        let sent = send_plain(cx.net, &self.flow, &header, ecn, (len as usize, fill));
+        self.note_sent(cx, sent, (seq, len, flags), edge)?;
+        self.ecn_told((seq, len, flags), None);
         Ok(())
     }
 
@@ -170,6 +233,31 @@ pub(super) fn send_segment(
     if let Some(signer) = signer {
         signer.sign(flow, head, payload);
     }
+    send_written(net, flow, ecn, frame)
+}
+
+/// The same for a segment that has nothing to say but what every segment says.
+#[inline]
+fn send_plain(
+    net: &mut Net,
+    flow: &FlowKey4,
+    header: &PlainHeader,
+    ecn: Ecn,
+    (payload_len, fill): (usize, impl FnOnce(&mut [u8])),
+) -> Result<(), Refused> {
+    let mut frame = net.transport_frame().ok_or(Refused::NoFrame)?;
+    let header_len = header.header_len();
+    let space = frame.append(header_len + payload_len).ok_or(Refused::TooBig)?;
+    let (head, payload) = space.split_at_mut(header_len);
+    header.emit(head);
+    if payload_len > 0 {
+        fill(payload);
+    }
+    send_written(net, flow, ecn, frame)
+}
+
+/// Sends a segment that is written but for its checksum.
+fn send_written(net: &mut Net, flow: &FlowKey4, ecn: Ecn, frame: Frame) -> Result<(), Refused> {
     let outgoing = Outgoing {
         source: flow.local,
         destination: flow.remote,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use super::tcp_options::{TcpOptions, Timestamps};
+use super::tcp_options::{NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN, TcpOptions, Timestamps};
 use crate::drops::Drop;
 use crate::tcp::seq::Seq;
 use Malformed::{DataOffset, Truncated};
@@ -165,6 +165,52 @@ impl TcpHeader {
         self.options.emit(options);
     }
 }
+
+/// The header of most segments: no option but timestamps, and nothing urgent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct PlainHeader {
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) seq: Seq,
+    pub(crate) ack: Seq,
+    pub(crate) flags: Flags,
+    /// Already scaled.
+    pub(crate) window: u16,
+    pub(crate) timestamps: Option<Timestamps>,
+}
+
+impl PlainHeader {
+    #[inline]
+    pub(crate) fn header_len(&self) -> usize {
+        if self.timestamps.is_some() { PLAIN_LEN } else { HEADER_LEN }
+    }
+
+    /// Writes what a [`TcpHeader`] of the same fields would, word by word. `out` is exactly [`PlainHeader::header_len`] bytes long.
+    #[inline]
+    pub(crate) fn emit(&self, out: &mut [u8]) {
+        let (words, rest) = out.as_chunks_mut::<4>();
+        debug_assert!(rest.is_empty() && words.len() * 4 == self.header_len());
+        let lines = [
+            u32::from(self.source_port) << 16 | u32::from(self.destination_port),
+            self.seq.0,
+            self.ack.0,
+            (u32::from(self.flags.0) << 16 | u32::from(self.window))
+                | if self.timestamps.is_some() { 8 << 28 } else { 5 << 28 },
+            0,
+        ];
+        if let Some((fixed, options)) = words.split_first_chunk_mut::<5>() {
+            *fixed = lines.map(u32::to_be_bytes);
+            if let (Some(timestamps), [layout, value, echo]) = (self.timestamps, options) {
+                *layout = [NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN];
+                *value = timestamps.value.to_be_bytes();
+                *echo = timestamps.echo.to_be_bytes();
+            }
+        }
+    }
+}
+
+/// With timestamps.
+const PLAIN_LEN: usize = HEADER_LEN + 12;
 
 /// The nine control bits. The three before them are reserved, and ignored (RFC 9293, section 3.1).
 #[derive(Clone, Copy, Default, Eq, PartialEq)]

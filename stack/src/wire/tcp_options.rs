@@ -352,7 +352,7 @@ pub(crate) const MAX_SACK_BLOCKS: usize = 4;
 const SACK_BLOCK_LEN: usize = 8;
 
 const END_OF_LIST: u8 = 0;
-const NO_OPERATION: u8 = 1;
+pub(super) const NO_OPERATION: u8 = 1;
 const MAX_SEGMENT_SIZE: u8 = 2;
 const MAX_SEGMENT_SIZE_LEN: u8 = 4;
 const WINDOW_SCALE: u8 = 3;
@@ -360,8 +360,8 @@ const WINDOW_SCALE_LEN: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK_PERMITTED_LEN: u8 = 2;
 const SACK: u8 = 5;
-const TIMESTAMPS: u8 = 8;
-const TIMESTAMPS_LEN: u8 = 10;
+pub(super) const TIMESTAMPS: u8 = 8;
+pub(super) const TIMESTAMPS_LEN: u8 = 10;
 
 #[cfg(test)]
 mod tests;

@@ -178,3 +178,27 @@ fn emitted(header: &TcpHeader) -> Vec<u8> {
     header.emit(&mut bytes);
     bytes
 }
+
+proptest! {
+    #[test]
+    fn a_plain_header_is_the_header_of_the_same_fields(
+        ports in any::<[u16; 2]>(),
+        numbers in any::<[u32; 2]>(),
+        (flags, window) in (0..0x200_u16, any::<u16>()),
+        clocks in any::<Option<[u32; 2]>>(),
+    ) {
+        let ([source_port, destination_port], [seq, ack]) = (ports, numbers.map(Seq));
+        let timestamps = clocks.map(|[value, echo]| Timestamps { value, echo });
+        let flags = Flags(flags);
+        let plain = PlainHeader { source_port, destination_port, seq, ack, flags, window, timestamps };
+        let options = TcpOptions { timestamps, ..TcpOptions::default() };
+        let urgent_pointer = 0;
+        let header =
+            TcpHeader { source_port, destination_port, seq, ack, flags, window, urgent_pointer, options };
+        prop_assert_eq!(plain.header_len(), header.header_len());
+        let mut bytes = [vec![1; plain.header_len()], vec![2; plain.header_len()]];
+        plain.emit(&mut bytes[0]);
+        header.emit(&mut bytes[1]);
+        prop_assert_eq!(&bytes[0], &bytes[1]);
+    }
+}
