@@ -446,7 +446,15 @@ impl ReceiveConsumer {
     }
 
     /// Reading never rests before a byte that was taken.
+    #[inline]
     fn pass_taken(&mut self) {
+        if self.taken.is_some() {
+            self.pass_those_taken();
+        }
+    }
+
+    #[cold]
+    fn pass_those_taken(&mut self) {
         let Some(taken) = &mut self.taken else { return };
         let (head, end) = (self.reader.head(), self.reader.seen().position());
         let mut next = head;

@@ -21,6 +21,8 @@ enum Next {
 pub(super) struct Segment {
     pub(super) len: u32,
     pub(super) flags: Flags,
+    /// Nothing is behind it yet.
+    pub(super) is_last: bool,
 }
 
 /// What went out when a window was asked after.
@@ -103,18 +105,17 @@ impl Connection {
             if cx.net.outbox_room() < OUTBOX_RESERVE {
                 return Err(NotSent);
             }
-            let sent = match step {
-                Next::Again(seq, len) => self.send_again(cx, seq, len),
+            let (sent, is_last) = match step {
+                Next::Again(seq, len) => (self.send_again(cx, seq, len), false),
                 Next::New(segment) => {
                     let segment = self.in_train(cx.config, segment);
-                    self.send_new(cx, &segment)
+                    (self.send_new(cx, &segment), segment.is_last)
                 }
             };
-            match (sent, &mut self.sender) {
-                (Ok(len), Some(sender)) => {
-                    sender.paced(cx.now(), len, cx.config.pacing, self.rtt.srtt());
-                }
-                _ => return Err(NotSent),
+            let (Ok(len), Some(sender)) = (sent, &mut self.sender) else { return Err(NotSent) };
+            sender.paced(cx.now(), len, cx.config.pacing, self.rtt.srtt());
+            if is_last && sender.board.lost() == 0 {
+                return Ok(HeldBack::ByNothing);
             }
         }
     }
@@ -240,7 +241,8 @@ impl Connection {
         if fin {
             flags = flags | Flags::FIN;
         }
-        Segment { len, flags }
+        let is_last = u64::from(len) == unsent && (fin || !self.state.has_closed());
+        Segment { len, flags, is_last }
     }
 
     /// The window has been closed, or nearly so, for a while: sends what fits, or else asks (section 3.8.6.1).

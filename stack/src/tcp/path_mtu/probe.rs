@@ -123,7 +123,7 @@ impl Connection {
             return Err(HeldBack::Otherwise);
         }
         let start = self.snd.nxt;
-        if self.send_new(cx, &Segment { len, flags: Flags::ACK }).is_err() {
+        if self.send_new(cx, &Segment { len, flags: Flags::ACK, is_last: false }).is_err() {
             // No frame is free, which what follows will find out; or ICMP has told another connection of a narrower path.
             return Ok(());
         }
