@@ -98,8 +98,11 @@ impl Layers {
     }
 
     fn deliver(&mut self, datagram: Datagram) -> Result<(), Drop> {
+        if datagram.protocol == protocol::TCP {
+            return self.tcp.input(&mut self.net, datagram);
+        }
+        self.settle_gathered();
         match datagram.protocol {
-            protocol::TCP => self.tcp.input(&mut self.net, datagram),
             protocol::UDP => self.udp.input(&mut self.net, datagram),
             protocol::ICMP => match self.net.icmp_input(datagram)? {
                 Some(Message::EchoReply(reply)) => {
@@ -153,6 +156,20 @@ impl Layers {
         if let Err(drop) = taken {
             self.net.metrics.count_drop(drop);
         }
+        if !self.net.troubles.is_empty() {
+            self.settle_gathered();
+            self.tell_troubles();
+        }
+    }
+
+    /// What TCP has gathered from a burst reaches its connection: at the end of the burst, and before anything else happens to any.
+    pub(super) fn settle_gathered(&mut self) {
+        if let Err(drop) = self.tcp.settle_gathered(&mut self.net) {
+            self.net.metrics.count_drop(drop);
+        }
+    }
+
+    fn tell_troubles(&mut self) {
         while let Some(trouble) = self.net.troubles.pop_front() {
             if let Err(drop) = self.trouble(trouble) {
                 self.net.metrics.count_drop(drop);
@@ -180,6 +197,7 @@ impl Layers {
                 let taken = self.forwarded(item);
                 self.settle(taken);
             }
+            self.settle_gathered();
         }
         self.forwarded = batch;
         count
@@ -188,6 +206,7 @@ impl Layers {
     /// Takes what another core has forwarded to this one, whose it is. Only a datagram that was put together here is a new
     /// packet, and may turn out to be somebody else's.
     fn forwarded(&mut self, item: Forwarded) -> Result<(), Drop> {
+        self.settle_gathered();
         match item {
             Forwarded::Arp(packet) => self.net.arp_heard_elsewhere(&packet),
             Forwarded::Datagram(datagram) => self.udp.input_forwarded(&mut self.net, datagram)?,

@@ -269,6 +269,7 @@ impl Protocol {
             for frame in self.received.drain() {
                 self.layers.input(frame);
             }
+            self.layers.settle_gathered();
             self.tell_echo_replies();
         }
         count
@@ -290,6 +291,7 @@ impl Protocol {
             count += 1;
         }
         if count > 0 {
+            self.layers.settle_gathered();
             self.tell_echo_replies();
             self.layers.tcp.flush(&mut self.layers.net);
         }

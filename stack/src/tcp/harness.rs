@@ -201,7 +201,8 @@ impl Harness {
 
     fn burst_one(&mut self, text: &str) -> Result<(), Drop> {
         let datagram = self.datagram(text);
-        self.tcp.input(&mut self.net, datagram)
+        self.tcp.input(&mut self.net, datagram)?;
+        self.tcp.settle_gathered(&mut self.net)
     }
 
     pub(super) fn datagram(&mut self, text: &str) -> Datagram {

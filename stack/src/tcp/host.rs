@@ -57,6 +57,7 @@ impl Host {
             to: Addressed::Unicast,
         };
         let _dropped = self.tcp.input(&mut self.net, datagram);
+        let _dropped = self.tcp.settle_gathered(&mut self.net);
     }
 
     /// Runs the timers that are due; returns how many there were.

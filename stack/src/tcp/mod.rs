@@ -19,6 +19,7 @@ mod cork;
 mod ecn;
 mod emit;
 mod fast_open;
+mod gather;
 mod half_open;
 mod icmp;
 mod info;
@@ -91,6 +92,7 @@ use autotune::Sizing;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
 use fast_open::{CookieKey, Cookies};
+use gather::Gathered;
 use half_open::HalfOpenTable;
 use isn::Isn;
 use listeners::Listeners;
@@ -136,6 +138,7 @@ pub(crate) struct Tcp {
     memory: Memory,
     /// Connections that something has happened to in this turn.
     dirty: Vec<SocketId>,
+    gathered: Gathered,
     #[cfg(test)]
     prediction: predict::Prediction,
 }
@@ -181,6 +184,7 @@ impl Tcp {
             challenges: Challenges::new(config.challenge_acks),
             memory: Memory::new(config.max_buffered),
             dirty: Vec::new(),
+            gathered: Gathered::default(),
             #[cfg(test)]
             prediction: predict::Prediction::On,
         }

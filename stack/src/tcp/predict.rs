@@ -5,12 +5,9 @@
 //! expected, and only the steps are taken that do something. Whatever differs takes the general way, which comes to the same for those that do
 //! not: the tests hold one against the other.
 
-use std::ops::ControlFlow::{Break, Continue};
-
 use pmd::Frame;
 
 use super::Tcp;
-use super::arrive::Disposition;
 use super::connection::{Connection, Context, seconds};
 use super::segment::verify_checksum;
 use super::seq::Seq;
@@ -18,7 +15,6 @@ use super::state::State;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::ip::{Addressed, Datagram, Ecn};
-use crate::net::Net;
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{Flags, TcpView};
@@ -27,14 +23,17 @@ use crate::wire::tcp_options::Timestamps;
 /// A segment that acknowledges, may carry data, and has no options but timestamps.
 pub(super) struct Plain {
     pub(super) flow: FlowKey4,
-    seq: Seq,
-    ack: Seq,
+    pub(super) seq: Seq,
+    /// The number of the last of those that it stands for.
+    pub(super) last: Seq,
+    pub(super) ack: Seq,
     /// Not scaled yet.
-    window: u16,
-    timestamps: Option<Timestamps>,
+    pub(super) window: u16,
+    pub(super) timestamps: Option<Timestamps>,
     /// Bytes of IP and TCP headers, which still stand before those of the payload.
-    header_len: usize,
-    len: u32,
+    pub(super) header_len: usize,
+    /// Of the payload.
+    pub(super) len: u32,
 }
 
 impl Plain {
@@ -62,7 +61,7 @@ impl Plain {
         let header_len = header_len + view.header_len();
         let len = u32::try_from(frame.len().checked_sub(header_len)?).ok()?;
         let (seq, ack, window) = (view.seq(), view.ack(), view.window());
-        Some(Self { flow, seq, ack, window, timestamps, header_len, len })
+        Some(Self { flow, seq, last: seq, ack, window, timestamps, header_len, len })
     }
 }
 
@@ -75,35 +74,20 @@ pub(super) enum Prediction {
 }
 
 impl Tcp {
-    /// Takes the segment if it is what its connection expects next, else gives the datagram back.
-    #[inline]
-    pub(super) fn arrive_predicted(
-        &mut self,
-        net: &mut Net,
-        datagram: Datagram,
-    ) -> Result<Result<(), Drop>, Datagram> {
-        #[cfg(test)]
-        if self.prediction == Prediction::Off {
-            return Err(datagram);
-        }
-        let Some(plain) = Plain::of(&datagram) else { return Err(datagram) };
-        let Some(id) = self.find(&plain.flow) else { return Err(datagram) };
-        let Some((connection, mut cx)) = self.borrow(net, id) else { return Err(datagram) };
-        if !connection.expects(&plain) {
-            return Err(datagram);
-        }
-        let arrived = connection.take_predicted(&mut cx, &plain, datagram.frame);
-        let listed = std::mem::replace(&mut connection.listed, true);
-        if !listed {
-            self.dirty.push(id);
-        }
-        Ok(arrived)
+    #[cfg(test)]
+    pub(super) fn predicts(&self) -> bool {
+        self.prediction == Prediction::On
+    }
+
+    #[cfg(not(test))]
+    pub(super) fn predicts(&self) -> bool {
+        true
     }
 }
 
 impl Connection {
     /// Whether every check of the general way would pass, and none of its rarer steps would do anything.
-    fn expects(&self, plain: &Plain) -> bool {
+    pub(super) fn expects(&self, plain: &Plain) -> bool {
         let advances = plain.ack.follows(self.snd.una);
         let next = plain.seq == self.rcv.nxt && plain.len <= self.receive_window();
         let acknowledges = advances && plain.ack.at_or_before(self.snd.nxt)
@@ -138,12 +122,13 @@ impl Connection {
             && !self.socket.is_closed()
     }
 
-    /// The steps of section 3.10.7.4 that are left: the ACK, the window, the timestamp, and the text.
-    fn take_predicted(
+    /// The steps of section 3.10.7.4 that are left: the ACK, the window, the timestamp, and the text, which is in `payload`. The segment may
+    /// stand for several, of which `acks` acknowledge something new.
+    pub(super) fn take_predicted(
         &mut self,
         cx: &mut Context<'_>,
-        plain: &Plain,
-        mut frame: Frame,
+        (plain, acks): (&Plain, u32),
+        payload: &[Frame],
     ) -> Result<(), Drop> {
         let now = cx.now();
         self.keepalive_answered(now);
@@ -151,12 +136,13 @@ impl Connection {
         if plain.ack.follows(self.snd.una) {
             let path = self.path();
             let sender = self.sender.as_mut();
-            let round_trip = sender.and_then(|sender| sender.advanced(now, plain.ack, path));
-            self.learn_round_trip(cx, round_trip, None);
+            let round_trip =
+                sender.and_then(|sender| sender.advanced(now, (plain.ack, acks), path));
+            self.learn_round_trip(cx, (round_trip, None), acks);
             self.new_ack(cx, plain.ack);
         }
         self.watch_tail(now);
-        self.update_window((plain.seq, plain.ack), u32::from(plain.window) << self.snd.wnd_shift);
+        self.update_window((plain.last, plain.ack), u32::from(plain.window) << self.snd.wnd_shift);
         if let Some(timestamps) = plain.timestamps
             && plain.seq.at_or_before(self.rcv.acked)
         {
@@ -166,16 +152,30 @@ impl Connection {
         if plain.len == 0 {
             return Ok(());
         }
-        frame.trim_front(plain.header_len);
         self.tune_receive_buffer(cx, plain.timestamps.map(|timestamps| timestamps.echo));
-        let taken = self.take_in_order(cx, frame, false);
+        let taken = self.take_text(cx, plain.len as usize, payload);
         self.count_memory(cx);
-        match taken {
-            Continue(()) | Break(Disposition::Done) => Ok(()),
-            Break(Disposition::Dropped(reason)) => Err(reason),
+        taken
+    }
+
+    /// What was expected goes to the application.
+    fn take_text(
+        &mut self,
+        cx: &mut Context<'_>,
+        len: usize,
+        payload: &[Frame],
+    ) -> Result<(), Drop> {
+        self.admit(cx, len)?;
+        payload.iter().for_each(|frame| self.deliver(frame));
+        if self.socket.receive.is_shut() {
+            payload.iter().for_each(|_| cx.net.metrics.count_drop(Drop::TcpReceiveShut));
         }
+        self.text_came(cx, false);
+        Ok(())
     }
 }
 
+#[cfg(test)]
+pub(super) mod sides;
 #[cfg(test)]
 mod tests;

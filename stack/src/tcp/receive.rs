@@ -55,16 +55,8 @@ impl Connection {
     }
 
     /// In order: it goes to the application, and with it whatever has waited for it.
-    pub(super) fn take_in_order(
-        &mut self,
-        cx: &mut Context<'_>,
-        payload: Frame,
-        fin: bool,
-    ) -> Step {
-        let memory = self.socket.receive.memory_for(payload.len());
-        if let Err(limit) = cx.memory.admit(memory) {
-            // As if it had been lost; the peer learns what there is.
-            self.ack_now();
+    fn take_in_order(&mut self, cx: &mut Context<'_>, payload: Frame, fin: bool) -> Step {
+        if let Err(limit) = self.admit(cx, payload.len()) {
             return dropped(limit);
         }
         let waiting = self.reassembly.take();
@@ -81,18 +73,29 @@ impl Connection {
         if self.socket.receive.is_shut() {
             cx.net.metrics.count_drop(Drop::TcpReceiveShut);
         }
-        self.socket.receive.publish();
         if self.rcv.nxt != before {
-            self.data_at = cx.now();
-            self.schedule_ack(cx, filled_a_gap);
-            if self.socket.receive.is_wanted() {
-                self.socket.raise(&mut cx.net.readies, Readiness::READABLE);
-            }
+            self.text_came(cx, filled_a_gap);
         }
         if fin_at == Some(self.rcv.nxt) {
             return self.process_fin(cx);
         }
         Continue(())
+    }
+
+    /// Whether there is memory for so many bytes more. If not, it is as if they had been lost; the peer learns what there is.
+    pub(super) fn admit(&mut self, cx: &mut Context<'_>, len: usize) -> Result<(), Drop> {
+        let memory = self.socket.receive.memory_for(len);
+        cx.memory.admit(memory).inspect_err(|_| self.ack_now())
+    }
+
+    /// What was delivered is there to be read, and to be acknowledged.
+    pub(super) fn text_came(&mut self, cx: &mut Context<'_>, filled_a_gap: bool) {
+        self.socket.receive.publish();
+        self.data_at = cx.now();
+        self.schedule_ack(cx, filled_a_gap);
+        if self.socket.receive.is_wanted() {
+            self.socket.raise(&mut cx.net.readies, Readiness::READABLE);
+        }
     }
 
     /// Delivers a payload up to what is held already, and then as much of that as follows without a gap.

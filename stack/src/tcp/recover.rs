@@ -45,7 +45,7 @@ impl Connection {
         let Some(sender) = &mut self.sender else { return };
         let outcome = sender.acknowledged(&news, self.rare.accurate_mut());
         let by_echo = advances && (phase != Phase::Open || self.retries > 0);
-        self.learn_round_trip(cx, outcome.round_trip, news.echo_ms.filter(|_| by_echo));
+        self.learn_round_trip(cx, (outcome.round_trip, news.echo_ms.filter(|_| by_echo)), 1);
         self.follow(cx, &outcome);
     }
 
@@ -151,18 +151,18 @@ impl Connection {
 
     /// A sample for each ACK of something new (RFC 6298, section 3), be it behind a gap: of a segment that was sent once, by our own clock, which is
     /// finer than a timestamp's. While something is being sent again, by the clock that the peer echoes, which cannot mistake one transmission for
-    /// another (RFC 7323, section 4).
+    /// another (RFC 7323, section 4). What counts as one ACK may have been several.
     pub(super) fn learn_round_trip(
         &mut self,
         cx: &Context<'_>,
-        own: Option<Span>,
-        echo_ms: Option<u64>,
+        (own, echo_ms): (Option<Span>, Option<u64>),
+        acks: u32,
     ) {
         let echoed = echo_ms
             .map(|echo_ms| Span::from_millis(cx.now().as_millis().saturating_sub(echo_ms).max(1)));
         if let Some(round_trip) = own.or(echoed) {
             let per_round = samples_per_round(self.flight(), self.snd.mss.into());
-            self.rtt.sample(&cx.config.rto_limits(), round_trip, per_round);
+            self.rtt.sample(&cx.config.rto_limits(), round_trip, per_round / acks);
         }
     }
 }

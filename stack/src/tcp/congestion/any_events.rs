@@ -59,6 +59,7 @@ fn ack() -> impl Strategy<Value = Ack> {
         round_trip: times.0,
         smoothed: times.1,
         window_limited: flags.0,
+        acks: 1,
         round_start: flags.1,
         recovery: flags.2,
         rate,

@@ -77,6 +77,8 @@ pub(crate) struct Ack {
     pub(crate) smoothed: Option<Span>,
     /// This ACK is the first of a new round: what was outstanding when the last round began is delivered.
     pub(crate) round_start: bool,
+    /// As how many it came: ACKs that arrive together are one.
+    pub(crate) acks: u32,
     /// It came during a fast recovery. The slow start after a timeout is none.
     pub(crate) recovery: bool,
     pub(crate) rate: Option<RateSample>,

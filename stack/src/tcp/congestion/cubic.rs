@@ -63,7 +63,7 @@ impl Cubic {
             self.epoch = Epoch { prior: self.window.bytes(), ..Epoch::NONE };
         } else if ack.may_widen() {
             let divisor = if pace == Pace::Full { 1 } else { CSS_GROWTH_DIVISOR };
-            self.window.start_slowly(ack.acked / divisor);
+            self.window.start_slowly(ack.acked / divisor, ack.acks);
         }
     }
 

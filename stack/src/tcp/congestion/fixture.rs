@@ -21,6 +21,7 @@ pub(super) fn ack(acked: u32, flight: u32) -> Ack {
         marked: 0,
         round_trip: None,
         smoothed: None,
+        acks: 1,
         round_start: false,
         recovery: false,
         rate: None,

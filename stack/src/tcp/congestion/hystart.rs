@@ -52,7 +52,8 @@ impl HyStart {
         }
         if let Some(round_trip) = ack.round_trip {
             self.this_round = self.this_round.min(micros(round_trip));
-            self.samples = self.samples.saturating_add(1);
+            let acks = u8::try_from(ack.acks).unwrap_or(u8::MAX);
+            self.samples = self.samples.saturating_add(acks);
         }
         if self.samples >= N_RTT_SAMPLE {
             self.compare();

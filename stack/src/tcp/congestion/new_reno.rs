@@ -64,7 +64,8 @@ impl Controller for NewReno {
             return;
         }
         if self.window.is_slow_starting() {
-            self.window.start_slowly(ack.acked.min(SEGMENTS_PER_ACK * self.window.mss()));
+            let most = SEGMENTS_PER_ACK * ack.acks * self.window.mss();
+            self.window.start_slowly(ack.acked.min(most), ack.acks);
         } else {
             self.avoid(ack.acked);
         }

@@ -240,6 +240,7 @@ impl Flow {
             self.round_end = self.next;
         }
         self.controller.on_ack(&Ack {
+            acks: 1,
             now,
             acked: SEGMENT,
             delivered: SEGMENT,

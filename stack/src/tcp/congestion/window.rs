@@ -64,9 +64,10 @@ impl Window {
         self.bytes < self.ssthresh
     }
 
-    /// Slow start by the bytes that one ACK acknowledges, however many: receivers that gather segments acknowledge dozens at once.
-    pub(super) fn start_slowly(&mut self, acked: u32) {
-        let most = if self.slow_start == SlowStart::AfterTimeout { self.mss } else { acked };
+    /// Slow start by the bytes that so many ACKs acknowledge, however many: receivers that gather segments acknowledge dozens at once.
+    pub(super) fn start_slowly(&mut self, acked: u32, acks: u32) {
+        let after_timeout = self.slow_start == SlowStart::AfterTimeout;
+        let most = if after_timeout { self.mss.saturating_mul(acks) } else { acked };
         self.set(self.bytes.saturating_add(acked.min(most)));
     }
 

@@ -247,8 +247,13 @@ impl Sender {
     }
 
     /// What [`acknowledged`](Self::acknowledged) comes to where everything [is in order](Self::is_in_order), and the ACK says nothing but that
-    /// what was sent up to it has arrived. Returns a round trip.
-    pub(super) fn advanced(&mut self, now: Instant, ack: Seq, path: Path) -> Option<Span> {
+    /// what was sent up to it has arrived. It may stand for several. Returns a round trip.
+    pub(super) fn advanced(
+        &mut self,
+        now: Instant,
+        (ack, acks): (Seq, u32),
+        path: Path,
+    ) -> Option<Span> {
         let pipe = self.board.in_flight();
         let delivery = self.board.advance(ack, now)?;
         self.duplicates = 0;
@@ -257,7 +262,7 @@ impl Sender {
         if ack.at_or_after(self.point) {
             self.follow_point(ack);
         }
-        self.tell_controller(now, path, &delivery, (pipe, 0, 0), false);
+        self.tell_controller((now, path), (&delivery, acks), (pipe, 0, 0), false);
         round_trip(now, &delivery)
     }
 
@@ -288,7 +293,7 @@ impl Sender {
         }
         let recovery = phase == Phase::Recovery || self.phase == Phase::Recovery;
         let flight = (pipe, newly_lost, marks.bytes);
-        self.tell_controller(news.now, news.path, &delivery, flight, recovery);
+        self.tell_controller((news.now, news.path), (&delivery, 1), flight, recovery);
         if self.yielding && self.pipe() <= self.controller.window() {
             self.yielding = false;
         }
@@ -406,9 +411,8 @@ impl Sender {
     #[inline]
     fn tell_controller(
         &mut self,
-        now: Instant,
-        path: Path,
-        delivery: &Delivery,
+        (now, path): (Instant, Path),
+        (delivery, acks): (&Delivery, u32),
         (pipe, lost, marked): (u32, u32, u32),
         recovery: bool,
     ) {
@@ -423,6 +427,7 @@ impl Sender {
         let (window, ssthresh) = (self.controller.window(), self.controller.ssthresh());
         self.controller.on_ack(&Ack {
             now,
+            acks,
             acked: if in_order { delivery.delivered } else { 0 },
             delivered: delivery.delivered,
             flight: pipe,

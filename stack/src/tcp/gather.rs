@@ -1,0 +1,130 @@
+//! Segments of one connection that arrive in a row are taken as one: their data as one run, their acknowledgements as the last.
+//!
+//! It is what NICs and kernels do as LRO and GRO, at the only place where it costs nothing else: only segments that were
+//! [predicted](super::predict) are gathered, only while nothing else arrives, and no longer than for one burst of the device. The peer cannot tell
+//! the difference: ACKs go out at the end of a turn anyway, and a cumulative ACK says what those before it have said.
+
+use arrayvec::ArrayVec;
+use pmd::{Burst, Frame};
+
+use super::Tcp;
+use super::connection::Context;
+use super::predict::Plain;
+use super::seq::Seq;
+use crate::drops::Drop;
+use crate::ip::Datagram;
+use crate::net::Net;
+use crate::socket::SocketId;
+
+/// What was gathered, and where it goes.
+#[derive(Default)]
+pub(super) struct Gathered {
+    to: Option<To>,
+    /// Those that carry something.
+    frames: ArrayVec<Frame, { Burst::CAPACITY }>,
+}
+
+struct To {
+    id: SocketId,
+    /// All of them as one.
+    segment: Plain,
+    /// How many of them acknowledge something new.
+    acks: u32,
+    /// Bytes that the window takes.
+    room: u32,
+    /// What was sent last: nothing beyond can be acknowledged.
+    nxt: Seq,
+}
+
+impl To {
+    /// Makes `next` part of what was gathered, if it goes on where that ends.
+    #[inline]
+    fn take(&mut self, next: &Plain) -> Result<(), ()> {
+        let segment = &mut self.segment;
+        let acknowledges = next.ack.at_or_after(segment.ack) && next.ack.at_or_before(self.nxt);
+        let goes_on = match (segment.len, next.len) {
+            // The second of two that say the same is a duplicate.
+            (0, 0) => next.seq == segment.seq && next.ack != segment.ack,
+            (0, _) | (_, 0) => false,
+            (len, more) => next.seq == segment.seq + len && more <= self.room.saturating_sub(len),
+        };
+        let later = match (segment.timestamps, next.timestamps) {
+            (Some(before), Some(now)) => now.value.wrapping_sub(before.value).cast_signed() >= 0,
+            (None, None) => true,
+            _ => false,
+        };
+        if next.flow != segment.flow || !acknowledges || !goes_on || !later {
+            return Err(());
+        }
+        if segment.len == 0 {
+            segment.timestamps = next.timestamps;
+        }
+        self.acks += u32::from(next.ack != segment.ack);
+        (segment.last, segment.ack, segment.window) = (next.seq, next.ack, next.window);
+        segment.len += next.len;
+        Ok(())
+    }
+}
+
+impl Tcp {
+    /// Takes a segment that its connection expects next, or that goes on where what was gathered ends: now, or together with others. Else gives the datagram
+    /// back, and nothing is gathered any more.
+    #[inline]
+    pub(super) fn gather(&mut self, net: &mut Net, datagram: Datagram) -> Result<(), Datagram> {
+        let plain = Plain::of(&datagram).filter(|_| self.predicts());
+        if let (Some(plain), Some(to)) = (&plain, &mut self.gathered.to)
+            && !self.gathered.frames.is_full()
+            && to.take(plain).is_ok()
+        {
+            self.keep(plain, datagram.frame);
+            return Ok(());
+        }
+        if let Err(drop) = self.settle_gathered(net) {
+            net.metrics.count_drop(drop);
+        }
+        let Some(plain) = plain else { return Err(datagram) };
+        let Some(id) = self.find(&plain.flow) else { return Err(datagram) };
+        let Some(connection) = self.connections.get_mut(id) else { return Err(datagram) };
+        if !connection.expects(&plain) {
+            return Err(datagram);
+        }
+        let (room, nxt) = (connection.receive_window(), connection.snd.nxt);
+        let acks = u32::from(plain.ack != connection.snd.una);
+        self.keep(&plain, datagram.frame);
+        self.gathered.to = Some(To { id, segment: plain, acks, room, nxt });
+        Ok(())
+    }
+
+    #[inline]
+    fn keep(&mut self, plain: &Plain, mut frame: Frame) {
+        if plain.len > 0 {
+            frame.trim_front(plain.header_len);
+            self.gathered.frames.push(frame);
+        }
+    }
+
+    /// What was gathered reaches its connection. To be called at the end of a burst, and before anything else happens.
+    ///
+    /// # Errors
+    ///
+    /// Why it was dropped.
+    pub(crate) fn settle_gathered(&mut self, net: &mut Net) -> Result<(), Drop> {
+        let Self { gathered, connections, config, challenges, memory, cookies, dirty, .. } = self;
+        let Gathered { to, frames } = gathered;
+        let Some(To { id, segment, acks, .. }) = to.take() else { return Ok(()) };
+        let Some(connection) = connections.get_mut(id) else { return Err(Drop::TcpNoSocket) };
+        let mut cx = Context { net, config, challenges, memory, cookies };
+        let taken = connection.take_predicted(&mut cx, (&segment, acks), frames);
+        if !std::mem::replace(&mut connection.listed, true) {
+            dirty.push(id);
+        }
+        if let Err(drop) = taken {
+            (1..frames.len()).for_each(|_| net.metrics.count_drop(drop));
+        }
+        frames.clear();
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests;
