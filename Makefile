@@ -20,7 +20,10 @@ PAIRS = 5
 # How many steps `make schedules` goes.
 LENGTH = 7
 
-.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz grid yardstick nic bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
+# Words that the names of the rows have in which `make bench` is interested; all by default.
+ROWS =
+
+.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz grid yardstick nic bench bench-full bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -36,6 +39,8 @@ help:
 	@echo 'make grid    TCP over thousands of paths in virtual time, and a page that shows how it fares (minutes; CELLS="10G bbr": only those)'
 	@echo 'make yardstick    darner and the kernel as senders through darner wire (ten minutes; PAIRS=5, CELLS="100 bursts": only those)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
+	@echo 'make bench   how fast the stack is, beside testpmd, and a page that shows it (minutes; ROWS="rr-64 churn": only those)'
+	@echo 'make bench-full    the same with more and longer windows'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 	@echo 'make bench-rings    what a value from one thread to another costs'
 
@@ -84,8 +89,17 @@ tsan: deps
 	    -E '(binary(stress) or test(/::stress::/)) and not test(turns_make_no_system_calls)'
 
 # On a machine with two CPUs that has nothing else to do.
+bench:
+	@scripts/deps bench
+	$(CARGO) run --release -p darner-bench -- suite $(ROWS)
+
+bench-full:
+	@scripts/deps bench
+	$(CARGO) run --release -p darner-bench -- suite --pairs 9 --seconds 2 --retries 9 $(ROWS)
+
+# On a machine with two CPUs that has nothing else to do.
 bench-rings:
-	$(CARGO) run --release -p darner-bench --bin rings
+	$(CARGO) run --release -p darner-bench --no-default-features --bin rings
 
 schedules: deps
 	DARNER_SCHEDULE_LENGTH=$(LENGTH) $(HIDDEN) $(CARGO) test --release -p darner --lib schedules -- --nocapture
@@ -117,7 +131,7 @@ bench-instructions: deps
 
 # Devices, programs and the kernel as a peer.
 test-dpdk: deps
-	$(NEXTEST) -p pmd --features pmd/dpdk -p dpdk-sys -p darner-app
+	$(NEXTEST) -p pmd --features pmd/dpdk -p dpdk-sys -p darner-app -p darner-bench
 
 clean:
 	$(CARGO) clean

@@ -1,33 +1,46 @@
-//! Takes a whole protocol thread through one scenario, for callgrind to count: `instructions SCENARIO COUNT`.
+//! The tool `darner-bench`: how fast the stack is, beside what the wire and the kernel can do.
 //!
-//! Nothing here reads a clock or draws chance, so two runs execute the same instructions. Only what happens inside
-//! [`world::counted_turn`] is to be counted (`--toggle-collect`): the turns of the protocol loop that the scenario is
-//! about, with the application and the device's bursts in them, but not the peer. `scripts/bench-instructions` does it.
+//! [`serve`] is a server on the stack, or on the kernel's sockets. [`load`] makes requests of it, or of any server. [`forward`] sends back
+//! what it receives: what the wire carries at most. [`suite`] runs them against each other, two at a time, and says how they compare.
 
 #![forbid(unsafe_code)]
 
-mod peer;
-mod scenario;
-mod server;
-mod world;
+mod device;
+mod failure;
+mod forward;
+mod load;
+mod serve;
+mod suite;
 
 use std::process::ExitCode;
 
-use scenario::Scenario;
+use clap::{Parser, Subcommand};
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some((scenario, count)) = parse(&arguments) else {
-        let names: Vec<_> = Scenario::ALL.iter().map(|scenario| scenario.name()).collect();
-        eprintln!("usage: instructions {} COUNT", names.join("|"));
-        return ExitCode::from(2);
-    };
-    println!("{}", scenario.run(count));
-    ExitCode::SUCCESS
+/// Measure the darner stack, and others, over any device.
+#[derive(Debug, Parser)]
+#[command(name = "darner-bench", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
 }
 
-fn parse(arguments: &[String]) -> Option<(Scenario, usize)> {
-    let [name, count] = arguments else { return None };
-    let scenario = Scenario::ALL.into_iter().find(|scenario| scenario.name() == name)?;
-    Some((scenario, count.parse().ok()?))
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeCommand),
+    Load(load::LoadCommand),
+    Loop(forward::LoopCommand),
+    Suite(suite::SuiteCommand),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(command) => serve::run(&command),
+        Command::Load(command) => load::run(&command),
+        Command::Loop(command) => forward::run(&command),
+        Command::Suite(command) => suite::run(&command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
 }

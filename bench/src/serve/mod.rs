@@ -1,0 +1,50 @@
+//! `darner-bench serve`: servers that do one simple thing, to be measured.
+
+pub(crate) mod application;
+pub(crate) mod end;
+mod kernel;
+mod options;
+pub(crate) mod summary;
+
+use std::time::{Duration, Instant};
+
+use darner::Stack;
+
+use crate::failure::Failure;
+use application::{Server, Totals};
+pub(crate) use options::ServeCommand;
+use summary::Summary;
+
+/// How long connections may take to close at the end: whoever measured is gone already.
+const STOP_WITHIN: Duration = Duration::from_millis(100);
+/// How often it is looked whether the stack still runs.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Serves until Ctrl-C or the end of standard input.
+pub(crate) fn run(command: &ServeCommand) -> Result<(), Failure> {
+    let started = Instant::now();
+    let ends = end::watch()?;
+    if command.kernel {
+        command.device.pin()?;
+        return kernel::run(command.role(), command.port(), &ends);
+    }
+    let (device, queue) = command.device.open()?;
+    let (tell, told) = std::sync::mpsc::channel();
+    let config = command.config();
+    let stack = Stack::start_with(&config, vec![vec![queue]], |_| {
+        Box::new(Server::new(command.role(), command.port(), tell.clone()))
+    });
+    let stack = stack.map_err(Failure::start)?;
+    let resident = summary::resident_kib();
+    println!("ready after {:.3} s on {}", started.elapsed().as_secs_f64(), device.driver());
+    while ends.recv_timeout(LOOK_EVERY).is_err() && !stack.is_finished() {}
+    let resident_at_end = summary::resident_kib();
+    // Before the end: what is then sent to a client who has gone is no part of what was measured.
+    let snapshot = stack.snapshot();
+    stack.stop(STOP_WITHIN);
+    stack.join().map_err(Failure::failed)?;
+    let totals = told.try_iter().next().unwrap_or_else(Totals::default);
+    let summary = Summary::new(&totals, &snapshot, (resident, resident_at_end));
+    println!("{}", serde_json::to_string(&summary).map_err(Failure::failed)?);
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! A row, pair by pair.
+
+use super::machine::DISTURBED;
+use super::outcome::{Outcome, median};
+use super::rows::{Figure, Row};
+use super::window::{Bench, Window};
+use crate::failure::Failure;
+
+/// What two windows, one after the other, have shown.
+struct Pair {
+    reference: Window,
+    ours: Window,
+}
+
+/// Measures a row: `count` pairs, and up to `retries` more in place of those that were disturbed.
+pub(crate) fn measure(
+    bench: &Bench,
+    row: &Row,
+    count: u32,
+    retries: u32,
+) -> Result<Outcome, Failure> {
+    match row.figure {
+        Figure::StartUp => start_up(bench, row, count),
+        Figure::Memory => memory(bench, row),
+        Figure::Overload => overload(bench, row, count, retries),
+        _ => beside_the_loop(bench, row, count, retries),
+    }
+}
+
+fn beside_the_loop(bench: &Bench, row: &Row, count: u32, retries: u32) -> Result<Outcome, Failure> {
+    let measure =
+        || Ok(Pair { reference: bench.reference(row)?, ours: bench.ours(row, &row.load)? });
+    let mut outcome = Outcome::of(row);
+    let pairs = collect(&mut outcome, (count, retries), measure)?;
+    compare(&mut outcome, row, &pairs);
+    if row.figure == Figure::Latency {
+        outcome.judge(|added, budget| added <= budget);
+    } else {
+        if let Figure::Responses | Figure::Connections = row.figure
+            && row.name != "udp"
+        {
+            outcome.ceiling = Some(figure(row, &bench.ceiling(row)?));
+        }
+        outcome.judge(|ratio, budget| ratio >= budget);
+    }
+    Ok(outcome)
+}
+
+/// Pairs that nobody has disturbed; or, if the machine is never quiet, those that there are.
+fn collect(
+    outcome: &mut Outcome,
+    (count, retries): (u32, u32),
+    measure: impl Fn() -> Result<Pair, Failure>,
+) -> Result<Vec<Pair>, Failure> {
+    let (mut quiet, mut disturbed) = (Vec::new(), Vec::new());
+    while quiet.len() < count as usize && quiet.len() + disturbed.len() < (count + retries) as usize
+    {
+        let pair = measure()?;
+        let others = pair.reference.others.max(pair.ours.others);
+        if others > DISTURBED { disturbed.push((others, pair)) } else { quiet.push(pair) }
+    }
+    outcome.discarded = u32::try_from(disturbed.len()).unwrap_or(u32::MAX);
+    outcome.disturbed = quiet.is_empty();
+    if quiet.is_empty() {
+        // The least disturbed ones, and said to be so.
+        disturbed.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        quiet = disturbed.into_iter().map(|(_, pair)| pair).take(count as usize).collect();
+    }
+    outcome.pairs = quiet.len();
+    Ok(quiet)
+}
+
+fn compare(outcome: &mut Outcome, row: &Row, pairs: &[Pair]) {
+    let of =
+        |pick: fn(&Row, &Pair) -> f64| pairs.iter().map(|pair| pick(row, pair)).collect::<Vec<_>>();
+    let ours = of(|row, pair| figure(row, &pair.ours));
+    let reference = of(|row, pair| reference_figure(row, &pair.reference));
+    let ratios: Vec<f64> = ours
+        .iter()
+        .zip(&reference)
+        .map(|(ours, reference)| match row.figure {
+            Figure::Latency => ours - reference,
+            _ => ours / reference.max(1e-9),
+        })
+        .collect();
+    (outcome.ours, outcome.reference) = (median(&ours), median(&reference));
+    outcome.set_ratios(&ratios);
+    if let Some(Pair { reference, ours }) = pairs.last() {
+        outcome.latency.clone_from(&ours.report.latency);
+        outcome.reference_latency.clone_from(&reference.report.latency);
+        outcome.drops.clone_from(&ours.drops);
+        outcome.note = note(row, reference, ours);
+    }
+}
+
+fn note(row: &Row, reference: &Window, ours: &Window) -> Option<String> {
+    let counts = &ours.report.counts;
+    if let (Figure::Latency, Some(ours), Some(loop_)) =
+        (row.figure, &ours.report.latency, &reference.report.latency)
+    {
+        let added = |ours: u64, reference: u64| (ours as f64 - reference as f64) / 1e3;
+        return Some(format!(
+            "p99 {:+.1} us, p99.9 {:+.1} us (budget 10)",
+            added(ours.p99, loop_.p99),
+            added(ours.p999, loop_.p999)
+        ));
+    }
+    let odd = [
+        ("sent again", counts.resent),
+        ("resets", counts.resets),
+        ("closed early", counts.closed_early),
+        ("given up", counts.abandoned),
+        ("out of order", counts.out_of_order),
+    ];
+    let odd: Vec<String> = odd
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    (!odd.is_empty()).then(|| odd.join(", "))
+}
+
+/// A window's figure.
+fn figure(row: &Row, window: &Window) -> f64 {
+    let report = &window.report;
+    match row.figure {
+        Figure::Responses => report.per_second(report.counts.responses),
+        Figure::Connections | Figure::Overload => report.per_second(report.counts.closed),
+        Figure::GigabitsIn => report.per_second(report.counts.bytes_in) * 8e-9,
+        Figure::GigabitsOut => report.per_second(report.counts.bytes_out) * 8e-9,
+        Figure::Latency => report.latency.as_ref().map_or(0.0, |latency| latency.p50 as f64 / 1e3),
+        Figure::Memory => window.grown_kib as f64 * 1024.0 / report.before.opened.max(1) as f64,
+        Figure::StartUp => window.start_up.as_secs_f64() * 1e3,
+    }
+}
+
+/// The loop's figure in the same unit: a full frame counts with the payload that TCP would have in it.
+fn reference_figure(row: &Row, window: &Window) -> f64 {
+    if row.kernel.is_some() {
+        return figure(row, window);
+    }
+    let report = &window.report;
+    let frames = report.per_second(report.counts.responses);
+    match row.figure {
+        Figure::GigabitsIn | Figure::GigabitsOut => frames * PAYLOAD * 8e-9,
+        Figure::Latency => figure(row, window),
+        _ => frames,
+    }
+}
+
+/// Bytes of payload in a full frame with timestamps.
+const PAYLOAD: f64 = 1448.0;
+
+fn start_up(bench: &Bench, row: &Row, count: u32) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::of(row);
+    let spans = (0..count).map(|_| bench.start_up(row).map(|span| span.as_secs_f64() * 1e3));
+    let spans = spans.collect::<Result<Vec<_>, _>>()?;
+    outcome.ours = median(&spans);
+    outcome.pairs = spans.len();
+    Ok(outcome)
+}
+
+fn memory(bench: &Bench, row: &Row) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::of(row);
+    let window = bench.ours(row, &row.load)?;
+    outcome.ours = figure(row, &window);
+    outcome.pairs = 1;
+    outcome.drops = window.drops;
+    Ok(outcome)
+}
+
+/// A closed loop shows what can be served; then twice as much is offered, whether it is served or not.
+fn overload(bench: &Bench, row: &Row, count: u32, retries: u32) -> Result<Outcome, Failure> {
+    let measure = || {
+        let reference = bench.ours(row, &row.load)?;
+        let offered = 2.0 * figure(row, &reference);
+        let load = format!("{OFFERED} --rate {offered:.0}");
+        Ok(Pair { ours: bench.ours(row, &load)?, reference })
+    };
+    let mut outcome = Outcome::of(row);
+    let pairs = collect(&mut outcome, (count, retries), measure)?;
+    let ratios: Vec<f64> = pairs
+        .iter()
+        .map(|pair| figure(row, &pair.ours) / figure(row, &pair.reference).max(1.0))
+        .collect();
+    let of = |pick: fn(&Pair) -> &Window| {
+        pairs.iter().map(|pair| figure(row, pick(pair))).collect::<Vec<_>>()
+    };
+    outcome.ours = median(&of(|pair| &pair.ours));
+    outcome.reference = median(&of(|pair| &pair.reference));
+    outcome.set_ratios(&ratios);
+    if let Some(Pair { reference, ours }) = pairs.last() {
+        outcome.latency.clone_from(&ours.report.latency);
+        outcome.drops.clone_from(&ours.drops);
+        outcome.note = note(row, reference, ours);
+    }
+    outcome.judge(|ratio, budget| ratio >= budget);
+    Ok(outcome)
+}
+
+/// As many connections as may be under way while nobody waits for the server.
+const OFFERED: &str = "--mode churn --server-closes --connections 60000 --addresses 64";

@@ -1,0 +1,244 @@
+//! The rows of the table.
+
+use super::network::Offloads;
+
+/// One row: what is served, what is asked, and what of it is compared.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    /// Arguments of `serve` and of `load`.
+    pub(crate) serve: &'static str,
+    pub(crate) load: String,
+    pub(crate) figure: Figure,
+    /// Length of the frames that the reference sends back, and how many are in flight.
+    pub(crate) reference: (u16, u32),
+    /// The kernel is the reference instead: the same server and requests over its sockets.
+    pub(crate) kernel: Option<Offloads>,
+    /// What is to be reached: a part of the reference's figure, or for latencies microseconds added to it.
+    pub(crate) budget: Option<f64>,
+    /// Connections, for the plot.
+    pub(crate) connections: Option<u32>,
+}
+
+/// What of a window is compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Figure {
+    /// Responses per second, against frames per second.
+    Responses,
+    /// Connections per second, against frames per second.
+    Connections,
+    /// Gigabits of payload per second.
+    GigabitsIn,
+    GigabitsOut,
+    /// Median latency in microseconds; what is added to the reference's.
+    Latency,
+    /// Bytes of memory for each connection.
+    Memory,
+    /// Milliseconds from start to ready.
+    StartUp,
+    /// Connections per second when twice as many are offered, against those of a closed loop.
+    Overload,
+}
+
+impl Figure {
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Responses => "responses/s",
+            Self::Connections | Self::Overload => "connections/s",
+            Self::GigabitsIn | Self::GigabitsOut => "Gb/s",
+            Self::Latency => "us",
+            Self::Memory => "B each",
+            Self::StartUp => "ms",
+        }
+    }
+}
+
+/// A request or response of 64 bytes in a frame: Ethernet, IP, TCP with timestamps.
+const SMALL: (u16, u32) = (130, 256);
+const FULL: (u16, u32) = (1514, 256);
+
+pub(crate) fn all() -> Vec<Row> {
+    [vec![latency()], requests(), streams(), comings_and_goings(), rest(), kernel()].concat()
+}
+
+fn requests() -> Vec<Row> {
+    let many = [
+        ("rr-1", "64 B, 1 connection", 1, None),
+        ("rr-16", "64 B, 16 connections", 16, None),
+        ("rr-64", "64 B, 64 connections", 64, Some(0.5)),
+        ("rr-1000", "64 B, 1000 connections", 1000, None),
+        ("rr-10k", "64 B, 10,000 connections", 10_000, None),
+        ("rr-100k", "64 B, 100,000 connections", 100_000, Some(0.35)),
+    ];
+    let mut rows: Vec<Row> = many
+        .into_iter()
+        .map(|(name, what, connections, budget)| Row {
+            budget,
+            connections: Some(connections),
+            load: format!("--connections {connections}"),
+            ..row(name, what, Figure::Responses)
+        })
+        .collect();
+    rows.push(Row {
+        load: "--connections 16 --depth 8".to_owned(),
+        ..row("pipelined", "64 B, 16 connections, 8 at a time", Figure::Responses)
+    });
+    rows
+}
+
+fn streams() -> Vec<Row> {
+    let stream = |name, what, figure, serve, load: &str| Row {
+        serve,
+        load: load.to_owned(),
+        reference: FULL,
+        ..row(name, what, figure)
+    };
+    let (to, from) = (Figure::GigabitsOut, Figure::GigabitsIn);
+    let large = "--connections 16 --response 16384";
+    let [sends, receives] = ["--mode send --connections 1", "--mode receive --connections 1"];
+    let budget = Some(0.8);
+    vec![
+        stream("rr-16kB", "64 B to 16 kB, 16 connections", from, "respond --response 16384", large),
+        Row { budget, ..stream("bulk-in", "1 connection, to the server", to, "sink", sends) },
+        Row {
+            budget,
+            ..stream("bulk-out", "1 connection, from the server", from, "source", receives)
+        },
+    ]
+}
+
+fn comings_and_goings() -> Vec<Row> {
+    let churn = |name, what, figure, serve, load: &str, budget| Row {
+        serve,
+        load: load.to_owned(),
+        budget: Some(budget),
+        ..row(name, what, figure)
+    };
+    let (each, close) = (Figure::Connections, "respond --close");
+    vec![
+        churn("churn", "connect, 64 B, close by the client", each, "respond", CHURN, 0.06),
+        churn("churn-server", "the same, closed by the server", each, close, CHURN_SERVER, 0.06),
+        churn(
+            "overload",
+            "twice the connections it can serve",
+            Figure::Overload,
+            close,
+            CHURN_SERVER,
+            0.95,
+        ),
+    ]
+}
+
+fn rest() -> Vec<Row> {
+    vec![
+        Row {
+            serve: "sink",
+            load: "--mode udp".to_owned(),
+            reference: (106, 256),
+            ..row("udp", "64 B datagrams that come back", Figure::Responses)
+        },
+        Row {
+            serve: "sink",
+            load: "--mode rest --connections 100000".to_owned(),
+            ..row("idle-100k", "100,000 idle connections", Figure::Memory)
+        },
+        row("start-up", "from start to ready", Figure::StartUp),
+    ]
+}
+
+fn kernel() -> Vec<Row> {
+    let beside = |name, what, figure, serve, load: &str, offloads| Row {
+        serve,
+        load: load.to_owned(),
+        kernel: Some(offloads),
+        ..row(name, what, figure)
+    };
+    use Figure::{Connections, GigabitsIn, GigabitsOut, Responses};
+    let (rr, churn) = ("--connections 16", "--mode churn --connections 16 --addresses 16");
+    let (send, receive) = ("--mode send --connections 1", "--mode receive --connections 1");
+    vec![
+        beside(
+            "kernel-rr",
+            "64 B, 16 connections; kernel, veth",
+            Responses,
+            "respond",
+            rr,
+            Offloads::On,
+        ),
+        beside("kernel-rr-off", "the same, offloads off", Responses, "respond", rr, Offloads::Off),
+        beside(
+            "kernel-churn",
+            "connect, 64 B, close; kernel, veth",
+            Connections,
+            "respond",
+            churn,
+            Offloads::On,
+        ),
+        beside(
+            "kernel-in",
+            "bulk to the server; kernel, veth",
+            GigabitsOut,
+            "sink",
+            send,
+            Offloads::On,
+        ),
+        beside("kernel-in-off", "the same, offloads off", GigabitsOut, "sink", send, Offloads::Off),
+        beside(
+            "kernel-out",
+            "bulk from the server; kernel, veth",
+            GigabitsIn,
+            "source",
+            receive,
+            Offloads::On,
+        ),
+        beside(
+            "kernel-out-off",
+            "the same, offloads off",
+            GigabitsIn,
+            "source",
+            receive,
+            Offloads::Off,
+        ),
+    ]
+}
+
+fn latency() -> Row {
+    Row {
+        load: "--connections 1".to_owned(),
+        reference: (130, 1),
+        budget: Some(2.0),
+        ..row("latency", "64 B, 1 connection, added to the loop's", Figure::Latency)
+    }
+}
+
+/// Responses of 64 bytes, and no budget.
+fn row(name: &'static str, what: &'static str, figure: Figure) -> Row {
+    Row {
+        name,
+        what,
+        serve: "respond",
+        load: String::new(),
+        figure,
+        reference: SMALL,
+        kernel: None,
+        budget: None,
+        connections: None,
+    }
+}
+
+const CHURN: &str = "--mode churn --connections 256 --addresses 16";
+const CHURN_SERVER: &str = "--mode churn --server-closes --connections 256 --addresses 16";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_name_of_its_own() {
+        let rows = all();
+        for (index, row) in rows.iter().enumerate() {
+            assert!(rows[..index].iter().all(|other| other.name != row.name), "{}", row.name);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! One window: a server on one CPU, a client on the other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::child::Child;
+use super::machine::Sample;
+use super::network::{Network, Offloads};
+use super::rows::Row;
+use crate::failure::Failure;
+use crate::load::report::Report;
+use crate::load::run::MEASURING;
+use crate::serve::summary::resident_in;
+
+/// How windows are made.
+pub(crate) struct Bench {
+    program: PathBuf,
+    testpmd: Option<PathBuf>,
+    server_cpu: usize,
+    client_cpu: usize,
+    seconds: f64,
+    /// Each window has a socket of its own.
+    sockets: AtomicU32,
+}
+
+/// What a window has shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    pub(crate) report: Report,
+    /// How many cores others used.
+    pub(crate) others: f64,
+    pub(crate) start_up: Duration,
+    /// How much the server's memory grew until the end, in KiB.
+    pub(crate) grown_kib: u64,
+    /// What the server dropped, by name.
+    pub(crate) drops: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct ServerSummary {
+    drops: BTreeMap<String, u64>,
+}
+
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const SET_UP_WITHIN: Duration = Duration::from_secs(30);
+
+impl Bench {
+    pub(crate) fn new(
+        (server_cpu, client_cpu): (usize, usize),
+        seconds: f64,
+    ) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(Failure::start)?;
+        let allowed = core_affinity::get_core_ids().unwrap_or_default();
+        if let Some(cpu) =
+            [server_cpu, client_cpu].iter().find(|cpu| !allowed.iter().any(|id| id.id == **cpu))
+        {
+            return Err(Failure::start(format_args!(
+                "CPU {cpu} is not there for this process: name two with --server-cpu and --client-cpu (see `taskset -p $$`)"
+            )));
+        }
+        if server_cpu == client_cpu {
+            return Err(Failure::usage(
+                "server and client poll, so each needs a CPU of its own: name two",
+            ));
+        }
+        let testpmd = Path::new("/usr/bin/dpdk-testpmd");
+        let testpmd = testpmd.exists().then(|| testpmd.to_owned());
+        Ok(Self { program, testpmd, server_cpu, client_cpu, seconds, sockets: AtomicU32::new(0) })
+    }
+
+    pub(crate) fn reference_name(&self) -> &'static str {
+        match self.testpmd {
+            Some(_) => "testpmd's io loop",
+            None => "our own io loop (dpdk-testpmd is not installed)",
+        }
+    }
+
+    /// The reference: frames of a row's length come back as they are.
+    pub(crate) fn reference(&self, row: &Row) -> Result<Window, Failure> {
+        if let Some(offloads) = row.kernel {
+            return self.kernel(row, offloads);
+        }
+        let (len, in_flight) = row.reference;
+        let load = format!("--mode echo-frames --frame-len {len} --frames {in_flight}");
+        let socket = self.socket();
+        let mut command = match &self.testpmd {
+            Some(program) => self.testpmd_command(program, &socket),
+            None => self.own_loop(&socket, ""),
+        };
+        let ready = if self.testpmd.is_some() { "Press enter" } else { "ready" };
+        self.window(("the loop", &mut command, ready), &socket, &load)
+    }
+
+    /// The same server and requests over the kernel's sockets, in namespaces of their own.
+    fn kernel(&self, row: &Row, offloads: Offloads) -> Result<Window, Failure> {
+        let network = Network::new(self.sockets.fetch_add(1, Ordering::Relaxed), offloads)?;
+        let [mut server, mut client] = network.commands();
+        let cpu = self.server_cpu.to_string();
+        server.arg(&self.program).args(["serve", "--kernel", "--cpu", &cpu]);
+        server.args(row.serve.split_whitespace());
+        let cpu = self.client_cpu.to_string();
+        client.arg(&self.program).args(["load", "--kernel", "--cpu", &cpu]);
+        self.window_of(("the kernel's server", &mut server, "ready"), &mut client, &row.load)
+    }
+
+    /// The stack.
+    pub(crate) fn ours(&self, row: &Row, load: &str) -> Result<Window, Failure> {
+        let socket = self.socket();
+        let mut command =
+            self.command("serve", self.server_cpu, &format!("memif:{socket},server"), row.serve);
+        self.window(("the server", &mut command, "ready"), &socket, load)
+    }
+
+    /// The client against one who answers everything at once: what it can make at most.
+    pub(crate) fn ceiling(&self, row: &Row) -> Result<Window, Failure> {
+        let socket = self.socket();
+        let mut command = self.own_loop(&socket, "--respond");
+        // It never closes first.
+        let load = row.load.replace("--server-closes", "");
+        self.window(("the reflector", &mut command, "ready"), &socket, &load)
+    }
+
+    /// How long a server takes to be ready.
+    pub(crate) fn start_up(&self, row: &Row) -> Result<Duration, Failure> {
+        let socket = self.socket();
+        let mut command =
+            self.command("serve", self.server_cpu, &format!("memif:{socket},server"), row.serve);
+        let begin = Instant::now();
+        let mut server = Child::start("the server", &mut command)?;
+        server.expect("ready", READY_WITHIN)?;
+        Ok(begin.elapsed())
+    }
+
+    fn window(
+        &self,
+        server: (&str, &mut Command, &str),
+        socket: &str,
+        load: &str,
+    ) -> Result<Window, Failure> {
+        let device = format!("memif:{socket},client");
+        let mut client = self.command("load", self.client_cpu, &device, "");
+        self.window_of(server, &mut client, load)
+    }
+
+    fn window_of(
+        &self,
+        (name, server, ready): (&str, &mut Command, &str),
+        client: &mut Command,
+        load: &str,
+    ) -> Result<Window, Failure> {
+        let begin = Instant::now();
+        let mut server = Child::start(name, server)?;
+        server.expect(ready, READY_WITHIN)?;
+        let start_up = begin.elapsed();
+        let resident = resident_of(server.id());
+        client.args(load.split_whitespace()).args(["--warm-up", "0.3", "--json"]);
+        client.args(["--seconds", &self.seconds.to_string()]);
+        let mut client = Child::start("the client", client)?;
+        client.expect(MEASURING, SET_UP_WITHIN)?;
+        let processes = [server.id(), client.id()];
+        let before = Sample::take(&processes);
+        let result = client.expect("{", Duration::from_secs_f64(self.seconds) + READY_WITHIN)?;
+        let others = Sample::take(&processes).others_since(&before);
+        let grown_kib = resident_of(server.id()).saturating_sub(resident);
+        let report = serde_json::from_str(&result).map_err(Failure::failed)?;
+        drop(client);
+        let summary = server.end().and_then(|line| serde_json::from_str(&line).ok());
+        let drops = summary.map(|ServerSummary { drops }| drops).unwrap_or_default();
+        Ok(Window { report, others, start_up, grown_kib, drops })
+    }
+
+    fn own_loop(&self, socket: &str, more: &str) -> Command {
+        self.command("loop", self.server_cpu, &format!("memif:{socket},server"), more)
+    }
+
+    fn command(&self, what: &str, cpu: usize, device: &str, more: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args([what, "--device", device, "--cpu", &cpu.to_string()]);
+        command.args(more.split_whitespace());
+        command
+    }
+
+    /// Two lcores on one CPU: the one that forwards, and the main one, which waits for input.
+    fn testpmd_command(&self, program: &Path, socket: &str) -> Command {
+        // Into a pipe it would else say nothing before its end.
+        let (cpu, mut command) = (self.server_cpu, Command::new("stdbuf"));
+        command.arg("--output=L").arg(program);
+        command.args(["--no-huge", "-m", "256", "--no-shconf", "--no-pci", "--no-telemetry"]);
+        command.arg(format!("--file-prefix={socket}"));
+        command.arg(format!("--lcores=0@{cpu},1@{cpu}"));
+        command.arg(format!("--vdev=net_memif0,role=server,socket={socket}"));
+        command.args(["--", "--forward-mode=io", "--port-topology=loop", "--disable-link-check"]);
+        command.args(["--total-num-mbufs=16384", "--rxd=1024", "--txd=1024"]);
+        command
+    }
+
+    fn socket(&self) -> String {
+        let number = self.sockets.fetch_add(1, Ordering::Relaxed);
+        format!("darner-bench-{}-{number}", std::process::id())
+    }
+}
+
+fn resident_of(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    resident_in(&status).unwrap_or(0)
+}

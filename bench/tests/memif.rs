@@ -1,0 +1,97 @@
+//! Client and server as two processes over shared memory, as `make bench` runs them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot run has failed")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_darner-bench");
+
+/// Killed when the test ends, however that is.
+struct Server(Child);
+
+impl Server {
+    fn start(what: &str, socket: &str, more: &[&str]) -> Self {
+        let device = format!("memif:{socket},server");
+        let mut command = Command::new(PROGRAM);
+        command.args([what, "--device", &device]).args(more);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut server = Self(child);
+        let mut line = String::new();
+        BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("ready"), "{line}");
+        server
+    }
+
+    /// What it says at its end.
+    fn end(mut self) -> String {
+        drop(self.0.stdin.take());
+        let mut said = String::new();
+        self.0.stdout.as_mut().unwrap().read_to_string(&mut said).unwrap();
+        assert!(self.0.wait().unwrap().success());
+        said
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn load(socket: &str, more: &[&str]) -> Output {
+    let device = format!("memif:{socket},client");
+    let mut command = Command::new(PROGRAM);
+    command.args(["load", "--device", &device, "--json", "--warm-up", "0.1", "--seconds", "0.2"]);
+    command.args(more).output().unwrap()
+}
+
+fn socket(name: &str) -> String {
+    format!("darner-bench-test-{name}-{}", std::process::id())
+}
+
+/// Of the window's counts, which stand before those of the time before.
+fn count(output: &Output, name: &str) -> u64 {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let key = format!("\"{name}\":");
+    let (_, rest) = text.split_once(&key).unwrap_or_else(|| panic!("{output:?}"));
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn requests_are_answered_between_two_processes() {
+    let socket = socket("respond");
+    let server = Server::start("serve", &socket, &["respond"]);
+    let output = load(&socket, &["--connections", "20"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(count(&output, "responses") > 100, "{output:?}");
+    assert_eq!(count(&output, "resets"), 0);
+    let said = server.end();
+    assert!(said.contains("\"accepted\":20"), "{said}");
+}
+
+#[test]
+fn the_loop_sends_every_frame_back() {
+    let socket = socket("loop");
+    let server = Server::start("loop", &socket, &[]);
+    let output = load(&socket, &["--mode", "echo-frames", "--frames", "16"]);
+    assert!(count(&output, "responses") > 100, "{output:?}");
+    server.end();
+}
+
+#[test]
+fn what_cannot_be_is_said_with_its_remedy() {
+    for (arguments, want) in [
+        (&["load"][..], "--device memif:server"),
+        (&["load", "--device", "memif:x,client", "--connections", "300000"][..], "--addresses 5"),
+        (&["load", "--kernel", "--rate", "5"][..], "without --rate"),
+        (&["suite", "no-such-row"][..], "there are latency, rr-1"),
+    ] {
+        let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(want), "{arguments:?}: {said}");
+    }
+}
