@@ -3,6 +3,7 @@
 //! Peers choose their addresses and ports, so the hash is keyed with a secret that no packet reveals
 //! (SipHash-1-3); the NIC's RSS hash is public and is never used here.
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use siphasher::sip::SipHasher13;
@@ -46,16 +47,32 @@ impl<K: FlowKey, V: Copy> FlowTable<K, V> {
 }
 
 /// A flow's hash under a secret: 128 random bits, drawn once per protocol thread.
-#[derive(Clone, Copy)]
-pub(crate) struct FlowHash(SipHasher13);
+#[derive(Clone)]
+pub(crate) struct FlowHash {
+    hasher: SipHasher13,
+    /// The flow that was asked of last: a segment that opens or ends a connection asks of the same in several tables.
+    last: Cell<([u8; 12], u64)>,
+}
 
 impl FlowHash {
     pub(crate) fn new(secret: [u64; 2]) -> Self {
-        Self(SipHasher13::new_with_keys(secret[0], secret[1]))
+        let hasher = SipHasher13::new_with_keys(secret[0], secret[1]);
+        let last = Cell::new(([0; 12], hasher.hash(&[0; 12])));
+        Self { hasher, last }
     }
 
+    #[inline]
     pub(crate) fn of(&self, key: &impl FlowKey) -> u64 {
-        self.0.hash(key.bytes().as_ref())
+        let bytes = key.bytes();
+        let Ok(bytes) = bytes.as_ref().try_into() else { return self.hasher.hash(bytes.as_ref()) };
+        let (last, hash) = self.last.get();
+        if last == bytes { hash } else { self.look(bytes) }
+    }
+
+    fn look(&self, bytes: [u8; 12]) -> u64 {
+        let hash = self.hasher.hash(&bytes);
+        self.last.set((bytes, hash));
+        hash
     }
 }
 

@@ -281,6 +281,9 @@ impl Interface {
 /// Frames that may wait for the device. More than one turn makes, unless the device is stuck.
 const OUTBOX_LIMIT: usize = 1024;
 
+/// Frames kept for others while one connection has much to send, or many timers have: they go on in the next turn.
+pub(crate) const OUTBOX_RESERVE: usize = 64;
+
 #[cfg(test)]
 impl Net {
     /// A network without a link layer, as `10.0.0.1/24` with an MTU of 1500 and frames from the heap.

@@ -1,5 +1,7 @@
 //! Connections by number: a slab whose references notice when what they meant is gone.
 
+use darner_ring::prefetch;
+
 use crate::socket::SocketId;
 
 /// A slab of values. An id names its value for as long as that is there, and nothing afterwards: not even once the
@@ -82,6 +84,21 @@ impl<T> Table<T> {
                 Some(value)
             }
             _ => None,
+        }
+    }
+
+    /// Asks for the memory of a place, and does not look at it.
+    pub(crate) fn prefetch(&self, index: u32) {
+        let block = self.blocks.get(index as usize / BLOCK);
+        block.and_then(|block| block.get(index as usize % BLOCK)).into_iter().for_each(prefetch);
+    }
+
+    /// What is at a place.
+    pub(crate) fn at(&self, index: u32) -> Option<&T> {
+        let slot = self.blocks.get(index as usize / BLOCK)?.get(index as usize % BLOCK)?;
+        match &slot.content {
+            Content::Occupied(value) => Some(value),
+            Content::Vacant { .. } => None,
         }
     }
 

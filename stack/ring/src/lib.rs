@@ -50,6 +50,7 @@ mod loom_models;
 mod mark;
 mod owners;
 mod parker;
+mod prefetch;
 mod receive;
 mod send;
 mod shard;
@@ -77,6 +78,7 @@ pub use lent::Lent;
 pub use mark::{Mark, UrgentDelivery};
 pub use owners::{Left, Owners};
 pub use parker::Parker;
+pub use prefetch::prefetch;
 pub use receive::{ReceiveCloser, ReceiveConsumer, ReceiveEnd, ReceiveProducer, receive_ring};
 pub use send::{
     SendClosed, SendCloser, SendConsumer, SendEnd, SendProducer, SendTail, Slices, send_ring,

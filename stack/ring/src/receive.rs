@@ -71,6 +71,12 @@ enum End {
 }
 
 impl ReceiveProducer {
+    /// Asks for the memory that the next call will need: of both rings of a connection.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.writer.words().prefetch();
+    }
+
     /// How many bytes fit now: the room in the receive window. Everything, once nobody reads any more.
     pub fn free(&mut self) -> usize {
         let buffered = self.position() - self.consumed();

@@ -111,8 +111,9 @@ impl Depot {
 
 /// Half a megabyte.
 const BOX: usize = 32;
-/// Eight megabytes.
-const BOXES: usize = 16;
+/// 128 megabytes, if so many were ever in use at once: ten thousand connections whose peers acknowledge all together give back as much, and
+/// take it again with the next requests.
+const BOXES: usize = 256;
 
 #[cfg(test)]
 mod tests {

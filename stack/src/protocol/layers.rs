@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use darner_ring::Deferred;
-use pmd::{Frame, Pool};
+use pmd::{Burst, Frame, Pool};
 use rustix::io::Errno;
 
 use super::Order;
@@ -20,7 +20,7 @@ use crate::drops::Drop;
 use crate::icmp::{Message, Sent, Trouble};
 use crate::ip::Datagram;
 use crate::metrics::Metrics;
-use crate::net::{Net, Timer};
+use crate::net::{Net, OUTBOX_RESERVE, Timer};
 use crate::rng::Rng;
 use crate::snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo};
 use crate::socket::options::Change;
@@ -74,6 +74,11 @@ impl Layers {
             echo_replies: VecDeque::new(),
             forwarded: Vec::new(),
         }
+    }
+
+    /// A burst is about to be taken in.
+    pub(super) fn foresee(&mut self, burst: &Burst) {
+        self.tcp.foresee(&self.net.interface.link, burst);
     }
 
     /// Takes a frame from the device through the layers. The one place where a dropped packet is counted.
@@ -226,7 +231,9 @@ impl Layers {
     /// Runs the timers that are due; returns how many there were.
     pub(super) fn run_timers(&mut self, budget: usize) -> usize {
         let mut count = 0;
+        // Thousands may be due at once, each with a segment to send: what the device does not take yet would be dropped.
         while count < budget
+            && self.net.outbox_room() > OUTBOX_RESERVE
             && let Some((_, timer)) = self.net.timers.pop_due(self.net.now)
         {
             count += 1;

@@ -266,6 +266,7 @@ impl Protocol {
             let metrics = &self.layers.net.metrics;
             metrics.add(Counter::FramesReceived, self.received.len() as u64);
             metrics.add(Counter::BytesReceived, bytes(self.received.iter()));
+            self.layers.foresee(&self.received);
             for frame in self.received.drain() {
                 self.layers.input(frame);
             }

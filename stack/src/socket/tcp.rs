@@ -66,6 +66,12 @@ pub(crate) fn tcp_pair(
 }
 
 impl TcpSocket {
+    /// Asks for the memory that is shared with the application.
+    pub(crate) fn prefetch(&self) {
+        self.receive.prefetch();
+        self.words.prefetch();
+    }
+
     pub(crate) fn raise(&self, readies: &mut Readies, readiness: Readiness) {
         self.words.raise(readies, readiness);
     }

@@ -36,7 +36,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bitflags::bitflags;
-use darner_ring::{Deferred, ErrorCell, EventSource, Flags, Left, Mark, Owners, Parker, TryLock};
+use darner_ring::{
+    Deferred, ErrorCell, EventSource, Flags, Left, Mark, Owners, Parker, TryLock, prefetch,
+};
 use rustix::io::Errno;
 
 use super::core::CoreShared;
@@ -202,6 +204,10 @@ pub(crate) struct ProtocolSide {
 }
 
 impl ProtocolSide {
+    pub(crate) fn prefetch(&self) {
+        prefetch(&*self.words);
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         self.words.phase()
     }

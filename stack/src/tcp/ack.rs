@@ -102,7 +102,7 @@ impl Connection {
             self.watch_outstanding(cx);
             self.notice_reneging(cx.now());
         } else if self.deadlines.rest == Instant::FAR_FUTURE {
-            self.deadlines.rest = cx.now() + self.rtt.rto();
+            self.deadlines.rest = self.rests_at().max(cx.now() + self.rtt.rto());
         }
     }
 

@@ -83,7 +83,7 @@ impl Tcp {
             net.metrics.count_drop(drop);
         }
         let Some(plain) = plain else { return Err(datagram) };
-        let Some(id) = self.find(&plain.flow) else { return Err(datagram) };
+        let Some(id) = self.find_foreseen(&plain.flow) else { return Err(datagram) };
         let Some(connection) = self.connections.get_mut(id) else { return Err(datagram) };
         if !connection.expects(&plain) {
             return Err(datagram);

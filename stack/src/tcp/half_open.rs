@@ -101,7 +101,7 @@ impl<K: FlowKey> HalfOpenTable<K> {
             Round { queue: List::EMPTY, wait }
         };
         let rounds = (0..=u32::from(retries.min(ROUNDS))).map(round).collect();
-        Self { entries: Compact::new(hash), rounds, shares: Shares::new(hash), limits }
+        Self { entries: Compact::new(hash.clone()), rounds, shares: Shares::new(hash), limits }
     }
 
     /// A SYN-ACK is about to be sent for the first time, to a flow that is not in the table. One whose SYN was signed comes in where others find no room: a flood that

@@ -19,6 +19,7 @@ mod cork;
 mod ecn;
 mod emit;
 mod fast_open;
+mod foresee;
 mod gather;
 mod half_open;
 mod icmp;
@@ -92,6 +93,7 @@ use autotune::Sizing;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
 use fast_open::{CookieKey, Cookies};
+use foresee::Foreseen;
 use gather::Gathered;
 use half_open::HalfOpenTable;
 use isn::Isn;
@@ -139,6 +141,7 @@ pub(crate) struct Tcp {
     /// Connections that something has happened to in this turn.
     dirty: Vec<SocketId>,
     gathered: Gathered,
+    foreseen: Foreseen,
     #[cfg(test)]
     prediction: predict::Prediction,
 }
@@ -163,10 +166,10 @@ impl Tcp {
             config: config.clone(),
             core,
             connections: Table::new(config.max_connections),
-            flows: FlowTable::new(hash),
-            listeners: Listeners::new(hash, index),
+            flows: FlowTable::new(hash.clone()),
+            listeners: Listeners::new(hash.clone(), index),
             half_open: HalfOpenTable::new(
-                hash,
+                hash.clone(),
                 config.half_open_limits(),
                 config.syn_ack_retries,
                 config.initial_rto,
@@ -174,7 +177,7 @@ impl Tcp {
             ),
             half_open_timer: WheelEntry::NONE,
             syn_cookies: SynCookies::new(),
-            time_wait: TimeWaitTable::new(hash, config.max_time_wait, config.time_wait),
+            time_wait: TimeWaitTable::new(hash.clone(), config.max_time_wait, config.time_wait),
             time_wait_timer: WheelEntry::NONE,
             late_auths: LateAuths::new(hash),
             isn: Isn::new([a, b, c, d]),
@@ -185,6 +188,7 @@ impl Tcp {
             memory: Memory::new(config.max_buffered),
             dirty: Vec::new(),
             gathered: Gathered::default(),
+            foreseen: Foreseen::default(),
             #[cfg(test)]
             prediction: predict::Prediction::On,
         }
@@ -199,10 +203,14 @@ impl Tcp {
     pub(crate) fn timer(&mut self, net: &mut Net, timer: Timer) {
         match timer {
             Timer::Connection(id) => {
-                self.with_connection(net, id, |connection, cx| {
-                    connection.wheel = WheelEntry::NONE;
-                    connection.deadlines_due(cx);
-                });
+                let Some(connection) = self.connections.get_mut(id) else { return };
+                connection.wheel = WheelEntry::NONE;
+                let earliest = connection.deadlines.earliest();
+                if earliest > net.now {
+                    // It was for a deadline that has moved: of a busy connection nearly every one has.
+                    return connection.wheel.arm(net, earliest, timer);
+                }
+                self.with_connection(net, id, Connection::deadlines_due);
             }
             Timer::HalfOpen => self.half_open_due(net),
             Timer::TimeWait => self.time_wait_due(net),

@@ -59,7 +59,7 @@ impl Connection {
         if let Err(limit) = self.admit(cx, payload.len()) {
             return dropped(limit);
         }
-        let waiting = self.reassembly.take();
+        let (waiting, carries) = (self.reassembly.take(), !payload.is_empty());
         let before = self.rcv.nxt;
         let mut fin_at = fin.then_some(before + u32::try_from(payload.len()).unwrap_or(0));
         let filled_a_gap = waiting.as_ref().is_some_and(|queue| queue.has_gap());
@@ -70,7 +70,7 @@ impl Connection {
                 self.deliver_with(queue, payload);
             }
         }
-        if self.socket.receive.is_shut() {
+        if carries && self.socket.receive.is_shut() {
             cx.net.metrics.count_drop(Drop::TcpReceiveShut);
         }
         if self.rcv.nxt != before {

@@ -76,12 +76,17 @@ impl Connection {
 
     /// Nothing is outstanding: after a while nothing is left to be remembered of the path.
     pub(super) fn rest_due(&mut self, now: Instant) {
-        let rests_at = self.sent_at + self.rtt.rto() * RESTS_AFTER;
+        let rests_at = self.rests_at();
         if self.is_outstanding() || rests_at > now {
             self.deadlines.rest = rests_at.max(now + self.rtt.rto());
         } else {
             self.sender = None;
         }
+    }
+
+    /// When it has been silent for so long, if nothing more is sent.
+    pub(super) fn rests_at(&self) -> Instant {
+        self.sent_at + self.rtt.rto() * RESTS_AFTER
     }
 
     pub(super) fn path(&self) -> Path {

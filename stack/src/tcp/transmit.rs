@@ -7,6 +7,7 @@ use super::connection::{Connection, Context, Owed};
 use super::emit::NotSent;
 use super::sender::{BusyTimes, HeldBack, Obstacle, Sender};
 use super::seq::Seq;
+use crate::net::OUTBOX_RESERVE;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 
@@ -343,9 +344,6 @@ impl Connection {
 fn saturating(len: u64) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
-
-/// Frames kept for others while one connection has much to send: it goes on in the next turn.
-pub(super) const OUTBOX_RESERVE: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use super::{NO_CHAIN, free_chain};
 use crate::chunk::Chunk;
 use crate::fault::{Fault, full_fence};
 use crate::mark::MarkWord;
+use crate::prefetch::prefetch;
 use crate::sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::word::SharedWord;
 
@@ -131,6 +132,10 @@ impl<D> Clone for Words<D> {
 }
 
 impl<D: Direction> Words<D> {
+    pub(crate) fn prefetch(&self) {
+        prefetch(&*self.pair);
+    }
+
     pub(crate) fn tail(&self) -> &SharedWord {
         &D::writer(&self.pair).tail
     }

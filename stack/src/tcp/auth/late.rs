@@ -32,7 +32,7 @@ impl LateAuths {
 
     pub(in crate::tcp) fn insert(&mut self, flow: FlowKey4, auth: Auth, numbers: Numbers) {
         self.remove(&flow);
-        let hash = self.hash;
+        let hash = &self.hash;
         let late = LateAuth { flow, auth, numbers };
         self.table.insert_unique(hash.of(&flow), late, |late| hash.of(&late.flow));
     }

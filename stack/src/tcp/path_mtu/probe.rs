@@ -2,12 +2,13 @@
 
 use super::{PathMtu, Search};
 use crate::counters::Counter;
+use crate::net::OUTBOX_RESERVE;
 use crate::tcp::config::MtuProbing;
 use crate::tcp::connection::{Connection, Context};
 use crate::tcp::emit::{link_segment_size, path_segment_size};
 use crate::tcp::sender::{Found, HeldBack, Sender};
 use crate::tcp::seq::Seq;
-use crate::tcp::transmit::{OUTBOX_RESERVE, Segment};
+use crate::tcp::transmit::Segment;
 use crate::time::Instant;
 use crate::wire::tcp::Flags;
 

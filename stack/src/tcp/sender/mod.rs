@@ -17,6 +17,8 @@ mod tail_loss;
 mod undo;
 mod usage;
 
+use darner_ring::prefetch;
+
 use busy::Busy;
 pub(super) use busy::{BusyTimes, Obstacle};
 use delivery::Delivery;
@@ -154,6 +156,12 @@ impl Sender {
             again: false,
             departed: 0,
         }
+    }
+
+    /// Asks for the memory that the next ACK will need.
+    pub(super) fn prefetch(&self) {
+        self.board.prefetch();
+        prefetch(&*self.controller);
     }
 
     /// Whether an ACK may be for either of two transmissions.

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use darner_ring::prefetch;
+
 use super::delivery::Delivery;
 use crate::tcp::seq::Seq;
 use crate::time::Instant;
@@ -82,6 +84,12 @@ impl Run {
 }
 
 impl Scoreboard {
+    /// Asks for what was sent first.
+    pub(super) fn prefetch(&self) {
+        self.runs.front().into_iter().for_each(prefetch);
+        self.order.front().into_iter().for_each(prefetch);
+    }
+
     pub(in crate::tcp) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }

@@ -1,0 +1,88 @@
+//! What a burst will need, fetched before it is needed.
+//!
+//! With many connections each segment finds its connection in no cache, and one after the other they wait for memory most of the time. So the
+//! connections of a whole burst are looked up first, and the CPU is asked for what belongs to each while others are still on their way: first
+//! the control blocks, then what these lead to. Nothing is decided here: a segment's own way finds the same, but sooner.
+
+use arrayvec::ArrayVec;
+use darner_ring::prefetch;
+use pmd::Burst;
+
+use super::Tcp;
+use crate::demux::FlowKey4;
+use crate::link::Link;
+use crate::socket::SocketId;
+use crate::wire::ipv4::{HEADER_LEN, Ipv4View, protocol};
+
+/// The flows of a burst, with the places of their connections, in the order in which they arrive.
+#[derive(Default)]
+pub(super) struct Foreseen {
+    flows: ArrayVec<(FlowKey4, u32), { Burst::CAPACITY }>,
+    next: usize,
+}
+
+impl Tcp {
+    /// A burst is about to be taken in.
+    pub(crate) fn foresee(&mut self, link: &Link, burst: &Burst) {
+        self.foreseen.flows.clear();
+        self.foreseen.next = 0;
+        if burst.len() < WORTHWHILE || self.connections.len() < FEW {
+            return;
+        }
+        let flows =
+            burst.iter().filter_map(|frame| flow_of(frame.head().get(link.header_len()..)?));
+        for flow in flows {
+            if let Some(place) = self.flows.get(&flow) {
+                self.connections.prefetch(place);
+                self.foreseen.flows.push((flow, place));
+            }
+        }
+        let places = self.foreseen.flows.iter().map(|&(_, place)| place);
+        let connections = places.filter_map(|place| self.connections.at(place));
+        connections.clone().for_each(|connection| {
+            connection.socket.prefetch();
+            if let Some(sender) = &connection.sender {
+                prefetch(&**sender);
+            }
+        });
+        for sender in connections.filter_map(|connection| connection.sender.as_ref()) {
+            sender.prefetch();
+        }
+    }
+
+    /// The connection of a flow: the next one that was foreseen, if it is that.
+    #[inline]
+    pub(super) fn find_foreseen(&mut self, flow: &FlowKey4) -> Option<SocketId> {
+        let Foreseen { flows, next } = &mut self.foreseen;
+        let place = match flows.get(*next) {
+            Some((foreseen, place)) if foreseen == flow => {
+                *next += 1;
+                *place
+            }
+            _ => return self.find(flow),
+        };
+        // Somebody else may have the place by now.
+        let still = self.connections.at(place).is_some_and(|connection| connection.flow == *flow);
+        if still { self.connections.id_at(place) } else { self.find(flow) }
+    }
+}
+
+/// The flow of a packet that is plain enough, as seen from here.
+#[inline]
+fn flow_of(packet: &[u8]) -> Option<FlowKey4> {
+    let view = Ipv4View::parse_head(packet, usize::MAX).ok()?;
+    let ports = packet.get(HEADER_LEN..)?.first_chunk::<4>()?;
+    let plain = view.header_len() == HEADER_LEN && view.protocol() == protocol::TCP;
+    let [a, b, c, d] = *ports;
+    plain.then(|| FlowKey4 {
+        remote: view.source(),
+        local: view.destination(),
+        remote_port: u16::from_be_bytes([a, b]),
+        local_port: u16::from_be_bytes([c, d]),
+    })
+}
+
+/// In a smaller burst there is nothing to do meanwhile.
+const WORTHWHILE: usize = 4;
+/// So many connections stay in the caches.
+const FEW: usize = 256;
