@@ -130,7 +130,29 @@ impl Half {
 }
 
 /// The words in the machine's order, unfolded; a lone last byte is padded with zero.
+///
+/// Four sums, each of every fourth 64 bits: a CPU adds to all of them at once. Whatever their width, words are added modulo 2^16 - 1, so that a carry goes
+/// back in at the lower end (RFC 1071, section 2 (C)).
 fn sum_of_words(bytes: &[u8]) -> u64 {
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let mut sums = [0; 4];
+    for block in blocks {
+        let (words, _none) = block.as_chunks::<8>();
+        for (sum, word) in sums.iter_mut().zip(words) {
+            *sum = add_around(*sum, u64::from_ne_bytes(*word));
+        }
+    }
+    let whole = sums.into_iter().map(|sum| u64::from(fold(sum))).sum::<u64>();
+    whole + sum_of_few(rest)
+}
+
+#[inline]
+fn add_around(sum: u64, word: u64) -> u64 {
+    let (sum, carry) = sum.overflowing_add(word);
+    sum + u64::from(carry)
+}
+
+fn sum_of_few(bytes: &[u8]) -> u64 {
     let (quads, rest) = bytes.as_chunks::<4>();
     let mut words: u64 = quads.iter().map(|&quad| u64::from(u32::from_ne_bytes(quad))).sum();
     let (pairs, last) = rest.as_chunks::<2>();
