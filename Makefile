@@ -48,7 +48,7 @@ demo:
 	@scripts/deps demo
 	@scripts/demo
 
-test: deps lint test-hidden test-doc loom fuzz test-dpdk
+test: deps lint test-hidden test-doc loom fuzz bench-instructions test-dpdk
 
 deps:
 	@scripts/deps test

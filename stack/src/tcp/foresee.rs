@@ -82,7 +82,54 @@ fn flow_of(packet: &[u8]) -> Option<FlowKey4> {
     })
 }
 
-/// In a smaller burst there is nothing to do meanwhile.
-const WORTHWHILE: usize = 4;
+/// In a smaller burst there is nothing to do meanwhile. Tests have few segments, and are to come by here.
+const WORTHWHILE: usize = if cfg!(test) { 1 } else { 4 };
 /// So many connections stay in the caches.
-const FEW: usize = 256;
+const FEW: usize = if cfg!(test) { 1 } else { 256 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::harness::Harness;
+    use crate::wire::ipv4::{FragmentField, Ipv4Header};
+
+    #[test]
+    fn a_flow_is_found_where_it_was_foreseen() {
+        let mut t = Harness::connected();
+        let flow = t.flow();
+        let id = t.tcp.find(&flow).unwrap();
+        let stranger = FlowKey4 { remote_port: 1, ..flow };
+        t.tcp.foreseen.flows.extend([(flow, id.index), (flow, id.index), (stranger, id.index)]);
+        assert_eq!(t.tcp.find_foreseen(&flow), Some(id));
+        assert_eq!(t.tcp.find_foreseen(&stranger), None, "not what comes next");
+        assert_eq!(t.tcp.find_foreseen(&flow), Some(id));
+        assert_eq!(t.tcp.find_foreseen(&stranger), None, "somebody else has its place");
+        assert_eq!(t.tcp.find_foreseen(&flow), Some(id), "nothing more was foreseen");
+    }
+
+    #[test]
+    fn the_flow_of_a_packet_is_read_where_it_is_plain() {
+        let flow = Harness::connected().flow();
+        let header = Ipv4Header {
+            tos: 0,
+            total_len: 40,
+            identification: 0,
+            fragment: FragmentField::WHOLE,
+            ttl: 64,
+            protocol: protocol::TCP,
+            source: flow.remote,
+            destination: flow.local,
+        };
+        let packet = |header: Ipv4Header| {
+            let mut bytes = [0; 40];
+            header.emit(bytes.first_chunk_mut().unwrap());
+            bytes[20..22].copy_from_slice(&flow.remote_port.to_be_bytes());
+            bytes[22..24].copy_from_slice(&flow.local_port.to_be_bytes());
+            bytes
+        };
+        assert_eq!(flow_of(&packet(header)), Some(flow));
+        assert_eq!(flow_of(&packet(Ipv4Header { protocol: protocol::UDP, ..header })), None);
+        assert_eq!(flow_of(&packet(header)[..23]), None);
+        assert_eq!(flow_of(&[]), None);
+    }
+}
