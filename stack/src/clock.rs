@@ -11,7 +11,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Begins at zero. The first one of a process takes a millisecond, to learn how fast the counter counts.
+    /// Begins at zero. The first one of a process takes a millisecond, or up to 200 on a noisy machine, to learn how fast the counter counts.
     pub(crate) fn start() -> Self {
         let clock = quanta::Clock::new();
         let epoch = clock.raw();
@@ -41,6 +41,7 @@ mod tests {
             ours + tolerance >= before && ours <= after + tolerance,
             "{before:?} {ours:?} {after:?}"
         );
-        assert!(clock.clone().now() >= clock.now() - Duration::from_secs(1));
+        let (first, copied, last) = (clock.now(), clock.clone().now(), clock.now());
+        assert!(first <= copied && copied <= last, "{first:?} {copied:?} {last:?}");
     }
 }

@@ -125,7 +125,7 @@ impl ThreadLoop {
     }
 
     fn look_at_clock(&mut self) {
-        self.now = self.clock.now();
+        self.now = self.now.max(self.clock.now());
     }
 
     pub(super) fn now(&self) -> Instant {

@@ -231,9 +231,10 @@ impl Layers {
     /// Runs the timers that are due; returns how many there were.
     pub(super) fn run_timers(&mut self, budget: usize) -> usize {
         let mut count = 0;
-        // Thousands may be due at once, each with a segment to send: what the device does not take yet would be dropped.
+        // Thousands may be due at once, each with a segment to send: what the device does not take yet would be dropped. Some run however full the
+        // outbox is: a device that is stuck, or a flood that is answered, must not stop time.
         while count < budget
-            && self.net.outbox_room() > OUTBOX_RESERVE
+            && (count < TIMERS_ANYWAY || self.net.outbox_room() > OUTBOX_RESERVE / 2)
             && let Some((_, timer)) = self.net.timers.pop_due(self.net.now)
         {
             count += 1;
@@ -538,6 +539,9 @@ fn told(reply: &crate::icmp::EchoReply) -> EchoReply {
 
 /// Longest payload of an echo request: 65,535 bytes less both headers.
 const PING_MAX: usize = 65_507;
+
+/// Timers that run in a turn in any case.
+const TIMERS_ANYWAY: usize = 16;
 
 /// Answers that wait for the application in one burst; further ones are as good as lost.
 const ECHO_REPLIES_MAX: usize = 1024;

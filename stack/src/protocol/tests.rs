@@ -47,6 +47,42 @@ fn what_the_device_refuses_is_offered_again_soon() {
     assert!(protocol.next_deadline().unwrap() > Instant::from_millis(1000));
 }
 
+/// Has one timer.
+struct Alarm(Arc<AtomicUsize>);
+
+impl Application for Alarm {
+    fn start(&mut self, core: &mut Core<'_>) -> io::Result<()> {
+        core.set_timer(Duration::from_millis(50), Token(1));
+        Ok(())
+    }
+
+    fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {}
+
+    fn timeout(&mut self, _: &mut Core<'_>, _: Token) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_device_that_is_stuck_does_not_stop_time() {
+    let (queue, handle) = mem::ethernet(Pool::heap(2048, 64), 1500, [2, 0, 0, 0, 0, 1]);
+    handle.limit_transmit(0);
+    let rung = Arc::new(AtomicUsize::new(0));
+    let application = Box::new(Alarm(rung.clone()));
+    let mut protocol =
+        Protocol::new(&config(), vec![Box::new(queue)], application, [0; 32]).unwrap();
+    // A burst is in the device's hands after a turn.
+    for at in [1, 100] {
+        let net = &mut protocol.layers.net;
+        while net.outbox_room() > 0 {
+            let frame = net.alloc().unwrap();
+            net.transmit(frame).unwrap();
+        }
+        protocol.turn(Instant::from_millis(at));
+    }
+    assert_eq!(rung.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn a_cpu_that_cannot_be_is_an_error() {
     for cpu in [1023, 1024, usize::MAX] {

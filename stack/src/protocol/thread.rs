@@ -96,8 +96,10 @@ fn pin_to(cpu: usize) -> bool {
 fn turn_until_finished(protocol: &mut Protocol, shared: &CoreShared, placement: Placement) {
     let Placement { clock, idle, .. } = placement;
     let mut rest = Rest::new(idle);
+    let mut now = clock.now();
     loop {
-        let now = clock.now();
+        // The counters of two CPUs may differ, and nobody says that this thread stays where it is.
+        now = now.max(clock.now());
         let turn = protocol.turn(now);
         if turn.finished {
             return;

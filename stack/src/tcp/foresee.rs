@@ -50,17 +50,17 @@ impl Tcp {
         }
     }
 
-    /// The connection of a flow: the next one that was foreseen, if it is that.
+    /// The connection of a flow: where it was foreseen, if it was.
     #[inline]
     pub(super) fn find_foreseen(&mut self, flow: &FlowKey4) -> Option<SocketId> {
         let Foreseen { flows, next } = &mut self.foreseen;
-        let place = match flows.get(*next) {
-            Some((foreseen, place)) if foreseen == flow => {
-                *next += 1;
-                *place
-            }
-            _ => return self.find(flow),
+        // Those before it were taken together with others, or were not for a connection after all.
+        let ahead = flows.get(*next..).unwrap_or_default();
+        let Some(at) = ahead.iter().position(|(foreseen, _)| foreseen == flow) else {
+            return self.find(flow);
         };
+        let place = ahead[at].1;
+        *next += at + 1;
         // Somebody else may have the place by now.
         let still = self.connections.at(place).is_some_and(|connection| connection.flow == *flow);
         if still { self.connections.id_at(place) } else { self.find(flow) }
@@ -99,12 +99,14 @@ mod tests {
         let flow = t.flow();
         let id = t.tcp.find(&flow).unwrap();
         let stranger = FlowKey4 { remote_port: 1, ..flow };
-        t.tcp.foreseen.flows.extend([(flow, id.index), (flow, id.index), (stranger, id.index)]);
-        assert_eq!(t.tcp.find_foreseen(&flow), Some(id));
-        assert_eq!(t.tcp.find_foreseen(&stranger), None, "not what comes next");
-        assert_eq!(t.tcp.find_foreseen(&flow), Some(id));
-        assert_eq!(t.tcp.find_foreseen(&stranger), None, "somebody else has its place");
-        assert_eq!(t.tcp.find_foreseen(&flow), Some(id), "nothing more was foreseen");
+        let other = FlowKey4 { remote_port: 2, ..flow };
+        let [a, b] = [(flow, id.index), (stranger, id.index)];
+        t.tcp.foreseen.flows.extend([a, (other, id.index), a, b]);
+        let at = |t: &mut Harness, flow| (t.tcp.find_foreseen(flow), t.tcp.foreseen.next);
+        assert_eq!(at(&mut t, &flow), (Some(id), 1));
+        assert_eq!(at(&mut t, &flow), (Some(id), 3), "one in between was taken with others");
+        assert_eq!(at(&mut t, &stranger), (None, 4), "somebody else has its place");
+        assert_eq!(at(&mut t, &flow), (Some(id), 4), "nothing more was foreseen");
     }
 
     #[test]

@@ -112,17 +112,30 @@ impl Tcp {
         let Self { gathered, connections, config, challenges, memory, cookies, dirty, .. } = self;
         let Gathered { to, frames } = gathered;
         let Some(To { id, segment, acks, .. }) = to.take() else { return Ok(()) };
-        let Some(connection) = connections.get_mut(id) else { return Err(Drop::TcpNoSocket) };
+        let Some(connection) = connections.get_mut(id) else {
+            frames.clear();
+            return Err(Drop::TcpNoSocket);
+        };
+        if segment.len > 0 && connection.socket.is_closed() {
+            // Nobody is left to read it, since it was gathered.
+            return self.refuse_gathered(net, id, segment.ack);
+        }
         let mut cx = Context { net, config, challenges, memory, cookies };
         let taken = connection.take_predicted(&mut cx, (&segment, acks), frames);
         if !std::mem::replace(&mut connection.listed, true) {
             dirty.push(id);
         }
-        if let Err(drop) = taken {
-            (1..frames.len()).for_each(|_| net.metrics.count_drop(drop));
-        }
         frames.clear();
         taken
+    }
+
+    #[cold]
+    fn refuse_gathered(&mut self, net: &mut Net, id: SocketId, ack: Seq) -> Result<(), Drop> {
+        let more = self.gathered.frames.len().saturating_sub(1);
+        self.gathered.frames.clear();
+        self.with_connection(net, id, |connection, cx| connection.refuse_after_close(cx, ack));
+        (0..more).for_each(|_| net.metrics.count_drop(Drop::TcpAfterClose));
+        Err(Drop::TcpAfterClose)
     }
 }
 

@@ -165,12 +165,29 @@ impl Connection {
         len: usize,
         payload: &[Frame],
     ) -> Result<(), Drop> {
-        self.admit(cx, len)?;
+        if let Err(limit) = self.admit(cx, len) {
+            return self.take_what_fits(cx, payload).map_err(|()| limit);
+        }
         payload.iter().for_each(|frame| self.deliver(frame));
         if self.socket.receive.is_shut() {
             payload.iter().for_each(|_| cx.net.metrics.count_drop(Drop::TcpReceiveShut));
         }
         self.text_came(cx, false);
+        Ok(())
+    }
+
+    /// There is no memory for all of it: as many frames as there is memory for, and the others count as lost.
+    #[cold]
+    fn take_what_fits(&mut self, cx: &mut Context<'_>, payload: &[Frame]) -> Result<(), ()> {
+        for (frame, behind) in payload.iter().zip((0..payload.len()).rev()) {
+            if let Err(limit) = self.admit(cx, frame.len()) {
+                (0..behind).for_each(|_| cx.net.metrics.count_drop(limit));
+                return Err(());
+            }
+            self.deliver(frame);
+            self.text_came(cx, false);
+            self.count_memory(cx);
+        }
         Ok(())
     }
 }

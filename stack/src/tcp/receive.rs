@@ -45,7 +45,7 @@ impl Connection {
     /// Data for an application that has closed can never be read: the peer must learn that (RFC 9293, section 3.10.4;
     /// RFC 1122, section 4.2.2.13). The number that it acknowledges is the one that it expects, whatever of ours is on the way: it
     /// believes this reset at once.
-    fn refuse_after_close(&mut self, cx: &mut Context<'_>, ack: Seq) -> Step {
+    pub(super) fn refuse_after_close(&mut self, cx: &mut Context<'_>, ack: Seq) -> Step {
         if !self.socket.is_closed() {
             return Continue(());
         }

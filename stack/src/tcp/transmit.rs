@@ -57,8 +57,8 @@ impl Connection {
         }
     }
 
-    /// The ACK may have asked the application to say when it reads, and have found that it has read just then: that is owed in this turn, for nothing
-    /// else will call for it (socket contract, R-16). Asked is only once.
+    /// The ACK may have asked the application to say when it reads, and have found that it has read just then: that is owed in this turn, or as
+    /// soon as the pace lets something go: nothing else will call for it (socket contract, R-16). Asked is only once.
     fn send_what_was_read_meanwhile(&mut self, cx: &mut Context<'_>) {
         if self.ack.owed == Owed::Now && self.deadlines.retry == Instant::FAR_FUTURE {
             self.send_ack(cx);

@@ -50,20 +50,23 @@ fn ack() -> impl Strategy<Value = Ack> {
     let sizes = (bytes(), bytes(), bytes(), prop_oneof![Just(0), bytes()]);
     let times = (prop::option::of(span()), prop::option::of(span()));
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (sizes, times, flags, prop::option::of(rate())).prop_map(|(sizes, times, flags, rate)| Ack {
-        now: Instant::ZERO,
-        acked: sizes.0,
-        delivered: sizes.1,
-        flight: sizes.2,
-        marked: sizes.3,
-        round_trip: times.0,
-        smoothed: times.1,
-        window_limited: flags.0,
-        acks: 1,
-        round_start: flags.1,
-        recovery: flags.2,
-        rate,
-    })
+    let acks = 1..=256_u32;
+    (sizes, times, flags, prop::option::of(rate()), acks).prop_map(
+        |(sizes, times, flags, rate, acks)| Ack {
+            now: Instant::ZERO,
+            acked: sizes.0,
+            delivered: sizes.1,
+            flight: sizes.2,
+            marked: sizes.3,
+            round_trip: times.0,
+            smoothed: times.1,
+            window_limited: flags.0,
+            acks,
+            round_start: flags.1,
+            recovery: flags.2,
+            rate,
+        },
+    )
 }
 
 fn start() -> impl Strategy<Value = Start> {
@@ -154,7 +157,7 @@ proptest! {
         }
     }
 
-    /// One ACK adds what it acknowledges, by Reno two segments, or half of the window, and nothing if it shows nothing or comes during a recovery. BBR's
+    /// One ACK adds what it acknowledges, by Reno two segments for each that it stands for, or half of the window, and nothing if it shows nothing or comes during a recovery. BBR's
     /// window follows its model.
     #[test]
     fn an_ack_widens_a_window_by_little(
@@ -170,7 +173,7 @@ proptest! {
                 match event {
                     Event::Mss(new) => mss = new.clamp(1, 65_535),
                     Event::Ack(ack) => {
-                        let most = if ack.may_widen() { (if algorithm == Algorithm::Cubic { ack.acked } else { 2 * mss }).max(before / 2 + 1) } else { 0 };
+                        let most = if ack.may_widen() { (if algorithm == Algorithm::Cubic { ack.acked } else { 2 * mss * ack.acks }).max(before / 2 + 1) } else { 0 };
                         let after = controller.window();
                         prop_assert!(after <= before.saturating_add(most), "{algorithm}: {before}, {after}: {ack:?}");
                     }

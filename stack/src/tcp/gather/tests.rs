@@ -61,8 +61,10 @@ proptest! {
         before in prop::collection::vec(step(), 0..20),
         written in 0..5000_usize,
         mut segments in prop::collection::vec(said(), 1..12),
-        in_order in any::<bool>(),
+        (in_order, scarce) in any::<(bool, bool)>(),
     ) {
+        let max_buffered = if scarce { 20_000 } else { config.max_buffered };
+        let config = TcpConfig { max_buffered, ..config };
         let mut sides = [(); 2].map(|()| Side::new(&config, Prediction::On));
         if in_order {
             segments.sort_by_key(|said| said.quarters);
@@ -122,6 +124,23 @@ fn what_was_gathered_comes_before_what_follows_it() {
     gathered(&mut t, &["A 1+1000 ack 1", "A 1001+1000 ack 1", "FA 2001 ack 1"]);
     assert_eq!((t.read(9000).unwrap(), t.read(9000).unwrap()), (2000, 0));
     assert_eq!(t.sent(), ["A 1 ack 2002"]);
+}
+
+/// Whoever has closed without reading them resets the connection (RFC 1122, section 4.2.2.13).
+#[test]
+fn nobody_reads_what_was_gathered_before_a_close() {
+    let mut t = Harness::connected();
+    for text in ["A 1+1000 ack 1", "A 1001+1000 ack 1"] {
+        let datagram = t.datagram(text);
+        t.tcp.input(&mut t.net, datagram).unwrap();
+    }
+    t.stream = None;
+    assert_eq!(t.tcp.settle_gathered(&mut t.net), Err(drops::Drop::TcpAfterClose));
+    t.tcp.flush(&mut t.net);
+    assert_eq!((t.state(), t.sent()), (None, vec!["R 1".to_owned()]));
+    // The other is counted by whoever is told.
+    assert_eq!(t.net.metrics.dropped(drops::Drop::TcpAfterClose), 1);
+    assert_eq!(t.frames_held(), 0);
 }
 
 #[test]

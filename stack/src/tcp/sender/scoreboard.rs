@@ -212,9 +212,9 @@ impl Scoreboard {
         while self.order.front().is_some_and(|sending| sending.end.at_or_before(ack)) {
             self.order.pop_front();
         }
-        let len = ack.offset_from(start);
-        self.in_flight -= len;
-        Some(Delivery::in_order(now, (start, ack), first_sent_at, newest?))
+        let newest = newest?;
+        self.in_flight -= ack.offset_from(start);
+        Some(Delivery::in_order(now, (start, ack), first_sent_at, newest))
     }
 
     /// The peer has these numbers, by SACK. Where there is no room for another run, they count as not told.
