@@ -2,8 +2,6 @@
 
 use std::net::Ipv4Addr;
 
-use pmd::Frame;
-
 use super::auth::Signer;
 use super::connection::{Connection, Context, Owed};
 use super::isn::timestamp;
@@ -224,16 +222,15 @@ pub(super) fn send_segment(
     ecn: Ecn,
     (payload_len, fill): (usize, impl FnOnce(&mut [u8])),
 ) -> Result<(), Refused> {
-    let mut frame = net.transport_frame().ok_or(Refused::NoFrame)?;
     let header_len = header.header_len();
-    let space = frame.append(header_len + payload_len).ok_or(Refused::TooBig)?;
-    let (head, payload) = space.split_at_mut(header_len);
-    header.emit(head);
-    fill(payload);
-    if let Some(signer) = signer {
-        signer.sign(flow, head, payload);
-    }
-    send_written(net, flow, ecn, frame)
+    send_written(net, flow, ecn, header_len + payload_len, |space| {
+        let (head, payload) = space.split_at_mut(header_len);
+        header.emit(head);
+        fill(payload);
+        if let Some(signer) = signer {
+            signer.sign(flow, head, payload);
+        }
+    })
 }
 
 /// The same for a segment that has nothing to say but what every segment says.
@@ -245,19 +242,27 @@ fn send_plain(
     ecn: Ecn,
     (payload_len, fill): (usize, impl FnOnce(&mut [u8])),
 ) -> Result<(), Refused> {
-    let mut frame = net.transport_frame().ok_or(Refused::NoFrame)?;
     let header_len = header.header_len();
-    let space = frame.append(header_len + payload_len).ok_or(Refused::TooBig)?;
-    let (head, payload) = space.split_at_mut(header_len);
-    header.emit(head);
-    if payload_len > 0 {
-        fill(payload);
-    }
-    send_written(net, flow, ecn, frame)
+    send_written(net, flow, ecn, header_len + payload_len, |space| {
+        let (head, payload) = space.split_at_mut(header_len);
+        header.emit(head);
+        if payload_len > 0 {
+            fill(payload);
+        }
+    })
 }
 
-/// Sends a segment that is written but for its checksum.
-fn send_written(net: &mut Net, flow: &FlowKey4, ecn: Ecn, frame: Frame) -> Result<(), Refused> {
+/// Sends a segment of `len` bytes that `write` writes, but for its checksum.
+#[inline]
+fn send_written(
+    net: &mut Net,
+    flow: &FlowKey4,
+    ecn: Ecn,
+    len: usize,
+    write: impl FnOnce(&mut [u8]),
+) -> Result<(), Refused> {
+    let mut frame = net.transport_frame().ok_or(Refused::NoFrame)?;
+    write(frame.append(len).ok_or(Refused::TooBig)?);
     let outgoing = Outgoing {
         source: flow.local,
         destination: flow.remote,
