@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::outcome::{Outcome, Verdict};
-use super::table::{remarks, shown, word};
+use super::table::{comparison, remarks, shown, word};
 use crate::load::report::Latency;
 
 /// The page.
@@ -27,10 +27,15 @@ pub(crate) fn draw(outcomes: &[Outcome]) -> String {
             .iter()
             .filter_map(|(name, latency)| Some((*name, curve(latency.as_ref()?))))
             .collect();
-        let percentile = |x: f64| format!("{}", 100.0 - 100.0 * 10_f64.powf(-x));
         plot(&mut page, &curves, (percentile, |y| shown(10_f64.powf(y))));
     }
     page
+}
+
+/// The percentile that stands as far to the right: 90, 99, 99.9 and so on.
+fn percentile(x: f64) -> String {
+    let text = format!("{:.3}", 100.0 - 100.0 * 10_f64.powf(-x));
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// How rare against how long, both by their logarithms.
@@ -45,23 +50,20 @@ fn curve(latency: &Latency) -> Vec<(f64, f64)> {
 
 fn table(page: &mut String, outcomes: &[Outcome]) {
     page.push_str(
-        "<table><tr><th>row<th>ours<th>reference<th>ratio<th>spread<th>budget<th><th>remarks",
+        "<table><tr><th>row<th>ours<th>reference<th>ratio<th>spread<th>budget<th><th class=remarks>remarks",
     );
     for row in outcomes {
         let class = if row.verdict == Verdict::Missed { " class=missed" } else { "" };
         let budget = row.budget.map_or_else(String::new, |budget| budget.to_string());
+        let [reference, ratio, spread] = comparison(row);
         let remarks = escaped(&remarks(row).join("; "));
         let _ = write!(
             page,
-            "<tr><td><b>{}</b> {}<td>{} {}<td>{}<td>{:.3}<td>{:.3}-{:.3}<td>{budget}<td{class}>{}<td class=remarks>{remarks}",
+            "<tr><td><b>{}</b> {}<td>{} {}<td>{reference}<td>{ratio}<td>{spread}<td>{budget}<td{class}>{}<td class=remarks>{remarks}",
             row.name,
             row.what,
             shown(row.ours),
             row.unit,
-            shown(row.reference),
-            row.ratio,
-            row.lowest,
-            row.highest,
             word(row.verdict),
         );
     }
@@ -112,7 +114,10 @@ fn plot(
             x_label(value)
         );
     }
-    for ((name, points), colour) in lines.iter().zip(COLOURS) {
+    for (place, ((name, points), colour)) in lines.iter().zip(COLOURS).enumerate() {
+        let (left, lines) = (MARGIN + 8.0, u8::try_from(place).unwrap_or(0));
+        let down = 14.0 * (1.0 + f64::from(lines));
+        let _ = write!(page, "<text x={left} y={down} style='fill:{colour}'>{name}</text>");
         let path: Vec<String> =
             points.iter().map(|(a, b)| format!("{:.1},{:.1}", x(*a), y(*b))).collect();
         let _ = write!(
@@ -140,11 +145,17 @@ fn escaped(text: &str) -> String {
 
 const STYLE: &str = "body{font:14px/1.4 system-ui,sans-serif;margin:24px;max-width:1200px}h2{margin:24px 0 4px}text{font-size:11px;fill:#333}\
 .top{text-anchor:middle}.side{text-anchor:end}.grid{stroke:#ddd}polyline{fill:none;stroke-width:2}.missed{color:#d00;font-weight:600}\
-table{border-collapse:collapse}td,th{padding:2px 10px;text-align:right;border-bottom:1px solid #ddd}td:first-child,.remarks{text-align:left}";
+table{border-collapse:collapse}td,th{padding:2px 10px;text-align:right;border-bottom:1px solid #ddd}td:first-child,th:first-child,.remarks{text-align:left}";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percentiles_are_told_as_they_are_spoken_of() {
+        let told: Vec<String> = [0.0, 1.0, 2.0, 3.0, 5.0].map(percentile).into();
+        assert_eq!(told, ["0", "90", "99", "99.9", "99.999"]);
+    }
 
     #[test]
     fn a_page_without_results_is_still_a_page() {

@@ -21,28 +21,29 @@ pub(crate) fn line(outcome: &Outcome) -> String {
         let why = outcome.note.as_deref().unwrap_or("");
         return format!("{:<13}{:<38}failed: {why}", outcome.name, outcome.what);
     }
-    let compared = outcome.reference > 0.0;
-    let ratio = |value: f64| if compared { format!("{value:.3}") } else { String::new() };
-    let spread = if compared {
-        format!("{:.3}-{:.3}", outcome.lowest, outcome.highest)
-    } else {
-        String::new()
-    };
+    let [reference, ratio, spread] = comparison(outcome);
     let budget = outcome.budget.map_or_else(String::new, |budget| budget.to_string());
-    let reference = if compared { shown(outcome.reference) } else { String::new() };
     let mut text = format!(
-        "{:<13}{:<38}{:>13} {:<14}{reference:>13}{:>9}{spread:>18}{budget:>8}  {:<10}",
+        "{:<13}{:<38}{:>13} {:<14}{reference:>13}{ratio:>9}{spread:>18}{budget:>8}  {:<10}",
         outcome.name,
         outcome.what,
         shown(outcome.ours),
         outcome.unit,
-        ratio(outcome.ratio),
         word(outcome.verdict),
     );
     for remark in remarks(outcome) {
         text.push_str(&format!(" [{remark}]"));
     }
     text.trim_end().to_owned()
+}
+
+/// The reference, the ratio to it and how that was spread; nothing where there is none.
+pub(crate) fn comparison(outcome: &Outcome) -> [String; 3] {
+    if outcome.reference <= 0.0 {
+        return [const { String::new() }; 3];
+    }
+    let Outcome { ratio, lowest, highest, .. } = outcome;
+    [shown(outcome.reference), format!("{ratio:.3}"), format!("{lowest:.3}-{highest:.3}")]
 }
 
 pub(crate) fn word(verdict: Verdict) -> &'static str {
