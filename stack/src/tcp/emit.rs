@@ -114,26 +114,25 @@ impl Connection {
     ) -> Result<(), NotSent> {
         let edge = self.edge_to_offer(flags);
         let (ecn_flags, ecn) = self.ecn_of(seq, len, flags);
-        let acknowledges = flags.contains(Flags::ACK);
         let flags = flags | ecn_flags;
         let header = PlainHeader {
             source_port: self.flow.local_port,
             destination_port: self.flow.remote_port,
             seq,
-            ack: if acknowledges { self.rcv.nxt } else { Seq(0) },
+            ack: if flags.contains(Flags::ACK) { self.rcv.nxt } else { Seq(0) },
             flags,
             window: self.window_field(edge, flags),
-            timestamps: self.timestamps.enabled.then(|| Timestamps {
-                value: timestamp(cx.now(), self.timestamps.offset),
-                echo: if acknowledges { self.timestamps.recent } else { 0 },
-            }),
+            timestamps: self.timestamps_of(cx, flags),
         };
-        let position = self.position_of(seq);
+        let (position, header_len) = (self.position_of(seq), header.header_len());
         let send = &self.socket.send;
-        let fill = |payload: &mut [u8]| {
-            send.read_at(position, payload);
-        };
-        let sent = send_plain(cx.net, &self.flow, &header, ecn, (len as usize, fill));
+        let sent = send_written(cx.net, &self.flow, ecn, header_len + len as usize, |space| {
+            let (head, payload) = space.split_at_mut(header_len);
+            header.emit(head);
+            if !payload.is_empty() {
+                send.read_at(position, payload);
+            }
+        });
         self.note_sent(cx, sent, (seq, len, flags), edge)?;
         self.ecn_told((seq, len, flags), None);
         Ok(())
@@ -168,16 +167,21 @@ impl Connection {
         }
     }
 
+    #[inline]
+    fn timestamps_of(&self, cx: &Context<'_>, flags: Flags) -> Option<Timestamps> {
+        self.timestamps.enabled.then(|| Timestamps {
+            value: timestamp(cx.now(), self.timestamps.offset),
+            echo: if flags.contains(Flags::ACK) { self.timestamps.recent } else { 0 },
+        })
+    }
+
     pub(super) fn options_for(
         &self,
         cx: &Context<'_>,
         (seq, flags, len): (Seq, Flags, u32),
         auth: Option<AuthKind>,
     ) -> TcpOptions {
-        let timestamps = self.timestamps.enabled.then(|| Timestamps {
-            value: timestamp(cx.now(), self.timestamps.offset),
-            echo: if flags.contains(Flags::ACK) { self.timestamps.recent } else { 0 },
-        });
+        let timestamps = self.timestamps_of(cx, flags);
         if !flags.contains(Flags::SYN) {
             // A reset acknowledges nothing in particular.
             let full = if flags.contains(Flags::RST) { len } else { self.snd.mss.into() };
@@ -229,25 +233,6 @@ pub(super) fn send_segment(
         fill(payload);
         if let Some(signer) = signer {
             signer.sign(flow, head, payload);
-        }
-    })
-}
-
-/// The same for a segment that has nothing to say but what every segment says.
-#[inline]
-fn send_plain(
-    net: &mut Net,
-    flow: &FlowKey4,
-    header: &PlainHeader,
-    ecn: Ecn,
-    (payload_len, fill): (usize, impl FnOnce(&mut [u8])),
-) -> Result<(), Refused> {
-    let header_len = header.header_len();
-    send_written(net, flow, ecn, header_len + payload_len, |space| {
-        let (head, payload) = space.split_at_mut(header_len);
-        header.emit(head);
-        if payload_len > 0 {
-            fill(payload);
         }
     })
 }
