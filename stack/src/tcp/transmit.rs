@@ -52,15 +52,16 @@ impl Connection {
             }
         }
         if self.ack.owed == Owed::Now {
-            self.send_ack(cx);
-            self.send_what_was_read_meanwhile(cx);
+            self.send_last_ack(cx);
         }
     }
 
-    /// The ACK may have asked the application to say when it reads, and have found that it has read just then: that is owed in this turn, or as
-    /// soon as the pace lets something go: nothing else will call for it (socket contract, R-16). Asked is only once.
-    fn send_what_was_read_meanwhile(&mut self, cx: &mut Context<'_>) {
-        if self.ack.owed == Owed::Now && self.deadlines.retry == Instant::FAR_FUTURE {
+    /// The ACK may have asked the application to say when it reads, and have found that it has read just then: that is owed in this turn, for nothing
+    /// else will call for it (socket contract, R-16). Asked is only once. Where no frame was to be had another try is due.
+    fn send_last_ack(&mut self, cx: &mut Context<'_>) {
+        let retry = self.deadlines.retry;
+        self.send_ack(cx);
+        if self.ack.owed == Owed::Now && self.deadlines.retry == retry {
             self.send_ack(cx);
         }
     }
