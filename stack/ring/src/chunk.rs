@@ -1,4 +1,7 @@
 //! The unit of ring memory: a piece of a stream, linked to the piece after it.
+//!
+//! A chain that begins with little begins with a small piece, for most connections carry a request and a response at a time: with a hundred thousand
+//! of them that is the difference between 100 megabytes and 1.6 gigabytes. Every further piece is a large one.
 
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::cell::UnsafeCell;
@@ -9,7 +12,7 @@ use crate::fault::{Fault, is_on, ordering};
 use crate::stock::{self, Unused};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, Watch};
 
-/// Bytes of stream that one piece of ring memory holds.
+/// Bytes of stream that one piece of ring memory holds, unless it is a small one.
 pub const CHUNK: usize = if cfg!(loom) {
     2
 } else if cfg!(miri) {
@@ -18,7 +21,45 @@ pub const CHUNK: usize = if cfg!(loom) {
     16 * 1024
 };
 
-/// Holds the stream's bytes `[base, base + CHUNK)`.
+/// Bytes of stream that a small piece holds: with its header it has a kilobyte.
+pub const SMALL_CHUNK: usize = if cfg!(loom) {
+    1
+} else if cfg!(miri) {
+    4
+} else {
+    1024 - 32
+};
+
+/// How much a chunk holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Size {
+    Small,
+    Large,
+}
+
+impl Size {
+    pub(crate) const fn len(self) -> usize {
+        match self {
+            Self::Small => SMALL_CHUNK,
+            Self::Large => CHUNK,
+        }
+    }
+
+    /// What holds `len` bytes, or as many of them as fit.
+    pub(crate) const fn holding(len: usize) -> Self {
+        if len <= SMALL_CHUNK { Self::Small } else { Self::Large }
+    }
+
+    /// Of a chunk and its bytes behind it.
+    pub(crate) const fn layout(self) -> Layout {
+        match Layout::from_size_align(size_of::<Chunk>() + self.len(), align_of::<Chunk>()) {
+            Ok(layout) => layout,
+            Err(_) => unreachable!(),
+        }
+    }
+}
+
+/// Holds the stream's bytes `[base, base + size.len())`, which lie behind it in memory.
 ///
 /// The writer writes bytes at and above the published tail, the reader reads bytes below it: no byte is ever
 /// written again in the life of a chunk. All bytes are initialized from the start.
@@ -31,24 +72,28 @@ pub(crate) struct Chunk {
     base: u64,
     /// One for the chain, and one for each lease.
     shares: AtomicU32,
+    size: Size,
     /// Stored by the writer when the stream enters the next chunk; from then on only the reader touches this one.
     next: AtomicPtr<Self>,
     watch: Watch,
-    bytes: [UnsafeCell<u8>; CHUNK],
+    /// The first, with the provenance of all.
+    bytes: *const UnsafeCell<u8>,
 }
 
 impl Chunk {
     /// A chunk for the bytes from `base` on.
-    pub(crate) fn allocate(base: u64) -> NonNull<Self> {
-        let chunk = recycled().unwrap_or_else(zeros);
+    pub(crate) fn allocate(base: u64, size: Size) -> NonNull<Self> {
+        let chunk = recycled(size).unwrap_or_else(|| zeros(size));
         let memory = chunk.as_ptr();
-        // SAFETY: memory of the right layout, that nobody else knows. What the fields held needs no drop; `bytes`
-        // are initialized.
+        // SAFETY: memory of the size's layout, that nobody else knows. What the fields held needs no drop; the bytes behind
+        // them are initialized.
         unsafe {
             (&raw mut (*memory).base).write(base);
             (&raw mut (*memory).shares).write(AtomicU32::new(1));
             (&raw mut (*memory).next).write(AtomicPtr::new(ptr::null_mut()));
+            (&raw mut (*memory).size).write(size);
             (&raw mut (*memory).watch).write(Watch::new());
+            (&raw mut (*memory).bytes).write(memory.add(1).cast());
         }
         chunk
     }
@@ -99,7 +144,7 @@ impl Chunk {
         #[cfg(not(loom))]
         {
             // SAFETY: the caller's promise.
-            let unused = unsafe { Unused::new(chunk) };
+            let unused = unsafe { Unused::new(chunk, chunk.as_ref().size) };
             // Miri is to notice whoever comes late.
             if !cfg!(miri) {
                 stock::give(unused);
@@ -110,13 +155,15 @@ impl Chunk {
     /// The position after the last byte.
     pub(crate) fn end(&self) -> u64 {
         self.watch.base();
-        self.base + CHUNK as u64
+        self.base + self.size.len() as u64
     }
 
-    /// How many chunks of a chain that begins here end at or before `position`.
+    /// How many chunks of a chain that begins here end at or before `position`: those behind this one are large.
     pub(crate) fn chunks_before(&self, position: u64) -> usize {
-        self.watch.base();
-        usize::try_from(position.saturating_sub(self.base) / CHUNK as u64).unwrap_or(usize::MAX)
+        match position.checked_sub(self.end()) {
+            Some(beyond) => usize::try_from(beyond / CHUNK as u64).unwrap_or(usize::MAX - 1) + 1,
+            None => 0,
+        }
     }
 
     /// The chunk that begins where this one ends, once the stream has entered it.
@@ -152,19 +199,21 @@ impl Chunk {
     )]
     pub(crate) unsafe fn write(&self, from: u64) -> &mut [u8] {
         let start = self.offset(from);
-        self.watch.write(start, CHUNK);
+        let end = self.size.len();
+        self.watch.write(start, end);
         // SAFETY: inside `bytes` because `offset` clamps; nobody else looks at unpublished bytes.
-        unsafe { std::slice::from_raw_parts_mut(self.byte(start), CHUNK - start) }
+        unsafe { std::slice::from_raw_parts_mut(self.byte(start), end - start) }
     }
 
     /// Where `position` lies in `bytes`, clamped to the chunk.
     fn offset(&self, position: u64) -> usize {
-        usize::try_from(position.saturating_sub(self.base)).unwrap_or(CHUNK).min(CHUNK)
+        let len = self.size.len();
+        usize::try_from(position.saturating_sub(self.base)).unwrap_or(len).min(len)
     }
 
     /// With the provenance of all bytes.
     fn byte(&self, index: usize) -> *mut u8 {
-        UnsafeCell::raw_get(self.bytes.as_ptr()).wrapping_add(index)
+        UnsafeCell::raw_get(self.bytes).wrapping_add(index)
     }
 }
 
@@ -177,20 +226,23 @@ enum Shares {
 
 /// Memory of a chunk that was given back, with arbitrary bytes.
 #[cfg(not(loom))]
-fn recycled() -> Option<NonNull<Chunk>> {
-    stock::take().map(Unused::into_inner)
+fn recycled(size: Size) -> Option<NonNull<Chunk>> {
+    stock::take(size).map(Unused::into_inner)
 }
 
 /// Models watch over every chunk until their end, so none is used again.
 #[cfg(loom)]
-fn recycled() -> Option<NonNull<Chunk>> {
+fn recycled(_: Size) -> Option<NonNull<Chunk>> {
     None
 }
 
 /// New memory for a chunk.
-fn zeros() -> NonNull<Chunk> {
-    let layout = Layout::new::<Chunk>();
+fn zeros(size: Size) -> NonNull<Chunk> {
+    let layout = size.layout();
     // SAFETY: the layout's size is not zero.
     let memory = unsafe { alloc_zeroed(layout) };
     NonNull::new(memory.cast()).unwrap_or_else(|| handle_alloc_error(layout))
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(cfg!(miri) || Size::Small.layout().size() == 1024);

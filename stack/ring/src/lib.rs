@@ -66,7 +66,7 @@ mod try_lock;
 mod word;
 
 pub use backlog::{Backlog, Full};
-pub use chunk::CHUNK;
+pub use chunk::{CHUNK, SMALL_CHUNK};
 pub use connection::{CONNECTION_WORDS, ConnectionRings, connection_rings};
 pub use doorbell::Doorbell;
 pub use error_cell::ErrorCell;

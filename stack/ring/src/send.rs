@@ -91,7 +91,7 @@ impl SendProducer {
         if room == 0 {
             return &mut [];
         }
-        let space = self.writer.space();
+        let space = self.writer.space(room);
         self.reserved = space.len().min(room);
         &mut space[..self.reserved]
     }

@@ -1,25 +1,26 @@
 //! Chunks between two uses.
 //!
 //! A ring that carries one request after another empties each time, and must not ask the allocator each time for
-//! 16 KiB of zeros. So a thread keeps a few chunks that it was given back. Where one thread allocates and
+//! 16 KiB of zeros. So a thread keeps a few chunks of each size that it was given back. Where one thread allocates and
 //! another gives back, as in a download, boxes of them travel through a depot.
 
-use std::alloc::{Layout, dealloc};
+use std::alloc::dealloc;
 use std::cell::RefCell;
 use std::mem;
 use std::ptr::NonNull;
+use std::thread::LocalKey;
 
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Size};
 use crate::spin::SpinLock;
 
 /// A chunk that nobody uses; goes back to the allocator when dropped.
-pub(crate) struct Unused(NonNull<Chunk>);
+pub(crate) struct Unused(NonNull<Chunk>, Size);
 
 impl Unused {
     /// # Safety
-    /// `chunk` is initialized memory from the global allocator, with the layout of a chunk, and the caller's own.
-    pub(crate) const unsafe fn new(chunk: NonNull<Chunk>) -> Self {
-        Self(chunk)
+    /// `chunk` is initialized memory from the global allocator, with the layout of a chunk of this size, and the caller's own.
+    pub(crate) const unsafe fn new(chunk: NonNull<Chunk>, size: Size) -> Self {
+        Self(chunk, size)
     }
 
     /// The caller's own from now on.
@@ -33,53 +34,87 @@ impl Unused {
 impl Drop for Unused {
     fn drop(&mut self) {
         // SAFETY: what `new` was promised.
-        unsafe { dealloc(self.0.as_ptr().cast(), Layout::new::<Chunk>()) };
+        unsafe { dealloc(self.0.as_ptr().cast(), self.1.layout()) };
     }
 }
 
 // SAFETY: nobody else knows the memory.
 unsafe impl Send for Unused {}
 
-/// A chunk from this thread's stock, if there is one.
-pub(crate) fn take() -> Option<Unused> {
-    STOCK.try_with(|stock| stock.borrow_mut().take(&DEPOT)).ok()?
+/// A chunk of that size from this thread's stock, if there is one.
+pub(crate) fn take(size: Size) -> Option<Unused> {
+    let Shelf { stock, depot } = size.shelf();
+    stock.try_with(|stock| stock.borrow_mut().take(depot)).ok()?
 }
 
 /// Puts a chunk on this thread's stock, or sends it on.
 pub(crate) fn give(chunk: Unused) {
+    let Shelf { stock, depot } = chunk.1.shelf();
     // At the end of a thread there is no stock any more: the chunk is dropped with the closure.
-    STOCK.try_with(|stock| stock.borrow_mut().give(chunk, &DEPOT)).ok();
+    stock.try_with(|stock| stock.borrow_mut().give(chunk, depot)).ok();
+}
+
+/// Where chunks of a size are kept.
+struct Shelf {
+    stock: &'static LocalKey<RefCell<Stock>>,
+    depot: &'static SpinLock<Depot>,
+}
+
+impl Size {
+    const fn shelf(self) -> Shelf {
+        match self {
+            Self::Small => Shelf { stock: &SMALL_STOCK, depot: &SMALL_DEPOT },
+            Self::Large => Shelf { stock: &STOCK, depot: &DEPOT },
+        }
+    }
+
+    /// How many chunks a box holds: a megabyte of small ones, half as much of large ones.
+    const fn boxful(self) -> usize {
+        match self {
+            Self::Small => 1024,
+            Self::Large => 32,
+        }
+    }
 }
 
 thread_local! {
-    static STOCK: RefCell<Stock> = const { RefCell::new(Stock(Vec::new())) };
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock::of(Size::Large)) };
+    static SMALL_STOCK: RefCell<Stock> = const { RefCell::new(Stock::of(Size::Small)) };
 }
 
 /// What one thread keeps: at most two boxes, so that after passing one on it has room as well as chunks.
-struct Stock(Vec<Unused>);
+struct Stock {
+    chunks: Vec<Unused>,
+    boxful: usize,
+}
 
 impl Stock {
+    const fn of(size: Size) -> Self {
+        Self { chunks: Vec::new(), boxful: size.boxful() }
+    }
+
     fn take(&mut self, depot: &SpinLock<Depot>) -> Option<Unused> {
-        if self.0.is_empty() {
-            self.0 = depot.try_lock()?.pop()?;
+        if self.chunks.is_empty() {
+            self.chunks = depot.try_lock()?.pop()?;
         }
-        self.0.pop()
+        self.chunks.pop()
     }
 
     fn give(&mut self, chunk: Unused, depot: &SpinLock<Depot>) {
-        if self.0.len() == 2 * BOX {
-            let mut full = self.0.split_off(BOX);
+        if self.chunks.len() == 2 * self.boxful {
+            let mut full = self.chunks.split_off(self.boxful);
             // The lock is only tried, for this may be a protocol thread. What finds no place is dropped outside.
             if let Some(mut depot) = depot.try_lock() {
                 full = depot.push(full);
             }
             drop(full);
         }
-        self.0.push(chunk);
+        self.chunks.push(chunk);
     }
 }
 
 static DEPOT: SpinLock<Depot> = SpinLock::new(Depot::new());
+static SMALL_DEPOT: SpinLock<Depot> = SpinLock::new(Depot::new());
 
 /// Full boxes of any thread.
 struct Depot {
@@ -109,20 +144,20 @@ impl Depot {
     }
 }
 
-/// Half a megabyte.
-const BOX: usize = 32;
-/// 128 megabytes, if so many were ever in use at once: ten thousand connections whose peers acknowledge all together give back as much, and
-/// take it again with the next requests.
+/// 128 megabytes of large chunks and 256 of small ones, if so many were ever in use at once: a quarter of a million connections whose peers acknowledge all
+/// together give back as much, and take it again with the next requests.
 const BOXES: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const BOX: usize = Size::Large.boxful();
+
     #[test]
     fn a_chunk_given_back_is_used_again() {
         let depot = SpinLock::new(Depot::new());
-        let mut stock = Stock(vec![]);
+        let mut stock = stock();
         assert!(stock.take(&depot).is_none());
         let chunk = unused();
         let address = chunk.0;
@@ -133,22 +168,22 @@ mod tests {
     #[test]
     fn chunks_travel_from_the_reader_to_the_writer() {
         let depot = SpinLock::new(Depot::new());
-        let (mut reader, mut writer) = (Stock(vec![]), Stock(vec![]));
+        let (mut reader, mut writer) = (stock(), stock());
         for _ in 0..3 * BOX {
             reader.give(unused(), &depot);
         }
         let taken: Vec<_> = std::iter::from_fn(|| writer.take(&depot)).collect();
-        assert_eq!((taken.len(), reader.0.len()), (BOX, 2 * BOX));
+        assert_eq!((taken.len(), reader.chunks.len()), (BOX, 2 * BOX));
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
         let depot = SpinLock::new(Depot::new());
-        let mut stock = Stock(vec![]);
+        let mut stock = stock();
         for _ in 0..(BOXES + 5) * BOX {
             stock.give(unused(), &depot);
         }
-        assert!(stock.0.len() <= 2 * BOX);
+        assert!(stock.chunks.len() <= 2 * BOX);
         let kept: usize = depot.lock().boxes.iter().map(Vec::len).sum();
         assert_eq!(kept, BOXES * BOX);
     }
@@ -156,17 +191,32 @@ mod tests {
     #[test]
     fn nobody_waits_for_the_depot() {
         let depot = SpinLock::new(Depot::new());
-        let mut stock = Stock(vec![]);
+        let mut stock = stock();
         let _inside = depot.lock();
         assert!(stock.take(&depot).is_none());
         for _ in 0..3 * BOX {
             stock.give(unused(), &depot);
         }
-        assert_eq!(stock.0.len(), 2 * BOX);
+        assert_eq!(stock.chunks.len(), 2 * BOX);
+    }
+
+    #[test]
+    fn sizes_are_kept_apart() {
+        for size in [Size::Small, Size::Large, Size::Small] {
+            // SAFETY: just allocated, and this test's own.
+            give(unsafe { Unused::new(Chunk::allocate(0, size), size) });
+        }
+        let taken = |size| std::iter::from_fn(move || take(size)).map(|unused| unused.1);
+        assert!(taken(Size::Large).all(|size| size == Size::Large));
+        assert!(taken(Size::Small).all(|size| size == Size::Small));
+    }
+
+    fn stock() -> Stock {
+        Stock::of(Size::Large)
     }
 
     fn unused() -> Unused {
         // SAFETY: just allocated, and this test's own.
-        unsafe { Unused::new(Chunk::allocate(0)) }
+        unsafe { Unused::new(Chunk::allocate(0, Size::Large), Size::Large) }
     }
 }

@@ -119,7 +119,7 @@ impl Tcp {
 
 #[cfg(test)]
 mod tests {
-    use darner_ring::CHUNK;
+    use darner_ring::{CHUNK, SMALL_CHUNK};
 
     use super::*;
     use crate::tcp::TcpConfig;
@@ -138,10 +138,11 @@ mod tests {
         let mut t = Harness::connected();
         assert_eq!(t.tcp.buffered(), 0);
         t.input("A 1+1 ack 1").unwrap();
-        assert_eq!(t.tcp.buffered(), CHUNK);
+        assert_eq!(t.tcp.buffered(), SMALL_CHUNK);
         for part in 0..33 {
             t.input(&format!("A {}+1000 ack 1", 2 + part * 1000)).unwrap();
         }
+        // The small chunk counts as a large one by now.
         assert_eq!(t.tcp.buffered(), 3 * CHUNK);
         assert_eq!(read_all(&mut t), 33_001);
         assert_eq!(t.tcp.buffered(), 0);
@@ -187,9 +188,9 @@ mod tests {
         }
         t.peer_port = 1;
         assert!(t.accept());
-        t.input("A 1+10 ack 1").unwrap();
-        let mut bytes = [0; 100];
-        assert_eq!(std::io::Read::read(t.stream(), &mut bytes).unwrap(), 10);
+        t.input("A 1+1000 ack 1").unwrap();
+        let mut bytes = [0; 1000];
+        assert_eq!(std::io::Read::read(t.stream(), &mut bytes).unwrap(), 1000);
         assert_eq!(t.tcp.buffered(), CHUNK, "nobody was told");
         t.peer_port = 2;
         assert_eq!(t.input("A 1+10 ack 1"), Err(Drop::TcpMemoryLimit));

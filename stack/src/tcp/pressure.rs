@@ -136,12 +136,12 @@ mod tests {
         t.stream.take().unwrap()
     }
 
-    /// One byte on each of these connections takes a chunk of memory for as long as it is not read.
+    /// What does not fit a small chunk takes a large one on each of these connections for as long as it is not read.
     fn occupy(t: &mut Harness, ports: std::ops::Range<u16>) -> Vec<TcpStream> {
         let streams = ports.clone().map(|port| connect(t, port)).collect();
         for port in ports {
             t.peer_port = port;
-            t.input("PA 1+1 ack 1").unwrap();
+            t.input("PA 1+1000 ack 1").unwrap();
         }
         streams
     }
@@ -262,14 +262,14 @@ mod tests {
         let mut t = listening();
         let _others = occupy(&mut t, 1..8);
         t.peer_port = 1;
-        for part in 0..16 {
-            t.input(&format!("A {}+1000 ack 1", 2 + part * 1000)).unwrap();
+        for part in 1..16 {
+            t.input(&format!("A {}+1000 ack 1", 1 + part * 1000)).unwrap();
         }
         assert_eq!(t.tcp.buffered(), 7 * CHUNK);
-        t.input("A 16002+1000 ack 1").unwrap();
+        t.input("A 16001+1000 ack 1").unwrap();
         assert_eq!(t.tcp.buffered(), LIMIT);
         t.peer_port = 2;
-        t.input("A 2+16000 ack 1").unwrap();
-        assert_eq!(t.input("A 16002+1000 ack 1"), Err(Drop::TcpMemoryLimit));
+        t.input("A 1001+15000 ack 1").unwrap();
+        assert_eq!(t.input("A 16001+1000 ack 1"), Err(Drop::TcpMemoryLimit));
     }
 }

@@ -4,7 +4,7 @@ use std::mem;
 use std::ptr::NonNull;
 
 use super::{CLAIMED, Direction, NO_CHAIN, Words, free_chain};
-use crate::chunk::{CHUNK, Chunk};
+use crate::chunk::{CHUNK, Chunk, SMALL_CHUNK, Size};
 use crate::fault::{Fault, is_on, ordering};
 use crate::sync::Ordering;
 use crate::word::Word;
@@ -19,8 +19,10 @@ pub(crate) struct Writer<D: Direction> {
     unpublished: u32,
     /// Where `tail` is, or one chunk before that; to be trusted only while the chain is claimed.
     chunk: Option<NonNull<Chunk>>,
-    /// Where the chunks of the chain begin, modulo their length.
+    /// Where the chunks of the chain end, modulo the length of the large ones.
     phase: u16,
+    /// The size of the chain's only chunk; large, if there are more.
+    extent: Size,
     hold: Hold,
 }
 
@@ -39,7 +41,8 @@ enum Hold {
 
 impl<D: Direction> Writer<D> {
     pub(super) const fn new(words: Words<D>) -> Self {
-        Self { words, tail: 0, unpublished: 0, chunk: None, phase: 0, hold: Hold::Free }
+        let (chunk, extent, hold) = (None, Size::Large, Hold::Free);
+        Self { words, tail: 0, unpublished: 0, chunk, phase: 0, extent, hold }
     }
 
     pub(crate) fn words(&self) -> &Words<D> {
@@ -56,7 +59,7 @@ impl<D: Direction> Writer<D> {
         self.unpublished > 0
     }
 
-    /// How many bytes of chunks the chain has, as far as the reader has told.
+    /// How many bytes of chunks the chain has, as far as the reader has told. A small chunk counts as a large one once there are others.
     pub(crate) fn memory(&self) -> usize {
         if self.words.claim().load(Ordering::Relaxed) == NO_CHAIN {
             return 0;
@@ -66,30 +69,38 @@ impl<D: Direction> Writer<D> {
         self.bytes_of_chunks(head, last)
     }
 
-    /// How many bytes of chunks the chain would have to grow by for `len` bytes more.
+    /// How many bytes [`memory`](Self::memory) would grow by for `len` bytes more.
     pub(crate) fn growth(&self, len: usize) -> usize {
         let Some(last) = (self.tail + len as u64).checked_sub(1).filter(|_| len > 0) else {
             return 0;
         };
         if self.words.claim().load(Ordering::Relaxed) == NO_CHAIN {
-            return len.next_multiple_of(CHUNK);
+            return len.next_multiple_of(Size::holding(len).len());
         }
         // A chain has at least one byte before its tail.
-        self.bytes_of_chunks(self.tail.saturating_sub(1), last) - CHUNK
+        let before = self.tail.saturating_sub(1);
+        self.bytes_of_chunks(before, last) - self.bytes_of_chunks(before, before)
     }
 
     /// Of the chunks from that of one position to that of another.
     fn bytes_of_chunks(&self, first: u64, last: u64) -> usize {
-        let number = |position: u64| position.saturating_sub(self.phase.into()) / CHUNK as u64;
-        let count = 1 + number(last) - number(first);
-        usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(CHUNK)
+        match (self.extent, self.number(last) - self.number(first)) {
+            (Size::Small, 0) => SMALL_CHUNK,
+            (_, more) => more.saturating_add(1).saturating_mul(CHUNK),
+        }
     }
 
-    /// The next bytes to fill, up to the end of a chunk; never empty unless a publication was refused.
-    pub(crate) fn space(&mut self) -> &mut [u8] {
+    /// Counts the chunks up to the one that holds `position`.
+    fn number(&self, position: u64) -> usize {
+        let chunk = CHUNK as u64;
+        usize::try_from((position + chunk - u64::from(self.phase)) / chunk).unwrap_or(usize::MAX)
+    }
+
+    /// The next bytes to fill, up to the end of a chunk; never empty unless a publication was refused. How many it will be in all is a hint.
+    pub(crate) fn space(&mut self, hint: usize) -> &mut [u8] {
         match self.hold {
             Hold::Refused => return &mut [],
-            Hold::Free => self.claim(),
+            Hold::Free => self.claim(hint),
             Hold::Fresh | Hold::Claimed => {}
         }
         let chunk = self.chunk_at_tail();
@@ -115,7 +126,7 @@ impl<D: Direction> Writer<D> {
     /// Copies `bytes` behind what is written.
     pub(crate) fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let space = self.space();
+            let space = self.space(bytes.len());
             let len = space.len().min(bytes.len());
             if len == 0 {
                 return;
@@ -157,7 +168,7 @@ impl<D: Direction> Writer<D> {
     }
 
     /// Makes sure that there is a chain which the reader does not take away.
-    fn claim(&mut self) {
+    fn claim(&mut self, hint: usize) {
         let claimed = self.words.claim().compare_exchange(
             self.tail,
             CLAIMED,
@@ -168,11 +179,13 @@ impl<D: Direction> Writer<D> {
             Hold::Claimed
         } else {
             // The reader has taken the chain away: it knows no chunk and looks for none before the tail moves.
-            let chunk = Chunk::allocate(self.tail);
+            let size = Size::holding(hint);
+            let chunk = Chunk::allocate(self.tail, size);
             self.words.claim().store(CLAIMED, Ordering::Relaxed);
             self.words.first().store(chunk.as_ptr(), Ordering::Relaxed);
             self.chunk = Some(chunk);
-            self.phase = phase_of(self.tail);
+            self.extent = size;
+            self.phase = phase_of(self.tail + size.len() as u64);
             Hold::Fresh
         };
     }
@@ -223,7 +236,8 @@ impl<D: Direction> Writer<D> {
         if is_on(Fault::TailBeforeLink) {
             self.words.tail().store(Word::new(self.tail + 1, 0));
         }
-        let next = Chunk::allocate(self.tail);
+        let next = Chunk::allocate(self.tail, Size::Large);
+        self.extent = Size::Large;
         last_ref.link(next);
         self.chunk = Some(next);
         next

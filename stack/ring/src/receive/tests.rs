@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::CHUNK;
 use crate::testing::cases;
+use crate::{CHUNK, SMALL_CHUNK};
 
 const LIMIT: usize = 3 * CHUNK;
 const STEPS: usize = if cfg!(miri) { 15 } else { 60 };
@@ -207,6 +207,50 @@ fn an_empty_ring_holds_no_memory() {
             consumer.consume(len);
         }
         assert!(!consumer.holds_memory(), "after {len} bytes");
+    }
+}
+
+#[test]
+fn little_takes_little_memory() {
+    let (mut producer, mut consumer, _closer) = receive_ring(LIMIT);
+    for len in [1, SMALL_CHUNK] {
+        assert_eq!(producer.memory_for(len), SMALL_CHUNK);
+        producer.write(&vec![7; len]);
+        producer.publish();
+        assert_eq!(producer.memory(), SMALL_CHUNK);
+        assert_eq!(consumer.fill_buf().len(), len);
+        consumer.consume(len);
+        consumer.len();
+        assert_eq!(producer.memory(), 0);
+    }
+    producer.write(&[7; SMALL_CHUNK + 1]);
+    assert_eq!(producer.memory(), CHUNK);
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// What is promised to be enough is what is taken.
+    #[test]
+    fn memory_grows_as_foretold(writes in prop::collection::vec(prop_oneof![1..40_usize, 1..2 * CHUNK], 1..20)) {
+        let (mut producer, mut consumer, _closer) = receive_ring(usize::MAX);
+        let mut total = 0;
+        for len in writes {
+            let foretold = producer.memory() + producer.memory_for(len);
+            producer.write(&vec![7; len]);
+            producer.publish();
+            total += len;
+            prop_assert_eq!(producer.memory(), foretold);
+            prop_assert!(foretold >= total.min(SMALL_CHUNK) && foretold <= total + 2 * CHUNK);
+        }
+        while total > 0 {
+            let len = consumer.fill_buf().len();
+            consumer.consume(len);
+            total -= len;
+            prop_assert!(producer.memory() >= total);
+        }
+        consumer.len();
+        prop_assert_eq!(producer.memory(), 0);
     }
 }
 

@@ -119,7 +119,7 @@ fn tcp_rcv_buf_space() {
         t.input("A 1 ack 1").unwrap();
     }
     t.peer_port = 1;
-    t.input("PA 1+1 ack 1").unwrap();
+    t.input("PA 1+1000 ack 1").unwrap();
     t.peer_port = 2;
     t.sent();
     // It lies in the window that was offered, and there is nothing to keep it in.
