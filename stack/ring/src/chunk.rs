@@ -1,7 +1,8 @@
 //! The unit of ring memory: a piece of a stream, linked to the piece after it.
 //!
 //! A chain that begins with little begins with a small piece, for most connections carry a request and a response at a time: with a hundred thousand
-//! of them that is the difference between 100 megabytes and 1.6 gigabytes. Every further piece is a large one.
+//! of them that is the difference between 100 megabytes and 1.6 gigabytes. Every further piece is a large one, and the second begins where the
+//! small one began, its first bytes unused: so pieces end at the same positions whatever they began with.
 
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::cell::UnsafeCell;
@@ -158,12 +159,20 @@ impl Chunk {
         self.base + self.size.len() as u64
     }
 
-    /// How many chunks of a chain that begins here end at or before `position`: those behind this one are large.
-    pub(crate) fn chunks_before(&self, position: u64) -> usize {
-        match position.checked_sub(self.end()) {
-            Some(beyond) => usize::try_from(beyond / CHUNK as u64).unwrap_or(usize::MAX - 1) + 1,
-            None => 0,
+    /// Where the chunk behind this one begins.
+    pub(crate) fn next_base(&self) -> u64 {
+        match self.size {
+            Size::Small => self.base,
+            Size::Large => self.end(),
         }
+    }
+
+    /// How many chunks of a chain that begins here end at or before `position`.
+    pub(crate) fn chunks_before(&self, position: u64) -> usize {
+        self.watch.base();
+        let large = usize::try_from(position.saturating_sub(self.base) / CHUNK as u64);
+        let small = self.size == Size::Small && position >= self.end();
+        large.unwrap_or(usize::MAX).saturating_add(small.into())
     }
 
     /// The chunk that begins where this one ends, once the stream has entered it.

@@ -8,7 +8,6 @@ use std::alloc::dealloc;
 use std::cell::RefCell;
 use std::mem;
 use std::ptr::NonNull;
-use std::thread::LocalKey;
 
 use crate::chunk::{Chunk, Size};
 use crate::spin::SpinLock;
@@ -43,43 +42,21 @@ unsafe impl Send for Unused {}
 
 /// A chunk of that size from this thread's stock, if there is one.
 pub(crate) fn take(size: Size) -> Option<Unused> {
-    let Shelf { stock, depot } = size.shelf();
-    stock.try_with(|stock| stock.borrow_mut().take(depot)).ok()?
+    STOCKS
+        .try_with(|stocks| stocks.borrow_mut()[size as usize].take(&DEPOTS[size as usize]))
+        .ok()?
 }
 
 /// Puts a chunk on this thread's stock, or sends it on.
 pub(crate) fn give(chunk: Unused) {
-    let Shelf { stock, depot } = chunk.1.shelf();
+    let size = chunk.1 as usize;
     // At the end of a thread there is no stock any more: the chunk is dropped with the closure.
-    stock.try_with(|stock| stock.borrow_mut().give(chunk, depot)).ok();
-}
-
-/// Where chunks of a size are kept.
-struct Shelf {
-    stock: &'static LocalKey<RefCell<Stock>>,
-    depot: &'static SpinLock<Depot>,
-}
-
-impl Size {
-    const fn shelf(self) -> Shelf {
-        match self {
-            Self::Small => Shelf { stock: &SMALL_STOCK, depot: &SMALL_DEPOT },
-            Self::Large => Shelf { stock: &STOCK, depot: &DEPOT },
-        }
-    }
-
-    /// How many chunks a box holds: a megabyte of small ones, half as much of large ones.
-    const fn boxful(self) -> usize {
-        match self {
-            Self::Small => 1024,
-            Self::Large => 32,
-        }
-    }
+    STOCKS.try_with(|stocks| stocks.borrow_mut()[size].give(chunk, &DEPOTS[size])).ok();
 }
 
 thread_local! {
-    static STOCK: RefCell<Stock> = const { RefCell::new(Stock::of(Size::Large)) };
-    static SMALL_STOCK: RefCell<Stock> = const { RefCell::new(Stock::of(Size::Small)) };
+    static STOCKS: RefCell<[Stock; 2]> =
+        const { RefCell::new([Stock::of(Size::Small), Stock::of(Size::Large)]) };
 }
 
 /// What one thread keeps: at most two boxes, so that after passing one on it has room as well as chunks.
@@ -90,7 +67,7 @@ struct Stock {
 
 impl Stock {
     const fn of(size: Size) -> Self {
-        Self { chunks: Vec::new(), boxful: size.boxful() }
+        Self { chunks: Vec::new(), boxful: boxful(size) }
     }
 
     fn take(&mut self, depot: &SpinLock<Depot>) -> Option<Unused> {
@@ -113,8 +90,8 @@ impl Stock {
     }
 }
 
-static DEPOT: SpinLock<Depot> = SpinLock::new(Depot::new());
-static SMALL_DEPOT: SpinLock<Depot> = SpinLock::new(Depot::new());
+/// By size.
+static DEPOTS: [SpinLock<Depot>; 2] = [const { SpinLock::new(Depot::new()) }; 2];
 
 /// Full boxes of any thread.
 struct Depot {
@@ -144,6 +121,14 @@ impl Depot {
     }
 }
 
+/// How many chunks a box holds: a megabyte of small ones, half as much of large ones.
+const fn boxful(size: Size) -> usize {
+    match size {
+        Size::Small => 1024,
+        Size::Large => 32,
+    }
+}
+
 /// 128 megabytes of large chunks and 256 of small ones, if so many were ever in use at once: a quarter of a million connections whose peers acknowledge all
 /// together give back as much, and take it again with the next requests.
 const BOXES: usize = 256;
@@ -152,7 +137,7 @@ const BOXES: usize = 256;
 mod tests {
     use super::*;
 
-    const BOX: usize = Size::Large.boxful();
+    const BOX: usize = boxful(Size::Large);
 
     #[test]
     fn a_chunk_given_back_is_used_again() {

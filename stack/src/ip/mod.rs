@@ -27,7 +27,9 @@ pub(crate) use input::ReceivedFragment;
 pub(crate) use path_mtu::{AGE as PATH_MTU_AGE, Heard, LEAST_MTU, PathMtus, claimed_mtu};
 pub(crate) use reassembly::Reassembly;
 pub(crate) use route::{NextHop, Route, RouteTable};
-pub(crate) use way::Ways;
+#[cfg(test)]
+pub(crate) use way::TrainsMade;
+pub(crate) use way::{Train, Ways};
 
 /// A received datagram, checked and whole, addressed to us.
 #[derive(Debug)]

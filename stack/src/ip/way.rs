@@ -5,7 +5,7 @@
 
 use std::net::Ipv4Addr;
 
-use pmd::{Frame, L4Checksum, TxChecksum};
+use pmd::{Frame, L4Checksum, TxChecksum, TxOffload};
 
 use super::{Fragment, Outgoing, Transport};
 use crate::counters::Counter;
@@ -17,9 +17,24 @@ use crate::wire::ethernet::{EtherType, TAGGED_LEN};
 use crate::wire::ipv4::{FragmentField, HEADER_LEN, Ipv4Header};
 use crate::wire::tcp;
 
+mod train;
+
+pub(crate) use train::Train;
+
 /// Ways of the last moment, by destination: two whose numbers end alike push each other out.
 pub(crate) struct Ways {
     entries: Box<[Option<Way>; WAYS]>,
+    /// Tests compare, and count.
+    #[cfg(test)]
+    pub(crate) trains: TrainsMade,
+}
+
+/// How many trains there were.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TrainsMade {
+    Forbidden,
+    Many(u32),
 }
 
 /// The way from an address of ours to a destination, for TCP segments in whole packets.
@@ -40,7 +55,11 @@ struct Way {
 
 impl Ways {
     pub(crate) fn new() -> Self {
-        Self { entries: Box::new([const { None }; WAYS]) }
+        Self {
+            entries: Box::new([const { None }; WAYS]),
+            #[cfg(test)]
+            trains: TrainsMade::Many(0),
+        }
     }
 
     /// Something has changed on which a way may rest.
@@ -71,17 +90,9 @@ impl Net {
         }
         let offload = self.interface.tx_offload;
         let Some(way) = &self.ways.entries[place(header.destination)] else { return Err(frame) };
-        let Ok(len) = u16::try_from(HEADER_LEN + frame.len()) else { return Err(frame) };
-        if len > way.mtu {
-            return Err(frame);
-        }
+        let Some(len) = way.packet_len(frame.len()) else { return Err(frame) };
         let mut frame = frame;
-        let asked = TxChecksum {
-            l2_len: way.headers_len - L3_LEN,
-            l3_len: L3_LEN.into(),
-            ipv4_header: offload.ipv4,
-            l4: if offload.tcp { L4Checksum::Tcp } else { L4Checksum::None },
-        };
+        let asked = way.asked(offload);
         way.sum_segment(&mut frame, len, asked.l4);
         way.put_headers(&mut frame, (len, header.tos), asked.ipv4_header);
         if asked.ipv4_header || asked.l4 != L4Checksum::None {
@@ -149,11 +160,35 @@ impl Net {
 }
 
 impl Way {
+    /// Bytes of the packet that holds a segment of so many, unless it is too long for the way.
+    #[inline]
+    fn packet_len(&self, segment_len: usize) -> Option<u16> {
+        u16::try_from(HEADER_LEN + segment_len).ok().filter(|&len| len <= self.mtu)
+    }
+
+    /// What is left for the device to sum.
+    #[inline]
+    fn asked(&self, offload: TxOffload) -> TxChecksum {
+        TxChecksum {
+            l2_len: self.headers_len - L3_LEN,
+            l3_len: L3_LEN.into(),
+            ipv4_header: offload.ipv4,
+            l4: if offload.tcp { L4Checksum::Tcp } else { L4Checksum::None },
+        }
+    }
+
+    /// Over the pseudo header of a packet of `len` bytes.
+    #[inline]
+    fn pseudo_sum_of(&self, len: u16) -> Sum {
+        let mut sum = self.pseudo_sum;
+        sum.add_u16(len - u16::from(L3_LEN));
+        sum
+    }
+
     /// Fills in the segment's checksum, or as much of it as the device wants. The packet will have `len` bytes.
     #[inline]
     fn sum_segment(&self, frame: &mut Frame, len: u16, asked: L4Checksum) {
-        let mut sum = self.pseudo_sum;
-        sum.add_u16(len - u16::from(L3_LEN));
+        let mut sum = self.pseudo_sum_of(len);
         let checksum = if asked == L4Checksum::None {
             sum.add_bytes(frame.head());
             sum.finish()
@@ -170,6 +205,19 @@ impl Way {
         let out = frame.prepend(count).expect("headroom was seen");
         out.copy_from_slice(&self.headers[HEADERS_MAX - count..]);
         let ip: &mut [u8; HEADER_LEN] = out.last_chunk_mut().expect("longer than an IP header");
+        self.complete(ip, (len, tos), summed_by_device);
+    }
+
+    /// The headers of a packet of `len` bytes.
+    fn headers_of(&self, (len, tos): (u16, u8), summed_by_device: bool) -> [u8; HEADERS_MAX] {
+        let mut headers = self.headers;
+        let ip = headers.last_chunk_mut().expect("longer than an IP header");
+        self.complete(ip, (len, tos), summed_by_device);
+        headers
+    }
+
+    #[inline]
+    fn complete(&self, ip: &mut [u8; HEADER_LEN], (len, tos): (u16, u8), summed_by_device: bool) {
         ip[1] = tos;
         ip[2..4].copy_from_slice(&len.to_be_bytes());
         if !summed_by_device {

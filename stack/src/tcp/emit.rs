@@ -96,7 +96,7 @@ impl Connection {
 
     /// Whether a segment has nothing to say but what every segment says.
     #[inline]
-    fn is_plain_to_send(&self, flags: Flags) -> bool {
+    pub(super) fn is_plain_to_send(&self, flags: Flags) -> bool {
         !flags.intersects(Flags::SYN | Flags::RST)
             && self.reassembly.is_none()
             && self.rare.accurate().is_none()
@@ -115,15 +115,7 @@ impl Connection {
         let edge = self.edge_to_offer(flags);
         let (ecn_flags, ecn) = self.ecn_of(seq, len, flags);
         let flags = flags | ecn_flags;
-        let header = PlainHeader {
-            source_port: self.flow.local_port,
-            destination_port: self.flow.remote_port,
-            seq,
-            ack: if flags.contains(Flags::ACK) { self.rcv.nxt } else { Seq(0) },
-            flags,
-            window: self.window_field(edge, flags),
-            timestamps: self.timestamps_of(cx, flags),
-        };
+        let header = self.plain_header(cx, seq, flags, edge);
         let (position, header_len) = (self.position_of(seq), header.header_len());
         let send = &self.socket.send;
         let sent = send_written(cx.net, &self.flow, ecn, header_len + len as usize, |space| {
@@ -138,6 +130,25 @@ impl Connection {
         Ok(())
     }
 
+    #[inline]
+    pub(super) fn plain_header(
+        &self,
+        cx: &Context<'_>,
+        seq: Seq,
+        flags: Flags,
+        edge: Seq,
+    ) -> PlainHeader {
+        PlainHeader {
+            source_port: self.flow.local_port,
+            destination_port: self.flow.remote_port,
+            seq,
+            ack: if flags.contains(Flags::ACK) { self.rcv.nxt } else { Seq(0) },
+            flags,
+            window: self.window_field(edge, flags),
+            timestamps: self.timestamps_of(cx, flags),
+        }
+    }
+
     /// Sends an ACK without data, at once.
     pub(super) fn send_ack(&mut self, cx: &mut Context<'_>) {
         if self.emit(cx, self.snd.nxt, 0, Flags::ACK).is_err() {
@@ -147,7 +158,7 @@ impl Connection {
     }
 
     /// Everything received so far has been acknowledged, with a window up to `rcv.edge`.
-    fn acknowledged(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn acknowledged(&mut self, cx: &mut Context<'_>) {
         self.rcv.acked = self.rcv.nxt;
         if self.ack.owed != Owed::Nothing {
             self.ack.quick = self.ack.quick.saturating_sub(1);
@@ -248,21 +259,26 @@ fn send_written(
 ) -> Result<(), Refused> {
     let mut frame = net.transport_frame().ok_or(Refused::NoFrame)?;
     write(frame.append(len).ok_or(Refused::TooBig)?);
-    let outgoing = Outgoing {
-        source: flow.local,
-        destination: flow.remote,
-        transport: Transport::Tcp,
-        ttl: DEFAULT_TTL,
-        tos: ecn.bits(),
-        fragment: Fragment::DontFragment,
-    };
-    match net.send_ipv4(outgoing, frame) {
+    match net.send_ipv4(outgoing(flow, ecn), frame) {
         Ok(()) => Ok(()),
         Err(Drop::IpTooBig) => Err(Refused::TooBig),
         Err(drop) => {
             net.metrics.count_drop(drop);
             Ok(())
         }
+    }
+}
+
+/// How segments of a flow are sent.
+#[inline]
+pub(super) fn outgoing(flow: &FlowKey4, ecn: Ecn) -> Outgoing {
+    Outgoing {
+        source: flow.local,
+        destination: flow.remote,
+        transport: Transport::Tcp,
+        ttl: DEFAULT_TTL,
+        tos: ecn.bits(),
+        fragment: Fragment::DontFragment,
     }
 }
 

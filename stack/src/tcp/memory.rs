@@ -142,7 +142,6 @@ mod tests {
         for part in 0..33 {
             t.input(&format!("A {}+1000 ack 1", 2 + part * 1000)).unwrap();
         }
-        // The small chunk counts as a large one by now.
         assert_eq!(t.tcp.buffered(), 3 * CHUNK);
         assert_eq!(read_all(&mut t), 33_001);
         assert_eq!(t.tcp.buffered(), 0);

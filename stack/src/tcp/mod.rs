@@ -59,6 +59,7 @@ mod syn_ack;
 mod syn_cookie;
 mod syn_received;
 mod time_wait;
+mod train;
 mod transmit;
 mod urgent;
 mod user_timeout;

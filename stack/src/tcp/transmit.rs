@@ -120,7 +120,10 @@ impl Connection {
                 Next::Again(seq, len) => (self.send_again(cx, seq, len), false),
                 Next::New(segment) => {
                     let segment = self.in_train(cx.config, segment);
-                    (self.send_new(cx, &segment), segment.is_last)
+                    match self.train_of(cx, &segment) {
+                        Some(train) => (self.send_train(cx, &train), false),
+                        None => (self.send_new(cx, &segment), segment.is_last),
+                    }
                 }
             };
             let (Ok(len), Some(sender)) = (sent, &mut self.sender) else { return Err(NotSent) };
@@ -148,25 +151,30 @@ impl Connection {
         cx: &mut Context<'_>,
         segment: &Segment,
     ) -> Result<u32, NotSent> {
+        self.emit(cx, self.snd.nxt, segment.len, segment.flags)?;
+        let numbers = segment.len + u32::from(segment.flags.contains(Flags::FIN));
+        self.new_sent(cx, (segment.len, numbers), 0);
+        Ok(numbers)
+    }
+
+    /// New data of `len` bytes, which are `numbers` with a FIN, has just left; the last segment of it begins `last` bytes after the first.
+    pub(super) fn new_sent(&mut self, cx: &Context<'_>, (len, numbers): (u32, u32), last: u32) {
         let seq = self.snd.nxt;
-        self.emit(cx, seq, segment.len, segment.flags)?;
         if !self.is_outstanding() {
             // The window may have been asked after: that is over.
             self.deadlines.retransmit = Instant::FAR_FUTURE;
             self.probe_backoff = 0;
         }
         self.sent_at = cx.now();
-        if segment.len > 0 && self.rcv.nxt != self.rcv.irs + 1 {
+        if len > 0 && self.rcv.nxt != self.rcv.irs + 1 {
             self.ack.interactive |= cx.now() < self.data_at + cx.config.delayed_ack;
         }
-        let numbers = segment.len + u32::from(segment.flags.contains(Flags::FIN));
         self.snd.nxt = seq + numbers;
-        if segment.len < u32::from(self.snd.mss) {
+        if len < u32::from(self.snd.mss) {
             self.snd.small = self.snd.nxt;
         }
-        self.sender(cx.config).sent(cx.now(), seq, numbers);
+        self.sender(cx.config).sent(cx.now(), (seq, numbers), last);
         self.watch_outstanding(cx);
-        Ok(numbers)
     }
 
     /// What goes out next: what is lost before what is new, unless a timeout is to be tested by new data.

@@ -59,6 +59,13 @@ impl Sum {
         }
     }
 
+    /// Adds `bytes` and copies them, in one pass. Both have the same length.
+    #[inline]
+    pub(crate) fn copy(&mut self, to: &mut [u8], bytes: &[u8]) {
+        to.copy_from_slice(bytes);
+        self.add_bytes(to);
+    }
+
     /// Adds the bytes of a packet behind the first `skip`, over its segments.
     pub(crate) fn add_frame(&mut self, frame: &Frame, skip: usize) {
         let mut skip = skip;

@@ -19,7 +19,7 @@ pub(crate) struct Writer<D: Direction> {
     unpublished: u32,
     /// Where `tail` is, or one chunk before that; to be trusted only while the chain is claimed.
     chunk: Option<NonNull<Chunk>>,
-    /// Where the chunks of the chain end, modulo the length of the large ones.
+    /// Where the chunks of the chain begin, modulo their length.
     phase: u16,
     /// The size of the chain's only chunk; large, if there are more.
     extent: Size,
@@ -59,10 +59,13 @@ impl<D: Direction> Writer<D> {
         self.unpublished > 0
     }
 
-    /// How many bytes of chunks the chain has, as far as the reader has told. A small chunk counts as a large one once there are others.
+    /// How many bytes of chunks the chain has, as far as the reader has told. A small chunk does not count any more once there are others.
     pub(crate) fn memory(&self) -> usize {
         if self.words.claim().load(Ordering::Relaxed) == NO_CHAIN {
             return 0;
+        }
+        if self.extent == Size::Small {
+            return SMALL_CHUNK;
         }
         let head = self.words.head().load().position();
         let last = self.tail.saturating_sub(1).max(head);
@@ -79,21 +82,25 @@ impl<D: Direction> Writer<D> {
         }
         // A chain has at least one byte before its tail.
         let before = self.tail.saturating_sub(1);
-        self.bytes_of_chunks(before, last) - self.bytes_of_chunks(before, before)
+        let grown = self.bytes_of_chunks(before, last);
+        match self.extent {
+            Size::Large => grown - CHUNK,
+            Size::Small if self.offset(before) + len < SMALL_CHUNK => 0,
+            Size::Small => grown - SMALL_CHUNK,
+        }
     }
 
     /// Of the chunks from that of one position to that of another.
     fn bytes_of_chunks(&self, first: u64, last: u64) -> usize {
-        match (self.extent, self.number(last) - self.number(first)) {
-            (Size::Small, 0) => SMALL_CHUNK,
-            (_, more) => more.saturating_add(1).saturating_mul(CHUNK),
-        }
+        let number = |position: u64| position.saturating_sub(self.phase.into()) / CHUNK as u64;
+        let count = 1 + number(last) - number(first);
+        usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(CHUNK)
     }
 
-    /// Counts the chunks up to the one that holds `position`.
-    fn number(&self, position: u64) -> usize {
-        let chunk = CHUNK as u64;
-        usize::try_from((position + chunk - u64::from(self.phase)) / chunk).unwrap_or(usize::MAX)
+    /// Where `position` stands in its chunk.
+    fn offset(&self, position: u64) -> usize {
+        let offset = position.wrapping_sub(self.phase.into()) % CHUNK as u64;
+        usize::try_from(offset).unwrap_or(usize::MAX)
     }
 
     /// The next bytes to fill, up to the end of a chunk; never empty unless a publication was refused. How many it will be in all is a hint.
@@ -185,7 +192,7 @@ impl<D: Direction> Writer<D> {
             self.words.first().store(chunk.as_ptr(), Ordering::Relaxed);
             self.chunk = Some(chunk);
             self.extent = size;
-            self.phase = phase_of(self.tail + size.len() as u64);
+            self.phase = phase_of(self.tail);
             Hold::Fresh
         };
     }
@@ -236,7 +243,7 @@ impl<D: Direction> Writer<D> {
         if is_on(Fault::TailBeforeLink) {
             self.words.tail().store(Word::new(self.tail + 1, 0));
         }
-        let next = Chunk::allocate(self.tail, Size::Large);
+        let next = Chunk::allocate(last_ref.next_base(), Size::Large);
         self.extent = Size::Large;
         last_ref.link(next);
         self.chunk = Some(next);

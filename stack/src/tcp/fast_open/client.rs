@@ -172,7 +172,7 @@ impl Connection {
         if rest > 0 {
             self.snd.una = from;
             let sender = self.sender(cx.config);
-            sender.sent(cx.now(), from, rest);
+            sender.sent(cx.now(), (from, rest), 0);
             sender.board.lose_all();
         }
     }

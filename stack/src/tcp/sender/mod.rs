@@ -230,12 +230,20 @@ impl Sender {
         }
     }
 
-    /// `len` numbers go out for the first time.
-    pub(super) fn sent(&mut self, now: Instant, start: Seq, len: u32) {
+    /// `len` numbers go out for the first time; the last segment of them begins `last` behind the first.
+    pub(super) fn sent(&mut self, now: Instant, (start, len): (Seq, u32), last: u32) {
         let stamp = self.rate.stamp(now, self.board.in_flight());
         self.board.sent(start, len, stamp);
-        self.last = start;
+        self.last = start + last;
         self.prr.on_sent(len);
+    }
+
+    /// How many bytes of new data may leave one after the other without another look: none where that depends on what has left.
+    pub(super) fn room_at_once(&self, pacing: Pacing, smoothed: Option<Span>) -> u32 {
+        let looked_at = self.is_reducing()
+            || self.board.lost() > 0
+            || self.pacing_rate(pacing, smoothed).is_some();
+        if looked_at { 0 } else { self.window().saturating_sub(self.pipe()) }
     }
 
     /// `len` numbers go out again.

@@ -124,9 +124,9 @@ mod tests {
         let heard = Arc::default();
         let start = Seq(1000);
         let mut sender = Sender::new(start, Box::new(Listener(Arc::clone(&heard))));
-        sender.sent(Instant::from_millis(10), start, 1460);
+        sender.sent(Instant::from_millis(10), (start, 1460), 0);
         sender.path_probe_sent(start, 1460);
-        sender.sent(Instant::from_millis(10), start + 1460, 4000);
+        sender.sent(Instant::from_millis(10), (start + 1460, 4000), 0);
         let behind = SackBlock { left: start + 1460, right: start + 5460 };
         let news = News {
             now: Instant::from_millis(30),

@@ -1,0 +1,121 @@
+//! Full segments that leave one after the other are made together, as a NIC would that cuts segments (TSO).
+//!
+//! When the windows let several full segments of new data go, and nothing about one of them depends on whether the one before it has left, everything is
+//! decided, looked up and noted once for all of them, and what is left to do for each is its number, its bytes and its sum. It comes to the same as
+//! [`transmit`](super::transmit) one by one, which the tests hold against it.
+
+use super::config::PushRule;
+use super::connection::{Connection, Context};
+use super::emit::{NotSent, outgoing};
+use super::seq::Seq;
+use super::transmit::Segment;
+use crate::counters::Counter;
+use crate::ip;
+use crate::net::OUTBOX_RESERVE;
+use crate::wire::tcp::{Flags, PlainHeader};
+
+/// Full segments from SND.NXT on.
+pub(super) struct Train {
+    /// At least two.
+    segments: u32,
+    /// The last of them is pushed.
+    pushed: bool,
+    wire: ip::Train,
+    /// Of the first of them.
+    header: PlainHeader,
+    /// The edge of the window that all of them offer.
+    edge: Seq,
+}
+
+impl Connection {
+    /// The train that `first`, which may leave now, begins. `None` where each has to be looked at.
+    pub(super) fn train_of(&mut self, cx: &mut Context<'_>, first: &Segment) -> Option<Train> {
+        let mss = u32::from(self.snd.mss);
+        if first.len < mss || first.flags != Flags::ACK || !self.is_plain_to_send(first.flags) {
+            return None;
+        }
+        let sender = self.sender.as_ref()?;
+        let room = sender.room_at_once(cx.config.pacing, self.rtt.srtt());
+        let pushed_at = match cx.config.push {
+            PushRule::Written => None,
+            PushRule::Trains => Some(sender.train_end.offset_from(self.snd.nxt)),
+        };
+        let frames = (cx.net.outbox_room() + 1).saturating_sub(OUTBOX_RESERVE);
+        // The segment that ends what is written is another matter.
+        let unsent = u32::try_from(self.unsent().saturating_sub(1)).unwrap_or(u32::MAX);
+        let bytes = room.min(self.usable_window()).min(unsent).min(pushed_at.unwrap_or(u32::MAX));
+        let segments = (bytes / mss).min(u32::try_from(frames).unwrap_or(u32::MAX));
+        if segments < 2 {
+            return None;
+        }
+        let edge = self.edge_to_offer(first.flags);
+        let (ecn_flags, ecn) = self.ecn_of(self.snd.nxt, mss, first.flags);
+        if ecn_flags.contains(Flags::CWR) {
+            // The first of them says it.
+            return None;
+        }
+        let header = self.plain_header(cx, self.snd.nxt, first.flags | ecn_flags, edge);
+        let len = header.header_len() + mss as usize;
+        let wire = cx.net.train(&outgoing(&self.flow, ecn), len)?;
+        let pushed = pushed_at == Some(segments * mss);
+        Some(Train { segments, pushed, wire, header, edge })
+    }
+
+    /// Sends as much of a train as there are frames for. Returns how many numbers that was.
+    pub(super) fn send_train(
+        &mut self,
+        cx: &mut Context<'_>,
+        train: &Train,
+    ) -> Result<u32, NotSent> {
+        let sent = self.emit_train(cx, train);
+        if sent == 0 {
+            return Err(NotSent);
+        }
+        cx.net.count_train(sent);
+        cx.net.metrics.add(Counter::TcpOutSegs, sent.into());
+        self.rcv.edge = self.rcv.edge.later(train.edge);
+        self.acknowledged(cx);
+        let mss = u32::from(self.snd.mss);
+        let numbers = sent * mss;
+        self.ecn_told((self.snd.nxt, numbers, train.header.flags), None);
+        self.new_sent(cx, (numbers, numbers), numbers - mss);
+        Ok(numbers)
+    }
+
+    /// Returns how many have left.
+    fn emit_train(&mut self, cx: &mut Context<'_>, train: &Train) -> u32 {
+        let mss = u32::from(self.snd.mss);
+        let (start, header_len) = (self.position_of(self.snd.nxt), train.header.header_len());
+        let send = &self.socket.send;
+        let mut header = train.header;
+        for segment in 0..train.segments {
+            if train.pushed && segment + 1 == train.segments {
+                header.flags = header.flags | Flags::PSH;
+            }
+            let position = start + u64::from(segment * mss);
+            let sent = cx.net.send_in_train(&train.wire, |space, mut sum| {
+                let (head, mut payload) = space.split_at_mut(header_len);
+                header.emit(head);
+                if let Some(sum) = &mut sum {
+                    sum.add_bytes(head);
+                }
+                for bytes in send.slices_at(position, payload.len()) {
+                    let (to, rest) = payload.split_at_mut(bytes.len());
+                    match &mut sum {
+                        Some(sum) => sum.copy(to, bytes),
+                        None => to.copy_from_slice(bytes),
+                    }
+                    payload = rest;
+                }
+            });
+            if sent.is_err() {
+                return segment;
+            }
+            header.seq = header.seq + mss;
+        }
+        train.segments
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+use proptest::prelude::*;
+
+use crate::counters::Counter;
+use crate::ip::TrainsMade;
+use crate::tcp::harness::Harness;
+use crate::tcp::predict::Prediction;
+use crate::tcp::predict::sides::{Side, config, step};
+use crate::tcp::{PushRule, TcpConfig};
+
+proptest! {
+    /// Nothing that can be seen from outside depends on whether segments leave in trains.
+    #[test]
+    fn trains_change_nothing(config in config(), written in any::<bool>(), steps in prop::collection::vec(step(), 1..60)) {
+        let push = if written { PushRule::Written } else { PushRule::Trains };
+        let config = TcpConfig { push, send_buffer: 200_000, ..config };
+        let mut single = Side::new(&config, Prediction::On);
+        single.t.net.ways.trains = TrainsMade::Forbidden;
+        let mut together = Side::new(&config, Prediction::On);
+        for (n, step) in steps.iter().enumerate() {
+            prop_assert_eq!(together.take(step), single.take(step), "step {}: {:?}", n, step);
+        }
+    }
+}
+
+/// Writes, and says what has left, and in how many trains.
+fn written(t: &mut Harness, len: usize) -> (Vec<String>, u32) {
+    t.net.ways.trains = TrainsMade::Many(0);
+    t.write(len);
+    let TrainsMade::Many(trains) = t.net.ways.trains else { unreachable!("just set") };
+    (t.sent(), trains)
+}
+
+#[test]
+fn full_segments_leave_together_but_for_the_last() {
+    let mut t = Harness::connected();
+    let (segments, trains) = written(&mut t, 4000);
+    assert_eq!(segments[..3], ["A 1+1000 ack 1", "A 1001+1000 ack 1", "A 2001+1000 ack 1"]);
+    assert_eq!((segments[3].as_str(), trains), ("PA 3001+1000 ack 1", 1));
+    t.input("A 1 ack 4001").unwrap();
+    assert_eq!(written(&mut t, 2000).1, 0, "two are one and a last one");
+}
+
+/// What is left of the device's room is for others.
+#[test]
+fn a_train_leaves_as_far_as_there_are_frames() {
+    let mut t = Harness::connected();
+    let mut hoard: Vec<_> = std::iter::from_fn(|| t.net.alloc()).collect();
+    hoard.truncate(hoard.len() - 2);
+    let (segments, _) = written(&mut t, 6000);
+    assert_eq!(segments, ["A 1+1000 ack 1", "A 1001+1000 ack 1"]);
+    assert_eq!(t.count(Counter::TcpOutSegs), 2 + HANDSHAKE);
+    hoard.clear();
+    t.at(1);
+    assert_eq!(t.sent().len(), 4);
+    assert_eq!(t.count(Counter::TcpRetransSegs), 0);
+}
+
+/// Segments of a handshake that leave.
+const HANDSHAKE: u64 = 2;
