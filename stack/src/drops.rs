@@ -166,6 +166,8 @@ pub enum Drop {
     TcpAfterClose,
     /// Data that nobody will read: the application has shut down reading.
     TcpReceiveShut,
+    /// A SYN while more of them arrives than the core has time for.
+    TcpSynOverload,
     /// The listener's backlog is full.
     TcpListenOverflow,
     /// The listener has as many connections as it may have.
@@ -270,6 +272,7 @@ impl Drop {
         Self::TcpReassemblyFull,
         Self::TcpAfterClose,
         Self::TcpReceiveShut,
+        Self::TcpSynOverload,
         Self::TcpListenOverflow,
         Self::TcpListenerLimit,
         Self::TcpMemoryLimit,
@@ -364,6 +367,7 @@ impl Drop {
             Self::TcpReassemblyFull => "tcp-reassembly-full",
             Self::TcpAfterClose => "tcp-after-close",
             Self::TcpReceiveShut => "tcp-receive-shut",
+            Self::TcpSynOverload => "tcp-syn-overload",
             Self::TcpListenOverflow => "tcp-listen-overflow",
             Self::TcpListenerLimit => "tcp-listener-limit",
             Self::TcpMemoryLimit => "tcp-memory-limit",

@@ -76,6 +76,11 @@ impl Layers {
         }
     }
 
+    /// How many frames the device has.
+    pub(super) fn frames(&self) -> usize {
+        self.pool.capacity()
+    }
+
     /// A burst is about to be taken in.
     pub(super) fn foresee(&mut self, burst: &Burst) {
         self.tcp.foresee(&self.net.interface.link, burst);

@@ -5,6 +5,7 @@
 //! and never waits, so a simulation drives it as well as a thread does ([`thread`]).
 
 mod layers;
+mod openings;
 mod order;
 mod rest;
 pub(crate) mod thread;
@@ -29,6 +30,7 @@ use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
 pub(crate) use layers::Layers;
+use openings::Openings;
 pub(crate) use order::Order;
 
 /// Everything that one protocol thread owns: the layers, the queue pairs that it polls, and its application.
@@ -57,6 +59,7 @@ pub struct Protocol {
     queues: Vec<Box<dyn QueuePair>>,
     application: Option<Box<dyn Application>>,
     received: Burst,
+    openings: Openings,
     transmit: Burst,
     stopping: Option<Instant>,
     left: Left,
@@ -79,6 +82,13 @@ enum Left {
     /// It found nothing to do, and there is nothing until something new happens.
     Nothing,
     Something,
+}
+
+/// Whether the device has more than one burst.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pressed {
+    No,
+    Yes,
 }
 
 /// What a turn of the protocol loop did.
@@ -132,11 +142,13 @@ impl Protocol {
     ) -> io::Result<Self> {
         let end = End(seat.shared.clone());
         let layers = Layers::new(config, seed, seat);
+        let openings = Openings::new(layers.frames());
         let mut protocol = Self {
             layers,
             queues,
             application,
             received: Burst::new(),
+            openings,
             transmit: Burst::new(),
             stopping: None,
             left: Left::Something,
@@ -254,25 +266,67 @@ impl Protocol {
     }
 
     fn receive(&mut self) -> usize {
-        let mut count = 0;
+        let (mut count, mut pressed) = (0, Pressed::No);
         for index in 0..self.queues.len() {
-            let Some(queue) = self.queues.get_mut(index) else { break };
-            let received = queue.rx_burst(&mut self.received);
-            // Most polls find nothing.
-            if received == 0 {
-                continue;
+            for _ in 0..openings::BURSTS {
+                let Some(queue) = self.queues.get_mut(index) else { break };
+                let received = queue.rx_burst(&mut self.received);
+                // Most polls find nothing.
+                if received == 0 {
+                    break;
+                }
+                count += received;
+                pressed = if self.received.room() == 0 { Pressed::Yes } else { Pressed::No };
+                let set_aside = self.take_burst(pressed);
+                if set_aside == 0 || pressed == Pressed::No {
+                    break;
+                }
             }
-            count += received;
-            let metrics = &self.layers.net.metrics;
-            metrics.add(Counter::FramesReceived, self.received.len() as u64);
-            metrics.add(Counter::BytesReceived, bytes(self.received.iter()));
-            self.layers.foresee(&self.received);
-            for frame in self.received.drain() {
-                self.layers.input(frame);
-            }
-            self.layers.settle_gathered();
-            self.tell_echo_replies();
         }
+        if !self.openings.is_empty() {
+            count += self.take_openings(pressed);
+        }
+        count
+    }
+
+    /// Takes what was received through the layers. Where there is more than that SYNs are set aside; returns how many.
+    fn take_burst(&mut self, pressed: Pressed) -> usize {
+        let metrics = &self.layers.net.metrics;
+        metrics.add(Counter::FramesReceived, self.received.len() as u64);
+        metrics.add(Counter::BytesReceived, bytes(self.received.iter()));
+        self.layers.foresee(&self.received);
+        let mut set_aside = 0;
+        if pressed == Pressed::No && self.openings.is_empty() {
+            self.received.drain().for_each(|frame| self.layers.input(frame));
+        } else {
+            for frame in self.received.drain() {
+                let net = &self.layers.net;
+                match self.openings.set_aside(&net.interface.link, &net.metrics, frame) {
+                    Ok(()) => set_aside += 1,
+                    Err(frame) => self.layers.input(frame),
+                }
+            }
+            self.openings.forget_refused();
+        }
+        self.layers.settle_gathered();
+        self.tell_echo_replies();
+        set_aside
+    }
+
+    /// Takes SYNs that wait: so many as are worth a burst, but few while the device has more of everything else.
+    fn take_openings(&mut self, pressed: Pressed) -> usize {
+        let most = match pressed {
+            Pressed::No => openings::AT_ONCE,
+            Pressed::Yes => openings::ANYWAY,
+        };
+        let mut count = 0;
+        while count < most
+            && let Some(frame) = self.openings.pop()
+        {
+            self.layers.input(frame);
+            count += 1;
+        }
+        self.layers.settle_gathered();
         count
     }
 

@@ -1,0 +1,94 @@
+//! Connections that are asked for while more arrives than can be taken wait until those that are there have been served.
+//!
+//! A thread that gets twice as many SYNs as it can make connections of would begin them all, have no time for what belongs to those that it has begun, lose that where
+//! the device overflows, and finish few. So while the device's bursts are full, SYNs are set aside unread, which costs next to nothing; the device is
+//! emptied of everything else; and only then as many of them are taken as one burst would hold. The queue is short: what has waited in it for long has been
+//! sent again. Beyond that, SYNs are dropped: that is the early and cheap refusal.
+
+use std::collections::VecDeque;
+
+use pmd::{Burst, Frame};
+
+use crate::drops::Drop;
+use crate::link::Link;
+use crate::metrics::Metrics;
+use crate::wire::ipv4::{Ipv4View, protocol};
+use crate::wire::tcp::{Flags, TcpView};
+
+/// SYNs that wait.
+pub(super) struct Openings {
+    waiting: VecDeque<Frame>,
+    /// Most that wait.
+    most: usize,
+    /// To be freed together.
+    refused: Burst,
+}
+
+impl Openings {
+    /// For a device with so many frames, of which most are to be for other things.
+    pub(super) fn new(frames: usize) -> Self {
+        let most = (frames / 8).min(MOST);
+        Self { waiting: VecDeque::with_capacity(most), most, refused: Burst::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Keeps a frame that asks for a connection for later, or refuses it. Gives back any other.
+    #[inline]
+    pub(super) fn set_aside(
+        &mut self,
+        link: &Link,
+        metrics: &Metrics,
+        frame: Frame,
+    ) -> Result<(), Frame> {
+        if !asks_for_connection(link, &frame) {
+            return Err(frame);
+        }
+        if self.waiting.len() < self.most {
+            self.waiting.push_back(frame);
+            return Ok(());
+        }
+        metrics.count_drop(Drop::TcpSynOverload);
+        self.refused.push(frame).or_else(|frame| {
+            self.refused.clear();
+            self.refused.push(frame)
+        })
+    }
+
+    /// The SYN that has waited longest.
+    pub(super) fn pop(&mut self) -> Option<Frame> {
+        self.waiting.pop_front()
+    }
+
+    /// Frees what was refused.
+    pub(super) fn forget_refused(&mut self) {
+        self.refused.clear();
+    }
+}
+
+/// Whether a frame holds a SYN, as far as can be told from a glance. What is not plain is taken as it comes.
+#[inline]
+fn asks_for_connection(link: &Link, frame: &Frame) -> bool {
+    let packet = frame.head().get(link.header_len()..).unwrap_or_default();
+    let Ok(ip) = Ipv4View::parse_head(packet, usize::MAX) else { return false };
+    if ip.protocol() != protocol::TCP || ip.fragment().is_fragment() {
+        return false;
+    }
+    let segment = packet.get(ip.header_len()..).unwrap_or_default();
+    let asks =
+        |tcp: TcpView<'_>| tcp.flags().0 & (Flags::SYN | Flags::ACK | Flags::RST).0 == Flags::SYN.0;
+    TcpView::parse(segment).is_ok_and(asks)
+}
+
+/// What a core makes connections of in a few milliseconds.
+const MOST: usize = 1024;
+/// Bursts that are taken in one turn to empty a device of everything else.
+pub(super) const BURSTS: usize = 8;
+/// How many of those that wait have their turn once the device is empty, and in any case.
+pub(super) const AT_ONCE: usize = Burst::CAPACITY;
+pub(super) const ANYWAY: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+use std::io;
+use std::net::Ipv4Addr;
+
+use pmd::{Medium, Pool, mem};
+
+use super::*;
+use crate::api::{Application, Core, Readiness, Token};
+use crate::config::{Config, DuplicateDetection};
+use crate::protocol::Protocol;
+use crate::tcp::seq::Seq;
+use crate::time::Instant;
+use crate::wire::checksum::Sum;
+use crate::wire::ipv4::{FragmentField, HEADER_LEN, Ipv4Header};
+use crate::wire::tcp::TcpHeader;
+use crate::wire::tcp_options::TcpOptions;
+
+const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const LISTENING: u16 = 80;
+const CLOSED: u16 = 81;
+
+struct Listening;
+
+impl Application for Listening {
+    fn start(&mut self, core: &mut Core<'_>) -> io::Result<()> {
+        core.listen((US, LISTENING).into(), 1 << 12, Token(0)).map(std::mem::forget)
+    }
+
+    fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {}
+}
+
+fn segment(source_port: u16, destination_port: u16, flags: Flags) -> Vec<u8> {
+    let header = TcpHeader {
+        source_port,
+        destination_port,
+        seq: Seq(1),
+        ack: Seq(0),
+        flags,
+        window: 1000,
+        urgent_pointer: 0,
+        options: TcpOptions::default(),
+    };
+    let len = header.header_len();
+    let mut bytes = vec![0; HEADER_LEN + len];
+    let (ip, tcp) = bytes.split_first_chunk_mut().unwrap();
+    header.emit(tcp);
+    let mut sum = Sum::pseudo_header_v4(PEER, US, protocol::TCP, u16::try_from(len).unwrap());
+    sum.add_bytes(tcp);
+    tcp[16..18].copy_from_slice(&sum.finish().to_be_bytes());
+    Ipv4Header {
+        tos: 0,
+        total_len: u16::try_from(HEADER_LEN + len).unwrap(),
+        identification: 0,
+        fragment: FragmentField::DONT_FRAGMENT,
+        ttl: 64,
+        protocol: protocol::TCP,
+        source: PEER,
+        destination: US,
+    }
+    .emit(ip);
+    bytes
+}
+
+fn listening() -> (Protocol, mem::MemHandle) {
+    let (queue, handle) = mem::device(Pool::heap(20_000, 256), 1500);
+    let config = Config {
+        addresses: vec!["10.0.0.2/24".parse().unwrap()],
+        duplicate_detection: DuplicateDetection::Off,
+        ..Config::default()
+    };
+    let protocol =
+        Protocol::new(&config, vec![Box::new(queue)], Box::new(Listening), [0; 32]).unwrap();
+    (protocol, handle)
+}
+
+/// How many of the frames that were sent are resets, and how many are not.
+fn answers(handle: &mem::MemHandle) -> (usize, usize) {
+    let flags = |bytes: Vec<u8>| TcpView::parse(&bytes[HEADER_LEN..]).unwrap().flags();
+    let sent = std::iter::from_fn(|| handle.take_bytes()).map(flags);
+    let (resets, others): (Vec<Flags>, Vec<Flags>) =
+        sent.partition(|flags| flags.contains(Flags::RST));
+    (resets.len(), others.len())
+}
+
+#[test]
+fn everything_else_is_taken_before_those_who_ask_for_connections() {
+    let (mut protocol, handle) = listening();
+    for port in 0..300 {
+        handle.inject_bytes(&segment(1000 + port, LISTENING, Flags::SYN)).unwrap();
+    }
+    handle.inject_bytes(&segment(1, CLOSED, Flags::ACK)).unwrap();
+    protocol.turn(Instant::from_millis(1));
+    assert_eq!(handle.arriving(), 0, "the device was emptied");
+    assert_eq!(
+        answers(&handle),
+        (1, AT_ONCE),
+        "a reset for the last, and as many as are worth a burst"
+    );
+    for _ in 0..3 {
+        protocol.turn(Instant::from_millis(1));
+    }
+    assert_eq!(answers(&handle), (0, 300 - AT_ONCE - 44), "a burst each time");
+    assert!(protocol.turn(Instant::from_millis(1)).work > 0);
+    assert_eq!(answers(&handle), (0, 44), "nobody who waits is forgotten");
+    assert_eq!(protocol.metrics().dropped(Drop::TcpSynOverload), 0);
+}
+
+#[test]
+fn those_who_would_wait_too_long_are_refused() {
+    let (mut protocol, handle) = listening();
+    let burst = Burst::CAPACITY;
+    let arriving = BURSTS * burst + MOST + 10 * burst;
+    let ports = 1..u16::try_from(arriving).unwrap() + 1;
+    for port in ports {
+        handle.inject_bytes(&segment(port, LISTENING, Flags::SYN)).unwrap();
+    }
+    while handle.arriving() > 0 {
+        protocol.turn(Instant::from_millis(1));
+        let (_, answered) = answers(&handle);
+        assert!(answered >= ANYWAY, "some have their turn each time");
+    }
+    let refused = protocol.metrics().dropped(Drop::TcpSynOverload);
+    assert!(refused > 0);
+    while protocol.turn(Instant::from_millis(1)).work > 0 {}
+    answers(&handle);
+    assert_eq!(protocol.layers.net.pool_available(), 20_000, "no frame is kept");
+    assert_eq!(frames_dropped(&protocol), refused);
+}
+
+fn frames_dropped(protocol: &Protocol) -> u64 {
+    Drop::ALL.iter().map(|&drop| protocol.metrics().dropped(drop)).sum()
+}
+
+/// A few that come at once are not set aside: each may be the only one.
+#[test]
+fn an_ordinary_burst_is_taken_as_it_comes() {
+    let (mut protocol, handle) = listening();
+    for port in 1..10 {
+        handle.inject_bytes(&segment(port, LISTENING, Flags::SYN)).unwrap();
+    }
+    protocol.turn(Instant::from_millis(1));
+    assert_eq!(answers(&handle), (0, 9));
+}
+
+#[test]
+fn only_a_plain_syn_asks_for_a_connection() {
+    let pool = Pool::heap(4, 256);
+    let link = Link::new(Medium::Ip, None);
+    let asks = |bytes: &[u8]| asks_for_connection(&link, &pool.frame_of(bytes).unwrap());
+    let syn = segment(1, 2, Flags::SYN);
+    assert!(asks(&syn));
+    assert!(asks(&segment(1, 2, Flags::SYN | Flags::ECE | Flags::CWR)));
+    for flags in [Flags::ACK, Flags::SYN | Flags::ACK, Flags::SYN | Flags::RST, Flags::FIN] {
+        assert!(!asks(&segment(1, 2, flags)), "{flags:?}");
+    }
+    for len in 0..syn.len() {
+        assert!(!asks(&syn[..len]), "the first {len} bytes");
+    }
+    let mut datagram = syn.clone();
+    datagram[9] = protocol::UDP;
+    assert!(!asks(&datagram));
+    let mut fragment = syn;
+    fragment[7] = 1;
+    assert!(!asks(&fragment));
+}
