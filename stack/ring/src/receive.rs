@@ -306,8 +306,17 @@ impl ReceiveConsumer {
         if run.skipped > 0 {
             self.advance(run.skipped);
         }
+        self.first_of(run.len)
+    }
+
+    /// What [`fill_buf`](Self::fill_buf) has shown, if nothing else was called since.
+    pub fn shown(&self) -> &[u8] {
+        if self.is_shut() { &[] } else { self.first_of(self.next_run().len) }
+    }
+
+    fn first_of(&self, len: u64) -> &[u8] {
         let front = self.reader.front();
-        &front[..front.len().min(usize::try_from(run.len).unwrap_or(usize::MAX))]
+        &front[..front.len().min(usize::try_from(len).unwrap_or(usize::MAX))]
     }
 
     /// Moves on by `len` bytes, and gives back memory that lies behind.

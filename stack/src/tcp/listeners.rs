@@ -15,7 +15,8 @@ use crate::socket::{ListenerEnd, ListenerShared, Readies, Told};
 
 /// The listeners of one core.
 pub(super) struct Listeners {
-    by_address: BTreeMap<(u16, Ipv4Addr), Group>,
+    /// By address and port as one [number](number_of), which is compared at once.
+    by_address: BTreeMap<u64, Group>,
     /// Closed, with children that somebody was in the way of.
     closing: Vec<ListenerEnd>,
     /// A child waits outside its shard, because somebody was inside.
@@ -76,11 +77,11 @@ impl Listeners {
 
     /// Whose connections of this flow are: the listener at exactly its address, else the one at all addresses.
     pub(super) fn find(&mut self, flow: &FlowKey4) -> Option<&mut ListenerEnd> {
-        let exact = (flow.local_port, flow.local);
+        let exact = number_of(flow.local_port, flow.local);
         let key = if self.by_address.contains_key(&exact) {
             exact
         } else {
-            (flow.local_port, Ipv4Addr::UNSPECIFIED)
+            number_of(flow.local_port, Ipv4Addr::UNSPECIFIED)
         };
         let group = self.by_address.get_mut(&key)?;
         match group.as_slice() {
@@ -95,7 +96,7 @@ impl Listeners {
     }
 
     pub(super) fn has_port(&self, port: u16) -> bool {
-        let all = (port, Ipv4Addr::UNSPECIFIED)..=(port, Ipv4Addr::BROADCAST);
+        let all = number_of(port, Ipv4Addr::UNSPECIFIED)..=number_of(port, Ipv4Addr::BROADCAST);
         self.by_address.range(all).next().is_some()
     }
 
@@ -250,6 +251,11 @@ fn is_pinned_to(member: &ListenerEnd, core: usize) -> bool {
     member.shared().options().sharing == Sharing::GroupPinned(core)
 }
 
-fn key_of(address: SocketAddrV4) -> (u16, Ipv4Addr) {
-    (address.port(), *address.ip())
+fn key_of(address: SocketAddrV4) -> u64 {
+    number_of(address.port(), *address.ip())
+}
+
+/// Those of one port lie together.
+fn number_of(port: u16, address: Ipv4Addr) -> u64 {
+    u64::from(port) << 32 | u64::from(address.to_bits())
 }

@@ -111,7 +111,7 @@ impl Connection {
             if sent.is_err() {
                 return segment;
             }
-            header.seq = header.seq + mss;
+            header.seq += mss;
         }
         train.segments
     }
