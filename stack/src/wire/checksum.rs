@@ -1,7 +1,7 @@
 //! The Internet checksum (RFC 1071): a sum of 16-bit words in one's complement arithmetic.
 //!
 //! One's complement addition does not care about byte order as long as all words share one (RFC 1071, section 2 (B)). The
-//! sum is therefore kept in the machine's order, four bytes at a time in 64 bits, and turned around once at the end.
+//! sum is therefore kept in the machine's order, eight bytes at a time, and turned around once at the end.
 
 use std::net::Ipv4Addr;
 
@@ -48,22 +48,30 @@ impl Sum {
 
     /// Adds the bytes that follow those added so far.
     pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {
-        let folded = fold(sum_of_words(bytes));
+        self.add_words(sum_of_words(bytes), bytes.len());
+    }
+
+    /// Adds `bytes` and copies them, in one pass.
+    ///
+    /// # Panics
+    ///
+    /// Unless both have the same length.
+    pub(crate) fn copy(&mut self, to: &mut [u8], bytes: &[u8]) {
+        assert_eq!(to.len(), bytes.len(), "copied to as many bytes");
+        self.add_words(copy_words(to, bytes), bytes.len());
+    }
+
+    /// The words of `len` bytes.
+    fn add_words(&mut self, words: u64, len: usize) {
+        let folded = fold(words);
         self.words += u64::from(match self.next {
             Half::First => folded,
             // Every byte stands in the other half of its word (RFC 1071, section 2 (A) and (B)).
             Half::Second => folded.swap_bytes(),
         });
-        if !bytes.len().is_multiple_of(2) {
+        if !len.is_multiple_of(2) {
             self.next = self.next.other();
         }
-    }
-
-    /// Adds `bytes` and copies them, in one pass. Both have the same length.
-    #[inline]
-    pub(crate) fn copy(&mut self, to: &mut [u8], bytes: &[u8]) {
-        to.copy_from_slice(bytes);
-        self.add_bytes(to);
     }
 
     /// Adds the bytes of a packet behind the first `skip`, over its segments.
@@ -136,40 +144,57 @@ impl Half {
     }
 }
 
-/// The words in the machine's order, unfolded; a lone last byte is padded with zero.
+/// The words in the machine's order; a lone last byte is padded with zero.
 ///
-/// Four sums, each of every fourth 64 bits: a CPU adds to all of them at once. Whatever their width, words are added modulo 2^16 - 1, so that a carry goes
-/// back in at the lower end (RFC 1071, section 2 (C)).
+/// Whatever their width, words are added modulo 2^16 - 1, so that a carry goes back in at the lower end (RFC 1071, section 2 (C)): that of 64 bits
+/// is kept above them, an addition with carry each, and goes in at the end. A CPU adds to several sums at once.
 fn sum_of_words(bytes: &[u8]) -> u64 {
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    let mut sums = [0; 4];
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let mut sums = [0; SUMS];
     for block in blocks {
-        let (words, _none) = block.as_chunks::<8>();
-        for (sum, word) in sums.iter_mut().zip(words) {
-            *sum = add_around(*sum, u64::from_ne_bytes(*word));
-        }
+        add_block(&mut sums, block);
     }
-    let whole = sums.into_iter().map(|sum| u64::from(fold(sum))).sum::<u64>();
-    whole + sum_of_few(rest)
+    sums.into_iter().map(|sum| u64::from(fold_carries(sum))).sum::<u64>() + sum_of_few(rest)
+}
+
+/// The same for `bytes`, which are copied on the way: what was loaded once need not be loaded again.
+fn copy_words(to: &mut [u8], bytes: &[u8]) -> u64 {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let (to_blocks, to_rest) = to.as_chunks_mut::<BLOCK>();
+    let mut sums = [0; SUMS];
+    for (to, block) in to_blocks.iter_mut().zip(blocks) {
+        *to = *block;
+        add_block(&mut sums, block);
+    }
+    to_rest.copy_from_slice(rest);
+    sums.into_iter().map(|sum| u64::from(fold_carries(sum))).sum::<u64>() + sum_of_few(rest)
 }
 
 #[inline]
-fn add_around(sum: u64, word: u64) -> u64 {
-    let (sum, carry) = sum.overflowing_add(word);
-    sum + u64::from(carry)
+fn add_block(sums: &mut [u128; SUMS], block: &[u8; BLOCK]) {
+    let (words, _none) = block.as_chunks::<8>();
+    let (groups, _none) = words.as_chunks::<SUMS>();
+    for group in groups {
+        for (sum, word) in sums.iter_mut().zip(group) {
+            *sum += u128::from(u64::from_ne_bytes(*word));
+        }
+    }
 }
 
+/// Of less than a block.
 fn sum_of_few(bytes: &[u8]) -> u64 {
-    let (quads, rest) = bytes.as_chunks::<4>();
-    let mut words: u64 = quads.iter().map(|&quad| u64::from(u32::from_ne_bytes(quad))).sum();
-    let (pairs, last) = rest.as_chunks::<2>();
-    for &pair in pairs {
-        words += u64::from(u16::from_ne_bytes(pair));
-    }
-    if let &[byte] = last {
-        words += u64::from(u16::from_ne_bytes([byte, 0]));
-    }
-    words
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut carries: u128 = words.iter().map(|&word| u128::from(u64::from_ne_bytes(word))).sum();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    carries += u128::from(u64::from_ne_bytes(last));
+    fold_carries(carries).into()
+}
+
+fn fold_carries(sum: u128) -> u16 {
+    #[expect(clippy::cast_possible_truncation, reason = "both halves")]
+    let halves = [sum as u64, (sum >> 64) as u64];
+    fold(halves.into_iter().map(|half| u64::from(fold(half))).sum())
 }
 
 fn fold(words: u64) -> u16 {
@@ -181,6 +206,10 @@ fn fold(words: u64) -> u16 {
     let folded = words as u16;
     folded
 }
+
+/// Bytes that are added in one step, and to how many sums.
+const BLOCK: usize = 64;
+const SUMS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -227,13 +256,17 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_of_any_length_sum_as_the_whole(
-            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..70), 0..8),
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..8),
         ) {
-            let mut sum = Sum::new();
+            let (mut sum, mut copied) = (Sum::new(), Sum::new());
             for piece in &pieces {
                 sum.add_bytes(piece);
+                let mut copy = vec![0; piece.len()];
+                copied.copy(&mut copy, piece);
+                prop_assert_eq!(&copy, piece);
             }
             prop_assert_eq!(sum.folded(), naive(&pieces.concat()));
+            prop_assert_eq!(copied.folded(), sum.folded());
         }
 
         #[test]
