@@ -154,11 +154,6 @@ impl FlowKey for FlowKey6 {
     }
 }
 
-/// What a flow costs at most, while its table is not being resized: 35 % of the buckets are used then.
-pub(crate) const fn bytes_per_flow<K, V>() -> usize {
-    (size_of::<(K, V)>() + 1) * 100 / 35
-}
-
 const _: () = assert!(size_of::<FlowKey4>() == 12 && size_of::<FlowKey6>() == 36);
 const _: () = assert!(size_of::<(FlowKey4, u32)>() == 16 && size_of::<(FlowKey6, u32)>() == 40);
 

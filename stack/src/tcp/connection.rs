@@ -21,7 +21,7 @@ use super::sender::Sender;
 use super::seq::Seq;
 use super::state::{Event, State};
 use super::urgent::Urgent;
-use crate::demux::{FlowKey4, bytes_per_flow};
+use crate::demux::FlowKey4;
 use crate::net::{self, Net};
 use crate::socket::words::WORDS_BYTES;
 use crate::socket::{Failure, TcpSocket};
@@ -423,8 +423,8 @@ const RETRY_AFTER: Duration = Duration::from_micros(200);
 const IDLE_BYTES: usize = bytes_per_value::<Connection>()
     + WORDS_BYTES
     + CONNECTION_WORDS
-    + bytes_per_flow::<FlowKey4, u32>()
+    + super::flows::BYTES
     + bytes_per_timer::<net::Timer>();
 
 const _: () = assert!(size_of::<Connection>() <= 432);
-const _: () = assert!(IDLE_BYTES <= 768, "an idle connection costs too much");
+const _: () = assert!(IDLE_BYTES <= 744, "an idle connection costs too much");

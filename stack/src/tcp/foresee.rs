@@ -32,7 +32,7 @@ impl Tcp {
         let flows =
             burst.iter().filter_map(|frame| flow_of(frame.head().get(link.header_len()..)?));
         for flow in flows {
-            if let Some(place) = self.flows.get(&flow) {
+            if let Some(place) = self.flows.guess(&flow) {
                 self.connections.prefetch(place);
                 self.foreseen.flows.push((flow, place));
             }

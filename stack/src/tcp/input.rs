@@ -82,12 +82,12 @@ impl Tcp {
 
     /// Whether a connection has this flow.
     pub(crate) fn has(&self, flow: &FlowKey4) -> bool {
-        self.flows.get(flow).is_some()
+        self.find(flow).is_some()
     }
 
     /// Whether a new connection may use these addresses.
     pub(super) fn is_free(&self, flow: &FlowKey4) -> bool {
-        self.flows.get(flow).is_none()
+        self.find(flow).is_none()
             && self.half_open.get(flow).is_none()
             && self.time_wait.get(flow).is_none()
             && !self.listeners.has_port(flow.local_port)

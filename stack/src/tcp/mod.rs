@@ -19,6 +19,7 @@ mod cork;
 mod ecn;
 mod emit;
 mod fast_open;
+mod flows;
 mod foresee;
 mod gather;
 mod half_open;
@@ -83,7 +84,7 @@ mod states;
 use std::sync::Arc;
 
 use crate::api::Readiness;
-use crate::demux::{FlowHash, FlowKey4, FlowTable};
+use crate::demux::{FlowHash, FlowKey4};
 use crate::net::Net;
 use crate::rng::Rng;
 use crate::socket::{CoreShared, Failure, Hint, SocketId, Target, TcpSocket};
@@ -94,6 +95,7 @@ use autotune::Sizing;
 use challenge::Challenges;
 use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
 use fast_open::{CookieKey, Cookies};
+use flows::Flows;
 use foresee::Foreseen;
 use gather::Gathered;
 use half_open::HalfOpenTable;
@@ -124,8 +126,7 @@ pub(crate) struct Tcp {
     config: TcpConfig,
     core: Arc<CoreShared>,
     connections: Table<Connection>,
-    /// The places of connections.
-    flows: FlowTable<FlowKey4, u32>,
+    flows: Flows,
     listeners: Listeners,
     half_open: HalfOpenTable<FlowKey4>,
     half_open_timer: WheelEntry,
@@ -167,7 +168,7 @@ impl Tcp {
             config: config.clone(),
             core,
             connections: Table::new(config.max_connections),
-            flows: FlowTable::new(hash.clone()),
+            flows: Flows::new(hash.clone()),
             listeners: Listeners::new(hash.clone(), index),
             half_open: HalfOpenTable::new(
                 hash.clone(),
@@ -335,7 +336,7 @@ impl Tcp {
 
     /// The connection of a flow.
     fn find(&self, flow: &FlowKey4) -> Option<SocketId> {
-        self.connections.id_at(self.flows.get(flow)?)
+        self.connections.id_at(self.flows.find(&self.connections, flow)?)
     }
 
     /// A connection, and what its handlers need beside it.
@@ -365,7 +366,7 @@ impl Tcp {
         let mut connection = self.connections.remove(id)?;
         connection.release_memory(&mut self.memory);
         connection.socket.words.tell_gone(&mut net.readies);
-        self.flows.remove(&connection.flow);
+        self.flows.remove(&self.connections, &connection.flow, id.index);
         if let Some(key) = connection.wheel.key {
             net.timers.cancel(key);
         }

@@ -122,7 +122,7 @@ impl Tcp {
             connection
         });
         let (id, stream) = id.zip(stream).ok_or(ConnectError::TooMany)?;
-        self.flows.insert(flow, id.index);
+        self.flows.insert(&self.connections, &flow, id.index);
         Ok((id, stream))
     }
 
