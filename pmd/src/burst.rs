@@ -64,6 +64,15 @@ impl Burst {
         self.frames.iter()
     }
 
+    /// Frees the first `count` frames (all if there are fewer), in bulk.
+    pub(crate) fn free_front(&mut self, count: usize) {
+        if count >= self.len() {
+            return self.clear();
+        }
+        let mut front = Self::new();
+        front.frames.extend(self.frames.drain(..count));
+    }
+
     /// Frees every frame, in bulk where the memory is a device's.
     pub fn clear(&mut self) {
         #[cfg(feature = "dpdk")]

@@ -8,6 +8,7 @@
 //! | [`mem`] | frames handed in and taken out by hand, for tests and instruction counts |
 //! | [`sim`] | seeded wires and switches in virtual time: delay, rate, loss, reordering, duplication, corruption |
 //! | [`pcap`] | another device, recorded to a file that wireshark reads |
+//! | [`tap`] | a tap interface of the Linux kernel, with large frames and without DPDK |
 //! | `dpdk` (feature `dpdk`) | any DPDK poll-mode driver: net_tap, memif, af_packet, a PCI NIC |
 //!
 //! [`toeplitz`] tells which queue a device's hash leads a packet to, and [`Rss`] what a device says of it.
@@ -22,6 +23,8 @@ mod pool;
 mod queue;
 mod rss;
 pub mod sim;
+#[cfg(target_os = "linux")]
+pub mod tap;
 pub mod toeplitz;
 
 pub use burst::Burst;
