@@ -6,6 +6,7 @@ use pmd::Frame;
 
 use super::arrive::{Step, done, dropped};
 use super::connection::{Connection, Context, Owed};
+use super::emit::max_segment_size;
 use super::reassembly::{Insertion, Limits, Reassembly};
 use super::segment::Segment;
 use super::seq::Seq;
@@ -92,6 +93,8 @@ impl Connection {
     pub(super) fn text_came(&mut self, cx: &mut Context<'_>, filled_a_gap: bool) {
         self.socket.receive.publish();
         self.data_at = cx.now();
+        // The peer sends none that is larger than we have told it: a device has put such a one together.
+        self.rcv.full = self.rcv.full.min(max_segment_size(cx.net));
         self.schedule_ack(cx, filled_a_gap);
         if self.socket.receive.is_wanted() {
             self.socket.raise(&mut cx.net.readies, Readiness::READABLE);
@@ -271,6 +274,19 @@ mod tests {
         assert_eq!(t.sent(), [""; 0]);
         t.input("A 3001+1000 ack 1").unwrap();
         assert_eq!(t.sent(), ["A 1 ack 4001"]);
+    }
+
+    /// What a device has put together stands for many segments, however large the one before was.
+    #[test]
+    fn what_is_larger_than_a_segment_is_acknowledged_at_once() {
+        let mut t = Harness::connected();
+        t.input("A 1+20000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 20001"]);
+        assert_eq!(t.read(50_000).unwrap(), 20_000);
+        t.input("A 20001+10000 ack 1").unwrap();
+        assert_eq!(t.sent(), ["A 1 ack 30001"]);
+        t.input("A 30001+1460 ack 1").unwrap();
+        assert_eq!(t.sent(), [""; 0], "a full segment waits for company");
     }
 
     #[test]
