@@ -246,7 +246,7 @@ pub(crate) struct StackOptions {
     /// A configuration file; darner.toml in the sources shows all that it can say.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// tap:NAME, memif:server, memif:client, af_packet:IF, af_xdp:IF, pci:ADDRESS, or vdev:DEVARGS in DPDK's words;
+    /// tap:NAME, vtap:NAME, memif:server, memif:client, af_packet:IF, af_xdp:IF, pci:ADDRESS, or vdev:DEVARGS in DPDK's words;
     /// further ,KEY=VALUE pairs go to the driver [default: tap:dtap0]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceSpec>,

@@ -15,7 +15,8 @@ use crate::settings::{HugePages, Settings};
 /// An open device, its queue pairs given away to the stack.
 pub(crate) struct OpenDevice {
     pub(crate) device: Device,
-    pub(crate) memory: Memory,
+    /// DPDK's, where it is a device of DPDK's.
+    pub(crate) memory: Option<Memory>,
     recordings: Vec<(PathBuf, pcap::Recording)>,
 }
 
@@ -27,7 +28,7 @@ impl OpenDevice {
         let cores = settings.cores();
         let wanted = settings.queues.map_or(cores, |queues| queues.get().into());
         let queues = u16::try_from(wanted).map_err(|_| Failure::usage("too many cores"))?;
-        let eal = start_eal(settings.huge_pages, [&settings.device])?;
+        let eal = eal_for(settings.huge_pages, [&settings.device])?;
         let config = DeviceConfig {
             queues,
             mtu: settings.stack.mtu,
@@ -39,7 +40,7 @@ impl OpenDevice {
             None => open_with_what_there_is(eal, settings, &config),
         };
         let (device, pairs) = opened.map_err(|error| explain(&error))?;
-        let mut open = Self { device, memory: eal.memory(), recordings: Vec::new() };
+        let mut open = Self { device, memory: eal.map(Eal::memory), recordings: Vec::new() };
         let mut queues = Queues::new();
         for (index, pair) in pairs.into_iter().enumerate() {
             let pair = match &settings.pcap {
@@ -88,7 +89,7 @@ impl OpenDevice {
 
 /// A device may have fewer queues than there are cores.
 fn open_with_what_there_is(
-    eal: Eal,
+    eal: Option<Eal>,
     settings: &Settings,
     config: &DeviceConfig,
 ) -> Result<(Device, Vec<Box<dyn QueuePair>>), Error> {
@@ -99,6 +100,15 @@ fn open_with_what_there_is(
         }
         outcome => outcome,
     }
+}
+
+/// Starts EAL if one of the devices needs it.
+pub(crate) fn eal_for<const COUNT: usize>(
+    huge_pages: HugePages,
+    devices: [&DeviceSpec; COUNT],
+) -> Result<Option<Eal>, Failure> {
+    let needed = devices.iter().any(|device| device.needs_eal());
+    needed.then(|| start_eal(huge_pages, devices)).transpose()
 }
 
 /// Starts EAL for the devices, or gives it if it runs.

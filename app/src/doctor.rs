@@ -74,7 +74,7 @@ fn examine(machine: &Machine, asked: &Asked, settings: &Settings) -> Report {
     let (findings, eal) = dpdk::check(settings);
     sections.push(Section { topic: "DPDK", findings });
     let mut facts = None;
-    if asked.device.is_some() && eal.is_some() {
+    if asked.device.is_some() && (eal.is_some() || !settings.device.needs_eal()) {
         let (findings, device) = device::check(settings);
         sections.push(Section { topic: "device", findings });
         facts = device;

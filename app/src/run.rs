@@ -98,8 +98,9 @@ impl Running {
             self.device.device.driver(),
             addresses.join(" "),
             match self.device.memory {
-                Memory::HugePages => "huge pages",
-                Memory::Ordinary => "no huge pages",
+                Some(Memory::HugePages) => "huge pages",
+                Some(Memory::Ordinary) => "no huge pages",
+                None => "without DPDK",
             }
         ));
         if settings.cores() > 1 {
@@ -109,8 +110,8 @@ impl Running {
                 self.stack.snapshot().steering
             ));
         }
-        if let (DeviceSpec::Tap { interface, .. }, Some(ours)) =
-            (&settings.device, settings.stack.addresses.first())
+        if let (Some(interface), Some(ours)) =
+            (unconfigured(&settings.device), settings.stack.addresses.first())
         {
             let (peer, len) = (neighbour_of(*ours), ours.len());
             console::tell(format_args!(
@@ -131,6 +132,15 @@ impl Running {
         let outcome = stack.join();
         self.device.close();
         applications.and(outcome.map_err(Failure::failed))
+    }
+}
+
+/// The kernel's end of a tap, where nobody has given it an address.
+fn unconfigured(device: &DeviceSpec) -> Option<&str> {
+    match device {
+        DeviceSpec::Tap { interface, .. } => Some(interface),
+        DeviceSpec::Vtap(spec) if spec.address().is_none() => Some(spec.interface()),
+        _ => None,
     }
 }
 

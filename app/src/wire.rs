@@ -33,7 +33,7 @@ pub(crate) fn run(command: &WireCommand) -> Result<(), Failure> {
     leave_signals_to_pollers();
     let asks = signals::watch(None).map_err(Failure::start)?;
     let huge_pages = command.run.huge_pages.chosen().unwrap_or_default();
-    let eal = device::start_eal(huge_pages, [&command.left, &command.right])?;
+    let eal = device::eal_for(huge_pages, [&command.left, &command.right])?;
     let (left, left_queue) = open(eal, command, 0)?;
     let (right, right_queue) = open(eal, command, 1)?;
     let wires = command.wire.wires(left.mtu().min(right.mtu()));
@@ -58,7 +58,7 @@ pub(crate) fn run(command: &WireCommand) -> Result<(), Failure> {
 
 /// Opens the left device (0) or the right one (1).
 fn open(
-    eal: Eal,
+    eal: Option<Eal>,
     command: &WireCommand,
     side: usize,
 ) -> Result<(Device, Box<dyn QueuePair>), Failure> {

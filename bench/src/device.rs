@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// Which device, and how.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DeviceOptions {
-    /// The device: memif:server, memif:client, memif:NAME,client, tap:NAME, af_packet:IF, pci:ADDRESS
+    /// The device: memif:server, memif:client, memif:NAME,client, tap:NAME, vtap:NAME, af_packet:IF, pci:ADDRESS
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceSpec>,
     /// The CPU that polls it
@@ -42,7 +42,7 @@ impl DeviceOptions {
         };
         let huge = if self.huge { HugePages::Auto } else { HugePages::Never };
         let eal = Eal::builder().huge_pages(huge).memory_mib(self.memory).devices([spec]);
-        let eal = eal.start().map_err(Failure::start)?;
+        let eal = spec.needs_eal().then(|| eal.start()).transpose().map_err(Failure::start)?;
         let config = DeviceConfig {
             mtu: self.mtu,
             rx_descriptors: self.descriptors,

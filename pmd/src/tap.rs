@@ -36,7 +36,10 @@ use counters::Counters;
 pub use counters::Statistics;
 pub use error::Error;
 use interface::Interface;
+pub use interface::{LARGEST_MTU, LEAST_MTU};
 use queue::TapQueue;
+#[cfg(feature = "dpdk")]
+pub(crate) use spec::is_interface_name;
 pub use spec::{Spec, SpecError};
 
 use crate::{Medium, Pool, QueueInfo, QueuePair, Rss, TxOffload};

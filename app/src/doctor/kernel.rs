@@ -15,7 +15,8 @@ pub(super) fn check(machine: &Machine, asked: &Asked) -> Vec<Finding> {
 }
 
 fn tun(machine: &Machine, asked: &Asked) -> Finding {
-    let need = Need::when(matches!(asked.device, Some(DeviceSpec::Tap { .. })));
+    let need =
+        Need::when(matches!(asked.device, Some(DeviceSpec::Tap { .. } | DeviceSpec::Vtap(_))));
     match OpenOptions::new().read(true).write(true).open(machine.path(TUN)) {
         Ok(_) => Finding::good("/dev/net/tun can be opened"),
         Err(error) => Finding::missing(
@@ -103,6 +104,7 @@ mod tests {
         let words = ["/dev/net/tun cannot be opened", "No such file", "modprobe tun"];
         expect(&check(&Fake::new().machine(), &nothing()), Note, &words);
         expect(&check(&Fake::new().machine(), &on("tap:dtap0")), Problem, &words);
+        expect(&check(&Fake::new().machine(), &on("vtap:dtap0")), Problem, &words);
         let fake = Fake::new().with(TUN, "");
         expect(&check(&fake.machine(), &on("tap:dtap0")), Good, &["/dev/net/tun can be opened"]);
     }

@@ -100,7 +100,7 @@ fn effective(machine: &Machine) -> Option<u64> {
 
 fn needs(machine: &Machine, device: &DeviceSpec, capability: &Capability) -> bool {
     match device {
-        DeviceSpec::Tap { .. } => capability.bit == NET_ADMIN,
+        DeviceSpec::Tap { .. } | DeviceSpec::Vtap(_) => capability.bit == NET_ADMIN,
         DeviceSpec::AfPacket { .. } => capability.bit == NET_RAW,
         DeviceSpec::AfXdp { .. } => [NET_ADMIN, NET_RAW, SYS_ADMIN].contains(&capability.bit),
         DeviceSpec::Pci { address } => {
@@ -177,6 +177,7 @@ mod tests {
         let fake = with_capabilities(1 << NET_RAW);
         for (device, capability, grade) in [
             ("tap:dtap0", "CAP_NET_ADMIN is missing", Problem),
+            ("vtap:dtap0", "CAP_NET_ADMIN is missing", Problem),
             ("tap:dtap0", "CAP_SYS_ADMIN is missing", Note),
             ("memif:server", "CAP_NET_ADMIN is missing", Note),
             ("af_xdp:eth1", "CAP_SYS_ADMIN is missing", Problem),

@@ -20,7 +20,7 @@ use super::values::{BitRate, Both, Bursts, Late, QueueLimit, Share, Span};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct WireCommand {
-    /// tap:NAME, memif:server, memif:client, af_packet:IF, af_xdp:IF, pci:ADDRESS or vdev:DEVARGS
+    /// tap:NAME, vtap:NAME, memif:server, memif:client, af_packet:IF, af_xdp:IF, pci:ADDRESS or vdev:DEVARGS
     #[arg(value_name = "LEFT")]
     pub(crate) left: DeviceSpec,
     /// Another device.

@@ -7,6 +7,7 @@ mod cores;
 mod echo;
 mod get;
 mod interop;
+mod native_tap;
 mod serve;
 mod through_a_wire;
 mod wire;

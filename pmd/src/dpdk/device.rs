@@ -13,6 +13,7 @@ use crate::{Pool, QueuePair, Rss};
 
 mod abilities;
 mod configure;
+mod native;
 mod port;
 mod scaling;
 
@@ -22,12 +23,19 @@ pub(super) use port::Port;
 
 /// A started device. It is stopped, and taken out of EAL, when this and all its queue pairs are gone; a tap interface then
 /// disappears.
+///
+/// A native tap (`vtap:NAME`) is none of DPDK's, and opened here as well, so that programs need not tell the two apart.
 pub struct Device {
-    port: Arc<Port>,
+    kind: Kind,
     mac: [u8; 6],
     mtu: u16,
     rss: Rss,
     pool: Pool,
+}
+
+enum Kind {
+    Port(Arc<Port>),
+    Tap(native::Native),
 }
 
 /// What is asked of a device. What it cannot do is left out where the stack can do without, and else is an error.
@@ -103,12 +111,17 @@ pub struct Statistics {
 impl Device {
     /// Opens a device: attaches it to EAL, configures it by its capabilities, starts it, and makes its queue pairs, in order.
     ///
-    /// The link may still be down: see [`wait_for_link`](Self::wait_for_link).
+    /// The link may still be down: see [`wait_for_link`](Self::wait_for_link). A native tap needs no EAL, and none of the
+    /// descriptors that `config` asks for.
     pub fn open(
-        eal: Eal,
+        eal: impl Into<Option<Eal>>,
         spec: &DeviceSpec,
         config: &DeviceConfig,
     ) -> Result<(Self, Vec<Box<dyn QueuePair>>), Error> {
+        if let DeviceSpec::Vtap(spec) = spec {
+            return Self::open_tap(spec, config);
+        }
+        let eal = eal.into().ok_or_else(|| Error::NoEal { device: spec.to_string() })?;
         preflight::check(eal, spec)?;
         let port = Port::attach(spec, config.queues).map_err(|error| {
             preflight::explain(Path::new(preflight::ROOT), spec, config.queues, error)
@@ -120,17 +133,23 @@ impl Device {
             .map(|queue| Box::new(DpdkQueue::new(port.clone(), &plan, queue)) as Box<dyn QueuePair>)
             .collect();
         let Plan { mac, mtu, rss, pool, .. } = plan;
-        Ok((Self { port, mac, mtu, rss, pool }, queue_pairs))
+        Ok((Self { kind: Kind::Port(port), mac, mtu, rss, pool }, queue_pairs))
     }
 
     /// The name that the user gave it.
     pub fn name(&self) -> &str {
-        &self.port.label
+        match &self.kind {
+            Kind::Port(port) => &port.label,
+            Kind::Tap(native) => native.tap.name(),
+        }
     }
 
-    /// The driver that serves it, such as `net_tap`.
+    /// The driver that serves it, such as `net_tap`; `vtap` for a native tap.
     pub fn driver(&self) -> &str {
-        &self.port.driver
+        match &self.kind {
+            Kind::Port(port) => &port.driver,
+            Kind::Tap(_) => native::DRIVER,
+        }
     }
 
     /// Its Ethernet address.
@@ -155,7 +174,10 @@ impl Device {
 
     /// The state of the line just now.
     pub fn link(&self) -> Link {
-        self.port.link()
+        match &self.kind {
+            Kind::Port(port) => port.link(),
+            Kind::Tap(native) => native.link(),
+        }
     }
 
     /// Waits until the link is up, or the time is over; NICs need seconds, a memif its peer.
@@ -172,10 +194,14 @@ impl Device {
 
     /// What was counted until now.
     pub fn statistics(&self) -> Statistics {
+        let port = match &self.kind {
+            Kind::Port(port) => port,
+            Kind::Tap(native) => return native.statistics(),
+        };
         let mut counted = MaybeUninit::<dpdk_sys::rte_eth_stats>::zeroed();
         // SAFETY: the port is open; all zeros are valid statistics, for drivers that count nothing.
         let counted = unsafe {
-            dpdk_sys::rte_eth_stats_get(self.port.id, counted.as_mut_ptr());
+            dpdk_sys::rte_eth_stats_get(port.id, counted.as_mut_ptr());
             counted.assume_init()
         };
         Statistics {
@@ -187,7 +213,7 @@ impl Device {
             rx_errors: counted.ierrors,
             rx_no_frame: counted.rx_nombuf,
             tx_errors: counted.oerrors,
-            tx_discarded: self.port.discarded(),
+            tx_discarded: port.discarded(),
         }
     }
 }

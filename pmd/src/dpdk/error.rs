@@ -1,6 +1,7 @@
 //! What can go wrong with EAL and devices, and what to do about it.
 
 use super::{Holder, SpecError};
+use crate::tap;
 
 /// Why EAL or a device could not be started. Every text names the device and the remedy.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -39,6 +40,17 @@ pub enum Error {
     /// A text names no device.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// A native tap could not be opened.
+    #[error(transparent)]
+    Tap(tap::Error),
+    /// A device of DPDK's was to be opened without EAL.
+    #[error(
+        "{device}: EAL was not started, and this is a device of DPDK's: start it first (Eal::builder)"
+    )]
+    NoEal {
+        /// Which device.
+        device: String,
+    },
     /// The process may not do what the driver needs.
     #[error(
         "{device}: {capability} is missing: run as root, or once `sudo setcap {} PROGRAM`",
@@ -257,6 +269,18 @@ pub enum Error {
         /// What DPDK said.
         reason: String,
     },
+}
+
+impl From<tap::Error> for Error {
+    fn from(error: tap::Error) -> Self {
+        match error {
+            tap::Error::Queues { device, asked, most } => Self::Queues { device, asked, most },
+            tap::Error::Mtu { device, asked, least, most } => {
+                Self::Mtu { device, asked, least, most }
+            }
+            other => Self::Tap(other),
+        }
+    }
 }
 
 fn someone(holder: &Option<Holder>) -> String {

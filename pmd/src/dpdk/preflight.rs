@@ -28,7 +28,8 @@ pub(super) fn check(eal: Eal, spec: &DeviceSpec) -> Result<(), Error> {
         DeviceSpec::Memif { role: MemifRole::Server, options } => {
             memif(Path::new(ROOT), spec, options)
         }
-        DeviceSpec::Memif { .. } | DeviceSpec::Vdev { .. } => Ok(()),
+        // A native tap finds out by itself.
+        DeviceSpec::Memif { .. } | DeviceSpec::Vdev { .. } | DeviceSpec::Vtap(_) => Ok(()),
     }
 }
 

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::tap;
+
 /// A device as users write it.
 ///
 /// | text | device |
 /// |---|---|
 /// | `tap:dtap0` | a new tap interface of the kernel, by net_tap |
+/// | `vtap:dtap0,address=10.99.0.1/24` | the same without DPDK, by headers of virtio: [`tap::Spec`] has the keys |
 /// | `memif:server`, `memif:client,socket=NAME` | shared memory between two processes; abstract socket unless `socket-abstract=no` |
 /// | `memif:NAME,server` | the same with the socket's name first |
 /// | `af_packet:eth1` | an interface of the kernel, by AF_PACKET |
@@ -15,7 +18,7 @@ use std::str::FromStr;
 /// | `pci:0000:03:00.0` | a NIC that is bound to vfio-pci or uio_pci_generic; the domain `0000:` may be left out |
 /// | `vdev:net_null0,size=64` | any virtual device, in DPDK's words |
 ///
-/// Further `,key=value` pairs go to the driver as they are.
+/// Further `,key=value` pairs go to the driver as they are, but for `vtap`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum DeviceSpec {
     /// A tap interface that the driver makes.
@@ -25,6 +28,8 @@ pub enum DeviceSpec {
         /// For the driver: `key=value` pairs.
         options: Vec<String>,
     },
+    /// A tap interface of our own: no device of DPDK.
+    Vtap(tap::Spec),
     /// One end of a memif.
     Memif {
         /// Which end.
@@ -74,7 +79,7 @@ pub enum MemifRole {
 pub enum SpecError {
     /// Unknown word before the colon, or no colon.
     #[error(
-        "\"{0}\" names no device: write tap:NAME, memif:server, memif:client, af_packet:IF, af_xdp:IF, pci:ADDRESS or vdev:DEVARGS"
+        "\"{0}\" names no device: write tap:NAME, vtap:NAME, memif:server, memif:client, af_packet:IF, af_xdp:IF, pci:ADDRESS or vdev:DEVARGS"
     )]
     Kind(String),
     /// Not the name of an interface.
@@ -96,6 +101,9 @@ pub enum SpecError {
     /// A memif without a role, or with two.
     #[error("\"{0}\" must say once which end it is: memif:server or memif:client")]
     MemifRole(String),
+    /// Not a native tap.
+    #[error(transparent)]
+    Vtap(#[from] tap::SpecError),
     /// Not the name of a virtual device.
     #[error(
         "\"{0}\" is no virtual device: write vdev:net_DRIVER and a number, such as vdev:net_null0,size=64"
@@ -112,6 +120,7 @@ impl FromStr for DeviceSpec {
         let options = || pairs(text, others);
         match kind {
             "tap" => Ok(Self::Tap { interface: interface(first)?, options: options()? }),
+            "vtap" => Ok(Self::Vtap(rest.parse()?)),
             "memif" => memif(text, rest),
             "af_packet" => Ok(Self::AfPacket { interface: interface(first)?, options: options()? }),
             "af_xdp" => Ok(Self::AfXdp { interface: interface(first)?, options: options()? }),
@@ -129,6 +138,7 @@ impl fmt::Display for DeviceSpec {
                 write!(f, "tap:{interface}")?;
                 options
             }
+            Self::Vtap(spec) => return write!(f, "vtap:{spec}"),
             Self::Memif { role, options } => {
                 write!(f, "memif:{}", role.word())?;
                 options
@@ -152,14 +162,19 @@ impl fmt::Display for DeviceSpec {
 }
 
 impl DeviceSpec {
-    /// The driver that a virtual device needs; `None` for PCI, where the NIC decides.
+    /// Whether it is a device of DPDK's, which is opened within a running EAL.
+    pub fn needs_eal(&self) -> bool {
+        !matches!(self, Self::Vtap(_))
+    }
+
+    /// The driver that a virtual device needs; `None` for PCI, where the NIC decides, and for what is none of DPDK's.
     pub(super) fn driver(&self) -> Option<&str> {
         match self {
             Self::Tap { .. } => Some("net_tap"),
             Self::Memif { .. } => Some("net_memif"),
             Self::AfPacket { .. } => Some("net_af_packet"),
             Self::AfXdp { .. } => Some("net_af_xdp"),
-            Self::Pci { .. } => None,
+            Self::Pci { .. } | Self::Vtap(_) => None,
             Self::Vdev { name, .. } => Some(name.trim_end_matches(|c: char| c.is_ascii_digit())),
         }
     }
@@ -175,7 +190,7 @@ impl DeviceSpec {
             Self::AfXdp { interface, options } => {
                 (vec![format!("iface={interface}"), format!("queue_count={queues}")], options)
             }
-            Self::Pci { .. } => return String::new(),
+            Self::Pci { .. } | Self::Vtap(_) => return String::new(),
             Self::Vdev { options, .. } => (vec![], options),
         };
         // A pair that the user gives replaces ours: drivers refuse a key that comes twice.
@@ -217,9 +232,10 @@ fn memif(text: &str, rest: &str) -> Result<DeviceSpec, SpecError> {
 }
 
 fn interface(name: &str) -> Result<String, SpecError> {
-    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
-    let plain = !name.contains(|c: char| c.is_whitespace() || c.is_control() || "/,=:".contains(c));
-    if fits && plain { Ok(name.to_owned()) } else { Err(SpecError::Interface(name.to_owned())) }
+    match tap::is_interface_name(name) {
+        true => Ok(name.to_owned()),
+        false => Err(SpecError::Interface(name.to_owned())),
+    }
 }
 
 /// `[DDDD:]BB:DD.F` in hexadecimal, as the kernel writes it: lower case, with the domain.
@@ -274,6 +290,7 @@ mod tests {
         for (text, driver, arguments) in [
             ("tap:dtap0", Some("net_tap"), "iface=dtap0"),
             ("tap:dtap0,mac=fixed", Some("net_tap"), "iface=dtap0,mac=fixed"),
+            ("vtap:dtap0", None, ""),
             ("memif:server", Some("net_memif"), "role=server"),
             ("memif:role=client,socket=a,id=1", Some("net_memif"), "role=client,socket=a,id=1"),
             ("memif:a.sock,client", Some("net_memif"), "role=client,socket=a.sock"),
@@ -293,6 +310,7 @@ mod tests {
     fn what_is_displayed_can_be_read_again() {
         for (text, shown) in [
             ("tap:dtap0,mac=fixed", "tap:dtap0,mac=fixed"),
+            ("vtap:t,mtu=9000,address=10.0.0.1/8", "vtap:t,address=10.0.0.1/8,mtu=9000"),
             ("memif:a.sock,client", "memif:client,socket=a.sock"),
             ("af_xdp:eth1,start_queue=2", "af_xdp:eth1,start_queue=2"),
             ("pci:AF:1f.7", "pci:0000:af:1f.7"),
@@ -314,6 +332,8 @@ mod tests {
             ("tap:", "", SpecError::Interface),
             ("tap:sixteen_letters_", "sixteen_letters_", SpecError::Interface),
             ("af_packet:a/b", "a/b", SpecError::Interface),
+            ("vtap:a/b", "a/b", |text| tap::SpecError::Interface(text).into()),
+            ("vtap:t,mac", "mac", |text| tap::SpecError::Option(text).into()),
             ("pci:03:00", "03:00", SpecError::PciAddress),
             ("pci:03:20.0", "03:20.0", SpecError::PciAddress),
             ("pci:03:00.8", "03:00.8", SpecError::PciAddress),

@@ -230,9 +230,10 @@ const TUN: &str = "/dev/net/tun";
 #[expect(clippy::cast_possible_truncation, reason = "both bits are among the lower 16")]
 const UP_AND_RUNNING: c_short = (libc::IFF_UP | libc::IFF_RUNNING) as c_short;
 
-/// What the kernel's tun driver takes.
-const LEAST_MTU: u16 = 68;
-const LARGEST_MTU: u16 = 65_521;
+/// The smallest MTU that the kernel's tun driver takes.
+pub const LEAST_MTU: u16 = 68;
+/// The largest MTU that the kernel's tun driver takes.
+pub const LARGEST_MTU: u16 = 65_521;
 
 /// Eight numbers of receiving; then bytes, packets, errors, and these.
 const TX_DROP: usize = 11;

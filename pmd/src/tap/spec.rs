@@ -109,7 +109,7 @@ impl fmt::Display for Spec {
 }
 
 /// Whether the kernel takes it as an interface's name, and devices can be written with it.
-fn is_interface_name(name: &str) -> bool {
+pub(crate) fn is_interface_name(name: &str) -> bool {
     let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
     fits && !name.contains(|c: char| c.is_whitespace() || c.is_control() || "/,=:%".contains(c))
 }

@@ -8,6 +8,7 @@ mod abilities;
 mod errors;
 mod memif;
 mod namespace;
+mod native;
 mod null;
 mod ring;
 mod softrss;

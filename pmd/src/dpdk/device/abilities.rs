@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use dpdk_sys as sys;
 
-use super::{Device, Port, TAP, configure};
+use super::{Device, Kind, Port, TAP, configure};
 use crate::dpdk::Error;
 
 /// What a device says that it can do; less may be in use.
@@ -40,14 +40,18 @@ pub struct RssAbilities {
 impl Device {
     /// What the device says that it can do.
     pub fn abilities(&self) -> Result<Abilities, Error> {
-        let info = information(&self.port)?;
+        let port = match &self.kind {
+            Kind::Port(port) => port,
+            Kind::Tap(native) => return Ok(native.abilities()),
+        };
+        let info = information(port)?;
         // net_tap says so and does not: the kernel's tun driver spreads flows by a hash of its own.
         let flows = if self.driver() == TAP { 0 } else { info.flow_type_rss_offloads };
         let hashes = HASHES.iter().filter(|&&(bit, _)| flows & u64::from(bit) != 0);
         Ok(Abilities {
-            queues: configure::most_queues(&self.port, &info),
+            queues: configure::most_queues(port, &info),
             mtu: info.min_mtu..=info.max_mtu,
-            numa_node: u32::try_from(self.port.numa_node()).ok(),
+            numa_node: u32::try_from(port.numa_node()).ok(),
             rss: RssAbilities {
                 key_len: info.hash_key_size,
                 table_len: info.reta_size,
