@@ -15,6 +15,7 @@ use crate::pool;
 #[cfg(feature = "dpdk")]
 pub(crate) use offload::flag;
 pub use offload::{ChecksumStatus, L4Checksum, RxOffload, TxChecksum};
+pub use segmentation::{IpVersion, TxSegmentation};
 
 /// A packet: a chain of segments with one owner.
 ///
@@ -428,6 +429,7 @@ unsafe fn free_mbuf(_segment: NonNull<Segment>) {
 #[cfg(feature = "dpdk")]
 mod mbuf;
 mod offload;
+mod segmentation;
 
 #[cfg(test)]
 mod tests;

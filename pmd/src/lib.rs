@@ -29,7 +29,8 @@ pub mod toeplitz;
 
 pub use burst::Burst;
 pub use frame::{
-    ChecksumStatus, Frame, L4Checksum, RxOffload, Segments, TxChecksum, frames_dropped_singly,
+    ChecksumStatus, Frame, IpVersion, L4Checksum, RxOffload, Segments, TxChecksum, TxSegmentation,
+    frames_dropped_singly,
 };
 pub use pool::{HEADROOM, Pool};
 pub use queue::{Medium, QueueInfo, QueuePair, TxOffload};

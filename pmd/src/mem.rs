@@ -59,8 +59,8 @@ pub struct MemQueue {
 }
 
 impl MemQueue {
-    /// The same queue, said to fill in checksums as `offload` tells. It does not: the frames come out with
-    /// [`Frame::requested_checksum`] as it was asked for.
+    /// The same queue, said to fill in checksums and to cut packets as `offload` tells. It does neither: the frames come out as
+    /// they went in, with [`Frame::requested_checksum`] or [`Frame::requested_segmentation`] as it was asked for.
     #[must_use]
     pub fn with_tx_offload(mut self, offload: TxOffload) -> Self {
         self.info.tx_offload = offload;
@@ -156,6 +156,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{IpVersion, TxSegmentation};
 
     #[test]
     fn frames_keep_their_order_both_ways_and_over_bursts() {
@@ -209,6 +210,23 @@ mod tests {
         assert_eq!(ethernet.info().mtu, 9000);
         let tcp = TxOffload { tcp: true, ..TxOffload::default() };
         assert_eq!(ethernet.with_tx_offload(tcp).info().tx_offload, tcp);
+    }
+
+    #[test]
+    fn requests_come_out_as_they_went_in() {
+        let (queue, handle) = device(Pool::heap(2, 64), 1500);
+        let offload = TxOffload { tcp_segmentation: 9000, tcp_segments: 6, ..TxOffload::default() };
+        let mut queue = queue.with_tx_offload(offload);
+        assert_eq!(queue.info().tx_offload.tcp_segmentation, 9000);
+        let (l2_len, l3_len, l4_len, ip) = (0, 20, 20, IpVersion::V4);
+        let wanted =
+            TxSegmentation { l2_len, l3_len, l4_len, segment_size: 1460, ip, ipv4_header: true };
+        let mut frame = queue.info().pool.frame_of(b"whatever").unwrap();
+        frame.request_segmentation(wanted);
+        let mut burst = Burst::new();
+        burst.push(frame).unwrap();
+        queue.tx_burst(&mut burst);
+        assert_eq!(handle.take().unwrap().requested_segmentation(), Some(wanted));
     }
 
     #[test]

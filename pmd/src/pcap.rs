@@ -44,7 +44,8 @@ pub use writer::{Recording, Summary};
 ///
 /// `clock` tells the time since 1970-01-01 UTC (or since any other start, for virtual time); it is read once per burst.
 /// `sink` is written in large pieces by a thread of its own and needs no buffer. Frames are recorded as the device
-/// takes or gives them: a checksum that the device is asked to fill in is not filled in yet.
+/// takes or gives them: a checksum that the device is asked to fill in is not filled in yet, and a packet that it is asked to
+/// cut is one record, as wireshark shows it of kernels that leave cutting to their NICs.
 ///
 /// # Errors
 ///

@@ -36,7 +36,7 @@ pub struct QueueInfo {
     pub medium: Medium,
     /// Largest IP packet in bytes (1500 on Ethernet).
     pub mtu: u16,
-    /// Checksums that the device fills in on request.
+    /// What the device does with frames on request: checksums, and cutting.
     pub tx_offload: TxOffload,
     /// How the device spreads what it receives over its queues.
     pub rss: Rss,
@@ -53,7 +53,7 @@ pub enum Medium {
     Ip,
 }
 
-/// Checksums that a device can fill in.
+/// What a device can do with frames that it is given to send.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TxOffload {
     /// The IPv4 header's.
@@ -64,4 +64,9 @@ pub struct TxOffload {
     pub udp: bool,
     /// Frames of several segments can be sent as they are.
     pub multi_segment: bool,
+    /// The largest IP packet, in bytes, that it cuts into TCP segments when it is
+    /// [asked to](crate::Frame::request_segmentation); 0 if it cuts none. Such a packet may be larger than the MTU.
+    pub tcp_segmentation: u16,
+    /// The most segments that it makes of one; 0 if it cuts none.
+    pub tcp_segments: u16,
 }

@@ -35,6 +35,7 @@ mod chance;
 mod direction;
 mod end;
 mod offload;
+mod segmentation;
 mod switch;
 mod wire;
 

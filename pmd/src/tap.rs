@@ -2,7 +2,7 @@
 //!
 //! Each queue pair is a descriptor of the tun driver whose frames carry a header (`struct virtio_net_hdr`) that says what
 //! is still to be done. So the kernel hands over TCP packets of up to 64 KiB as they are, without cutting or summing
-//! them, and takes ours with their checksums open. The interface is there for as long as the [`Tap`] or one of its queue
+//! them, and takes ours with their checksums open, and as large ([`request_segmentation`](crate::Frame::request_segmentation)). The interface is there for as long as the [`Tap`] or one of its queue
 //! pairs; its far end is the kernel's, and configured through [`Spec`] or with `ip`.
 //!
 //! ```no_run
@@ -174,8 +174,18 @@ impl std::fmt::Debug for Tap {
 }
 
 fn tx_offload(offload: Offload) -> TxOffload {
-    let fills = offload == Offload::Full;
-    TxOffload { tcp: fills, udp: fills, multi_segment: true, ..TxOffload::default() }
+    let segments = TxOffload { multi_segment: true, ..TxOffload::default() };
+    match offload {
+        Offload::None => segments,
+        // Within the kernel nothing is cut at all.
+        Offload::Full => TxOffload {
+            tcp: true,
+            udp: true,
+            tcp_segmentation: u16::MAX,
+            tcp_segments: u16::MAX,
+            ..segments
+        },
+    }
 }
 
 /// The kernel's interface is a station, and we are another one on its wire: a frame from one's own address is an echo.

@@ -32,7 +32,8 @@ impl World {
     pub(crate) fn new(role: Role) -> Self {
         let pool = Pool::heap(1024, 2048);
         let (queue, far_end) = mem::ethernet(pool.clone(), 1500, peer::STACK_MAC);
-        let offload = TxOffload { ipv4: true, tcp: true, udp: true, multi_segment: true };
+        let checksums = TxOffload { ipv4: true, tcp: true, udp: true, ..TxOffload::default() };
+        let offload = TxOffload { multi_segment: true, ..checksums };
         let queue = queue.with_tx_offload(offload);
         let config = Config {
             addresses: vec![format!("{}/24", peer::STACK).parse().expect("an address")],

@@ -89,10 +89,12 @@ impl Frame {
             };
     }
 
-    /// What was asked for by [`request_checksum`](Self::request_checksum): for devices in software.
+    /// What was asked for by [`request_checksum`](Self::request_checksum): for devices in software. Nothing, where the packet is
+    /// [to be cut](Self::request_segmentation).
     pub fn requested_checksum(&self) -> Option<TxChecksum> {
         let segment = self.segment();
-        (segment.ol_flags & flag::TX_IPV4 != 0).then_some(TxChecksum {
+        let kind = segment.ol_flags & (flag::TX_IPV4 | flag::TX_TCP_SEGMENTS);
+        (kind == flag::TX_IPV4).then_some(TxChecksum {
             l2_len: (segment.tx_offload & 0x7f) as u8,
             l3_len: (segment.tx_offload >> 7 & 0x1ff) as u16,
             ipv4_header: segment.ol_flags & flag::TX_IP_CHECKSUM != 0,
@@ -120,12 +122,15 @@ pub(crate) mod flag {
     pub(crate) const RX_IP_GOOD: u64 = 1 << 7;
     pub(crate) const RX_L4_GOOD: u64 = 1 << 8;
     pub(crate) const RX_ALL: u64 = RX_RSS_HASH | RX_L4_BAD | RX_IP_BAD | RX_IP_GOOD | RX_L4_GOOD;
+    pub(crate) const TX_TCP_SEGMENTS: u64 = 1 << 50;
     pub(crate) const TX_TCP_CHECKSUM: u64 = 1 << 52;
     pub(crate) const TX_UDP_CHECKSUM: u64 = 3 << 52;
     pub(crate) const TX_L4_MASK: u64 = 3 << 52;
     pub(crate) const TX_IP_CHECKSUM: u64 = 1 << 54;
     pub(crate) const TX_IPV4: u64 = 1 << 55;
-    pub(crate) const TX_ALL: u64 = TX_L4_MASK | TX_IP_CHECKSUM | TX_IPV4;
+    pub(crate) const TX_IPV6: u64 = 1 << 56;
+    pub(crate) const TX_ALL: u64 =
+        TX_TCP_SEGMENTS | TX_L4_MASK | TX_IP_CHECKSUM | TX_IPV4 | TX_IPV6;
 
     /// Both bits set means, as DPDK has it, that the packet is fine though its checksum field is not filled.
     pub(crate) fn status(flags: u64, good: u64, bad: u64) -> ChecksumStatus {

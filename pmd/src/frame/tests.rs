@@ -52,6 +52,35 @@ fn a_used_frame_comes_back_fresh() {
 }
 
 #[test]
+fn requests_to_cut_are_read_back() {
+    let pool = Pool::heap(1, 64);
+    let mut frame = pool.alloc().unwrap();
+    for (ip, ipv4_header) in [(IpVersion::V4, true), (IpVersion::V4, false), (IpVersion::V6, false)]
+    {
+        let (l2_len, l3_len, l4_len, segment_size) = (127, 511, 60, u16::MAX);
+        let wanted = TxSegmentation { l2_len, l3_len, l4_len, segment_size, ip, ipv4_header };
+        frame.request_segmentation(wanted);
+        assert_eq!(frame.requested_segmentation(), Some(wanted));
+        assert_eq!(frame.requested_checksum(), None);
+    }
+    let l4 = L4Checksum::Tcp;
+    let checksum = TxChecksum { l2_len: 14, l3_len: 20, ipv4_header: false, l4 };
+    frame.request_checksum(checksum);
+    assert_eq!(frame.requested_checksum(), Some(checksum));
+    assert_eq!(frame.requested_segmentation(), None);
+    frame.request_segmentation(TxSegmentation {
+        l2_len: 14,
+        l3_len: 20,
+        l4_len: 20,
+        segment_size: 1,
+        ip: IpVersion::V6,
+        ipv4_header: false,
+    });
+    frame.clear_offload();
+    assert_eq!((frame.requested_segmentation(), frame.requested_checksum()), (None, None));
+}
+
+#[test]
 fn offload_requests_are_read_back() {
     let pool = Pool::heap(1, 64);
     let mut frame = pool.alloc().unwrap();

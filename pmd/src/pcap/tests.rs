@@ -5,7 +5,7 @@ use pcap_file::DataLink;
 use pcap_file::pcap::PcapReader;
 
 use super::*;
-use crate::{Frame, Medium, Pool, mem};
+use crate::{Frame, IpVersion, Medium, Pool, TxSegmentation, mem};
 
 /// A file in memory.
 #[derive(Clone, Default)]
@@ -262,4 +262,28 @@ fn every_frame_returns_to_its_pool() {
     drop((queue, handle));
     assert_eq!(pool.available(), 8);
     recording.finish().unwrap();
+}
+
+#[test]
+fn a_packet_to_be_cut_passes_and_is_one_record() {
+    let pool = Pool::heap(64, 2048);
+    let (queue, handle) = mem::device(pool.clone(), 1500);
+    let file = File::default();
+    let (mut recorder, recording) =
+        record(Box::new(queue), file.clone(), Options::default(), steps()).unwrap();
+    let bytes: Vec<u8> = (0..60_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let mut burst = burst(&pool, &[&bytes]);
+    let (l2_len, l3_len, l4_len, ip) = (0, 20, 20, IpVersion::V4);
+    let wanted =
+        TxSegmentation { l2_len, l3_len, l4_len, segment_size: 1460, ip, ipv4_header: true };
+    let mut frame = burst.drain().next().unwrap();
+    frame.request_segmentation(wanted);
+    burst.push(frame).unwrap();
+    assert_eq!(recorder.tx_burst(&mut burst), 1);
+    drop(recorder);
+    recording.finish().unwrap();
+    assert_eq!(handle.take().unwrap().requested_segmentation(), Some(wanted));
+    let (_, _, records) = read(&file);
+    assert_eq!(records.len(), 1);
+    assert!(records[0].bytes == bytes);
 }

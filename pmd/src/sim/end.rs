@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Shared, Statistics, offload};
+use super::segmentation;
+use super::{Network, Shared, Statistics, offload};
 use crate::{Burst, Frame, Medium, Pool, QueueInfo, QueuePair, Rss, TxOffload};
 
 /// What to put at the end of a wire.
@@ -27,6 +28,28 @@ pub enum Offload {
     None,
     /// It fills in the IPv4, TCP and UDP checksums that it is asked for, and verifies those that arrive.
     Checksums,
+    /// That, and it cuts TCP packets of up to 65,535 bytes into segments where it is asked to (TSO). The segments are made in
+    /// [`Sim::copies`](super::Sim::copies).
+    Segmentation,
+}
+
+impl Offload {
+    fn sums(self) -> bool {
+        self != Self::None
+    }
+
+    fn tx(self) -> TxOffload {
+        let fills = self.sums();
+        let most = if self == Self::Segmentation { u16::MAX } else { 0 };
+        TxOffload {
+            ipv4: fills,
+            tcp: fills,
+            udp: fills,
+            multi_segment: true,
+            tcp_segmentation: most,
+            tcp_segments: most,
+        }
+    }
 }
 
 impl End {
@@ -67,13 +90,12 @@ pub struct SimQueue {
 
 impl SimQueue {
     pub(super) fn new(end: End, id: EndId, network: Shared) -> Self {
-        let fills = end.offload == Offload::Checksums;
         let info = QueueInfo {
             device: format!("sim{}", id.0),
             queue: 0,
             medium: Medium::Ethernet(end.address),
             mtu: end.mtu,
-            tx_offload: TxOffload { ipv4: fills, tcp: fills, udp: fills, multi_segment: true },
+            tx_offload: end.offload.tx(),
             rss: Rss::default(),
             pool: end.pool,
         };
@@ -83,6 +105,15 @@ impl SimQueue {
     /// The end's name in its simulation.
     pub fn id(&self) -> EndId {
         self.id
+    }
+
+    fn send(&self, network: &mut Network, direction: usize, mut frame: Frame) {
+        if self.offload.sums() {
+            offload::fill(&mut frame);
+        }
+        frame.clear_offload();
+        pad(&mut frame);
+        network.send(direction, frame);
     }
 }
 
@@ -95,13 +126,16 @@ impl QueuePair for SimQueue {
         let mut network = self.network.lock();
         let direction = network.inlets[self.id.0].outgoing;
         let count = burst.len();
-        for mut frame in burst.drain() {
-            if self.offload == Offload::Checksums {
-                offload::fill(&mut frame);
+        for frame in burst.drain() {
+            match frame.requested_segmentation().filter(|_| self.offload == Offload::Segmentation) {
+                None => self.send(&mut network, direction, frame),
+                Some(wanted) => match segmentation::cut(&frame, &wanted, &network.copies) {
+                    Ok(segments) => segments
+                        .into_iter()
+                        .for_each(|segment| self.send(&mut network, direction, segment)),
+                    Err(uncut) => network.directions[direction].statistics.leave_uncut(uncut),
+                },
             }
-            frame.clear_offload();
-            pad(&mut frame);
-            network.send(direction, frame);
         }
         count
     }
@@ -146,7 +180,7 @@ impl Inlet {
     fn take(&mut self, burst: &mut Burst, offload: Offload) -> usize {
         let count = burst.room().min(self.ring.len());
         for mut frame in self.ring.drain(..count) {
-            if offload == Offload::Checksums {
+            if offload.sums() {
                 frame.set_rx_offload(offload::verify(&frame));
             }
             burst.push(frame).expect("no more than there is room for");

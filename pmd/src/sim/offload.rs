@@ -74,7 +74,7 @@ fn status(sum: u16) -> ChecksumStatus {
 }
 
 /// The one's complement sum of 16-bit words.
-fn sum(start: u64, bytes: &[u8]) -> u16 {
+pub(super) fn sum(start: u64, bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|pair| match *pair {
         [high, low] => u64::from(u16::from_be_bytes([high, low])),
         [high] => u64::from(high) << 8,

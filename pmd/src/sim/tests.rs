@@ -334,7 +334,8 @@ fn a_card_with_offload_fills_in_and_verifies() {
     assert_eq!(whole.rx_offload(), RxOffload { ip: good, l4: good, rss_hash: None });
     let found = corrupt.rx_offload();
     assert!(found.ip == bad || found.l4 == bad, "{found:?}");
-    let filled = TxOffload { ipv4: true, tcp: true, udp: true, multi_segment: true };
+    let segments = TxOffload { multi_segment: true, ..TxOffload::default() };
+    let filled = TxOffload { ipv4: true, tcp: true, udp: true, ..segments };
     assert_eq!(right.info().tx_offload, filled);
 }
 

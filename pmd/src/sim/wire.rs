@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::segmentation::Uncut;
 use crate::Frame;
 
 /// What one direction of a wire does to frames. The default is a perfect wire without delay.
@@ -130,14 +131,23 @@ pub struct Statistics {
     pub duplicated: u64,
     /// Frames of which a bit was flipped by [`Wire::corrupt`].
     pub corrupted: u64,
-    /// Times that a copy was due and could not be made: too many copies were around.
+    /// Times that a copy was due, or segments of a packet, and could not be made: too many copies were around.
     pub uncopied: u64,
+    /// Dropped before they were sent: packets to be cut into segments of which what was asked for does not fit them.
+    pub misfit: u64,
 }
 
 impl Statistics {
     pub(super) fn deliver(&mut self, frame: &Frame) {
         self.delivered += 1;
         self.delivered_bytes += frame.len() as u64;
+    }
+
+    pub(super) fn leave_uncut(&mut self, why: Uncut) {
+        match why {
+            Uncut::Misfit => self.misfit += 1,
+            Uncut::NoFrames => self.uncopied += 1,
+        }
     }
 
     pub(super) fn pass_switch(&mut self, frame: &Frame, ports: &[usize]) {

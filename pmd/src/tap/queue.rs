@@ -192,8 +192,7 @@ impl TapQueue {
     }
 
     fn send(&self, frame: &Frame) -> Sent {
-        let fits = frame.len() <= usize::from(self.info.mtu) + LINK_HEADERS;
-        let Some(header) = virtio::write(frame).ok().filter(|_| fits) else {
+        let Some(header) = virtio::write(frame).ok().filter(|_| self.fits(frame)) else {
             self.counters.tx_bad_request.add(1);
             return Sent::Done;
         };
@@ -205,6 +204,17 @@ impl TapQueue {
             Some(copy) => self.write(&header, &copy),
             None => Sent::Full,
         }
+    }
+
+    /// What is to be cut need not fit the MTU, but its segments must.
+    fn fits(&self, frame: &Frame) -> bool {
+        let (mtu, largest) = (self.info.mtu, self.info.tx_offload.tcp_segmentation);
+        let most = match frame.requested_segmentation() {
+            Some(wanted) if wanted.packet_len() > usize::from(mtu) => return false,
+            Some(_) => largest,
+            None => mtu,
+        };
+        frame.len() <= usize::from(most) + LINK_HEADERS
     }
 
     fn write(&self, header: &[u8; virtio::LEN], frame: &Frame) -> Sent {

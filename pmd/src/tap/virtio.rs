@@ -9,7 +9,7 @@
 //! | 6..8 | csum_start | where summing begins |
 //! | 8..10 | csum_offset | from there to the field |
 
-use crate::{ChecksumStatus, Frame, L4Checksum};
+use crate::{ChecksumStatus, Frame, IpVersion, L4Checksum, TxSegmentation};
 
 /// Its bytes.
 pub(super) const LEN: usize = 10;
@@ -39,6 +39,9 @@ pub(super) fn read(header: &[u8; LEN], frame_len: usize) -> Result<ChecksumStatu
 /// The header before a frame that is sent.
 #[inline]
 pub(super) fn write(frame: &Frame) -> Result<[u8; LEN], BadHeader> {
+    if let Some(wanted) = frame.requested_segmentation() {
+        return write_large(frame, &wanted);
+    }
     let Some(wanted) = frame.requested_checksum() else { return Ok([0; LEN]) };
     let csum_offset = match wanted.l4 {
         // The IPv4 header's alone: nothing that this device fills.
@@ -51,6 +54,25 @@ pub(super) fn write(frame: &Frame) -> Result<[u8; LEN], BadHeader> {
         return Err(BadHeader);
     }
     Ok(header([NEEDS_CSUM, GSO_NONE], [0, 0, csum_start, csum_offset]))
+}
+
+/// The header before a packet that the kernel cuts, if it has to: it leaves this machine as segments, or not at all.
+fn write_large(frame: &Frame, wanted: &TxSegmentation) -> Result<[u8; LEN], BadHeader> {
+    let payload_len = wanted.payload_len(frame).ok_or(BadHeader)?;
+    let csum_start = u16::from(wanted.l2_len) + wanted.l3_len;
+    if payload_len <= usize::from(wanted.segment_size) {
+        // The kernel would not cut it, and then drop it as not cut.
+        return Ok(header([NEEDS_CSUM, GSO_NONE], [0, 0, csum_start, TCP_FIELD]));
+    }
+    let headers_len = csum_start + u16::from(wanted.l4_len);
+    let kind = match wanted.ip {
+        IpVersion::V4 => GSO_TCPV4,
+        IpVersion::V6 => GSO_TCPV6,
+    };
+    let flags = frame.head().get(usize::from(csum_start) + TCP_FLAGS);
+    let ecn = if flags.is_some_and(|flags| flags & CWR != 0) { GSO_ECN } else { 0 };
+    let fields = [headers_len, wanted.segment_size, csum_start, TCP_FIELD];
+    Ok(header([NEEDS_CSUM, kind | ecn], fields))
 }
 
 fn header([flags, gso_type]: [u8; 2], fields: [u16; 4]) -> [u8; LEN] {
@@ -73,6 +95,8 @@ const GSO_TCPV6: u8 = 4;
 const GSO_ECN: u8 = 0x80;
 const TCP_FIELD: u16 = 16;
 const UDP_FIELD: u16 = 6;
+const TCP_FLAGS: usize = 13;
+const CWR: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {
@@ -120,6 +144,49 @@ mod tests {
         assert_eq!(told(511, L4Checksum::Udp), Err(BadHeader));
         frame.clear_offload();
         assert_eq!(write(&frame), Ok([0; LEN]));
+    }
+
+    #[test]
+    fn a_packet_to_be_cut_says_how() {
+        let pool = Pool::heap(1, 9000);
+        let told = |change: &dyn Fn(&mut Vec<u8>), change_wanted: &dyn Fn(&mut TxSegmentation)| {
+            let mut bytes = vec![0; 14 + 20 + 24 + 5000];
+            bytes[14..18].copy_from_slice(&[0x45, 0, 0x13, 0xb4]);
+            bytes[23] = 6;
+            bytes[46] = 6 << 4;
+            let (l2_len, l3_len, l4_len, ip) = (14, 20, 24, IpVersion::V4);
+            let mut wanted = TxSegmentation {
+                l2_len,
+                l3_len,
+                l4_len,
+                segment_size: 1448,
+                ip,
+                ipv4_header: false,
+            };
+            change(&mut bytes);
+            change_wanted(&mut wanted);
+            let mut frame = pool.frame_of(&bytes).unwrap();
+            frame.request_segmentation(wanted);
+            write(&frame)
+        };
+        let large = |kind| Ok(header([NEEDS_CSUM, kind], [58, 1448, 34, 16]));
+        assert_eq!(told(&|_| {}, &|_| {}), large(GSO_TCPV4));
+        assert_eq!(told(&|bytes| bytes[47] = CWR, &|_| {}), large(GSO_TCPV4 | GSO_ECN));
+        let whole = Ok(header([NEEDS_CSUM, GSO_NONE], [0, 0, 34, 16]));
+        assert_eq!(told(&|_| {}, &|wanted| wanted.segment_size = 5000), whole);
+        assert_eq!(told(&|bytes| bytes[47] = 0x02, &|_| {}), Err(BadHeader), "SYN");
+        assert_eq!(told(&|bytes| bytes[17] += 1, &|_| {}), Err(BadHeader), "too short");
+        assert_eq!(told(&|_| {}, &|wanted| wanted.l4_len = 20), Err(BadHeader));
+        let ipv6 = |bytes: &mut Vec<u8>| {
+            bytes.splice(14..34, [0; 40]);
+            bytes[14] = 0x60;
+            bytes[18..20].copy_from_slice(&5024_u16.to_be_bytes());
+        };
+        let wants_ipv6 =
+            |wanted: &mut TxSegmentation| (wanted.l3_len, wanted.ip) = (40, IpVersion::V6);
+        let large = Ok(header([NEEDS_CSUM, GSO_TCPV6], [78, 1448, 54, 16]));
+        assert_eq!(told(&ipv6, &wants_ipv6), large);
+        assert_eq!(told(&ipv6, &|_| {}), Err(BadHeader), "not IPv4");
     }
 
     proptest! {

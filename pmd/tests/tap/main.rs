@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests panic where they fail")]
 
+mod forward;
 #[path = "../dpdk/namespace.rs"]
 mod namespace;
 
@@ -10,6 +11,7 @@ use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use forward::Router;
 use namespace::{drop_capability, enter, has, ip};
 use pmd::tap::{self, Error, MOST_QUEUES, Offload, Options, Spec, Tap};
 use pmd::{Burst, ChecksumStatus, Frame, L4Checksum, Medium, QueuePair, Rss, TxChecksum};
@@ -39,6 +41,32 @@ fn the_kernel_and_raw_frames_talk_both_ways() {
         let counted = wire.tap.statistics();
         assert_eq!((counted.tx_frames, counted.tx_bytes), (1, 47));
     }
+}
+
+#[test]
+fn the_kernel_fills_in_what_was_left_open() {
+    enter();
+    let (mut wire, mut router) = (Wire::up(&small()), Router::new());
+    let station = wire.kernels_mac();
+    for frame in forward::open_checksums(wire.tap.pool(), station, false) {
+        wire.send(frame);
+    }
+    let packets = router.take(2);
+    let came: Vec<_> = packets.iter().map(|packet| forward::checked(packet).1).collect();
+    assert_eq!(came, [b"over UDP", b"over TCP"]);
+}
+
+#[test]
+fn the_kernel_cuts_what_is_too_large_for_the_next_wire() {
+    enter();
+    let (mut wire, mut router) = (Wire::up(&small()), Router::new());
+    let station = wire.kernels_mac();
+    for (len, size) in [(65_483, 1448), (5000, 1000), (1448, 1448), (100, 1448)] {
+        wire.send(forward::large(wire.tap.pool(), station, false, (len, size)));
+        let packets = router.take(len.div_ceil(size.into()));
+        forward::check_segments(&packets, (len, size.into()));
+    }
+    assert_eq!(wire.tap.statistics().tx_frames, 4);
 }
 
 #[test]
@@ -203,6 +231,13 @@ impl Wire {
         let mac = tap.mac().map(|byte| format!("{byte:02x}")).join(":");
         ip(&format!("neigh add 10.9.0.2 lladdr {mac} dev vtap0"));
         Self { tap, queues }
+    }
+
+    /// The station at the kernel's end.
+    fn kernels_mac(&self) -> [u8; 6] {
+        let mut mac = self.tap.mac();
+        mac[5] ^= 1;
+        mac
     }
 
     fn frame(&self, len: usize) -> Frame {

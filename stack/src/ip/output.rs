@@ -252,7 +252,7 @@ mod tests {
     fn a_device_that_sums_gets_the_pseudo_header() {
         let mut net = Net::for_test();
         net.interface.tx_offload =
-            TxOffload { ipv4: true, tcp: true, udp: true, multi_segment: true };
+            TxOffload { ipv4: true, tcp: true, udp: true, ..TxOffload::default() };
         let frame = net.frame_of(&[1; 33]).unwrap();
         net.send_ipv4(outgoing(Transport::Tcp, PEER), zero_checksum(frame)).unwrap();
 

@@ -114,6 +114,7 @@ impl Offloads {
             tcp: has(sys::RTE_ETH_TX_OFFLOAD_TCP_CKSUM),
             udp: has(sys::RTE_ETH_TX_OFFLOAD_UDP_CKSUM),
             multi_segment: has(sys::RTE_ETH_TX_OFFLOAD_MULTI_SEGS),
+            ..TxOffload::default()
         }
     }
 }

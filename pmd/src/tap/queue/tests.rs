@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 
 use super::*;
 use crate::tap::Statistics;
-use crate::{L4Checksum, Medium, Pool, Rss, TxChecksum, TxOffload};
+use crate::{IpVersion, L4Checksum, Medium, Pool, Rss, TxChecksum, TxOffload, TxSegmentation};
 
 /// A queue, and the kernel's side of it.
 struct World {
@@ -206,6 +206,48 @@ fn what_cannot_be_sent_is_dropped_by_name() {
     assert_eq!(world.taken(), Some((NOTHING.to_vec(), bytes(1518))));
     assert_eq!(world.taken(), None);
     assert_eq!(world.counted().tx_bad_request, 2);
+}
+
+/// A packet of `len` bytes of IP whose segments are of `segment_size`.
+fn large(world: &World, len: u16, segment_size: u16) -> Frame {
+    let mut bytes = vec![0; 14 + usize::from(len)];
+    bytes[14] = 0x45;
+    bytes[16..18].copy_from_slice(&len.to_be_bytes());
+    bytes[23] = 6;
+    bytes[46] = 5 << 4;
+    let mut frame = world.pool.frame_of(&bytes).unwrap();
+    frame.request_segmentation(TxSegmentation {
+        l2_len: 14,
+        l3_len: 20,
+        l4_len: 20,
+        segment_size,
+        ip: IpVersion::V4,
+        ipv4_header: false,
+    });
+    frame
+}
+
+#[test]
+fn only_a_packet_to_be_cut_may_exceed_the_mtu() {
+    let mut world = World::new(Offload::Full, 64);
+    world.queue.info.tx_offload.tcp_segmentation = u16::MAX;
+    let mut burst = Burst::new();
+    for (len, segment_size) in [(u16::MAX, 1460), (u16::MAX, 1461)] {
+        burst.push(large(&world, len, segment_size)).unwrap();
+    }
+    let mut plain = large(&world, 1505, 1000);
+    plain.clear_offload();
+    burst.push(plain).unwrap();
+    assert_eq!(world.queue.tx_burst(&mut burst), 3);
+    let (header, frame) = world.taken().unwrap();
+    assert_eq!((header[1], frame.len()), (1, 65_549));
+    assert_eq!(world.taken(), None, "segments that are too large, or none");
+    assert_eq!(world.counted().tx_bad_request, 2);
+
+    world.queue.info.tx_offload.tcp_segmentation = 0;
+    burst.push(large(&world, 5000, 1000)).unwrap();
+    world.queue.tx_burst(&mut burst);
+    assert_eq!(world.counted().tx_bad_request, 3, "it was not to be asked");
 }
 
 #[test]

@@ -70,8 +70,8 @@ fn only(net: &mut Net) -> (Vec<u8>, Option<TxChecksum>) {
 #[test]
 fn a_packet_that_goes_by_a_way_is_the_one_that_asks_everyone() {
     let ethernet = Medium::Ethernet(OUR_STATION.0);
-    let all = TxOffload { ipv4: true, tcp: true, udp: true, multi_segment: true };
     let none = TxOffload { multi_segment: true, ..TxOffload::default() };
+    let all = TxOffload { ipv4: true, tcp: true, udp: true, ..none };
     for (medium, vlan) in [(Medium::Ip, None), (ethernet, None), (ethernet, Some(7))] {
         for offload in
             [all, none, TxOffload { ipv4: false, ..all }, TxOffload { tcp: false, ..all }]
