@@ -41,11 +41,13 @@ const _: () = {
     assert!(flag::RX_IP_GOOD == sys::RTE_MBUF_F_RX_IP_CKSUM_GOOD as u64);
     assert!(flag::RX_L4_BAD == sys::RTE_MBUF_F_RX_L4_CKSUM_BAD as u64);
     assert!(flag::RX_L4_GOOD == sys::RTE_MBUF_F_RX_L4_CKSUM_GOOD as u64);
+    assert!(flag::TX_TCP_SEGMENTS == sys::RTE_MBUF_F_TX_TCP_SEG);
     assert!(flag::TX_TCP_CHECKSUM == sys::RTE_MBUF_F_TX_TCP_CKSUM);
     assert!(flag::TX_UDP_CHECKSUM == sys::RTE_MBUF_F_TX_UDP_CKSUM);
     assert!(flag::TX_L4_MASK == sys::RTE_MBUF_F_TX_L4_MASK);
     assert!(flag::TX_IP_CHECKSUM == sys::RTE_MBUF_F_TX_IP_CKSUM);
     assert!(flag::TX_IPV4 == sys::RTE_MBUF_F_TX_IPV4);
+    assert!(flag::TX_IPV6 == sys::RTE_MBUF_F_TX_IPV6);
 };
 
 // Fresh frames of both kinds begin at the same place.

@@ -29,6 +29,7 @@ mod nic;
 pub(crate) mod pool;
 mod preflight;
 mod queue;
+mod segmentation;
 mod spec;
 mod thread;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dpdk_sys as sys;
 
 use super::device::{Plan, Port, TAP};
+use super::segmentation::{Cut, Limits};
 use super::thread::{register_once, take_signals};
 use crate::{Burst, Frame, Medium, QueueInfo, QueuePair};
 
@@ -16,6 +17,8 @@ pub(super) struct DpdkQueue {
     /// Segments and bytes of the largest frame that the device can send.
     max_segments: u16,
     max_len: u32,
+    /// Of packets that it is to cut.
+    cuts: Limits,
     /// Whether a driver looks at frames before they are sent: it must where it fills in checksums.
     prepare: bool,
     /// Readable while frames wait.
@@ -83,6 +86,7 @@ impl DpdkQueue {
         Self {
             max_segments: if plan.tx.multi_segment { u16::MAX } else { 1 },
             max_len: u32::from(plan.mtu) + LINK_HEADERS,
+            cuts: Limits::of(plan, port.driver == TAP),
             prepare: plan.tx.ipv4 || plan.tx.tcp || plan.tx.udp,
             descriptor: wait_descriptor(&port, queue),
             has_signals: port.driver == TAP,
@@ -98,6 +102,12 @@ impl DpdkQueue {
         while let Some(frame) = burst.as_mut_slice().get_mut(ready) {
             if frame.is_sendable(self.max_segments, self.max_len) {
                 ready += 1;
+            } else if frame.is_to_be_cut() {
+                match self.cuts.make_ready(frame, &self.info.pool) {
+                    Cut::Ready => ready += 1,
+                    Cut::Misfit => self.discard(burst, ready),
+                    Cut::NoFrames => break,
+                }
             } else if frame.len() > self.max_len as usize {
                 self.discard(burst, ready);
             } else if let Some(copy) = self.copied(frame) {

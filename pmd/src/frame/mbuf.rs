@@ -5,11 +5,26 @@ use std::ptr::NonNull;
 use super::{Frame, Segment, flag};
 
 impl Frame {
-    /// Whether a device that takes no more than `max_segments` segments and `max_len` bytes can send this frame as it is.
+    /// Whether a device that takes no more than `max_segments` segments and `max_len` bytes can send this frame as it is,
+    /// uncut.
     #[inline]
     pub(crate) fn is_sendable(&self, max_segments: u16, max_len: u32) -> bool {
         let first = self.segment();
-        first.nb_segs <= max_segments && first.pkt_len <= max_len && self.is_all_mbuf()
+        first.nb_segs <= max_segments
+            && first.pkt_len <= max_len
+            && first.ol_flags & flag::TX_TCP_SEGMENTS == 0
+            && self.is_all_mbuf()
+    }
+
+    /// Whether it is to be cut.
+    #[inline]
+    pub(crate) fn is_to_be_cut(&self) -> bool {
+        self.segment().ol_flags & flag::TX_TCP_SEGMENTS != 0
+    }
+
+    /// Takes the request to cut it back; the one for TCP's checksum stays.
+    pub(crate) fn leave_uncut(&mut self) {
+        self.segment_mut().ol_flags &= !flag::TX_TCP_SEGMENTS;
     }
 
     /// Whether every segment's memory is a device's.

@@ -6,6 +6,8 @@
 
 mod abilities;
 mod errors;
+#[path = "../tap/forward.rs"]
+mod forward;
 mod memif;
 mod namespace;
 mod native;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pmd::dpdk::{Device, DeviceConfig};
 use pmd::{Burst, ChecksumStatus, Frame, L4Checksum, Medium, Pool, QueuePair, Rss, TxChecksum};
 
+use super::forward::{self, Router};
 use super::namespace::{enter, has, ip};
 use super::{completes, eal, open, small, within};
 
@@ -60,6 +61,41 @@ fn fragments_have_no_verdict_on_their_datagram() {
         let found = fragment.rx_offload();
         assert_eq!((found.ip, found.l4), (ChecksumStatus::Good, ChecksumStatus::Unknown));
     }
+}
+
+/// Out of frames of the device's, and of the heap's, which are copied with what they ask for.
+#[test]
+fn large_packets_are_cut_as_they_are_asked_for() {
+    enter();
+    let (mut wire, mut router) = (Wire::up(&small()), Router::new());
+    let offered = wire.queues[0].info().tx_offload;
+    assert_eq!((offered.tcp_segmentation, offered.tcp_segments), (u16::MAX, 64));
+    let mut station = wire.device.mac();
+    station[5] ^= 1;
+    for pool in [wire.device.pool().clone(), Pool::heap(64, 1500)] {
+        // net_tap's segments are no longer with Ethernet's header than the MTU.
+        for (len, asked, size) in
+            [(60_000, 1448, 1434), (5000, 1000, 1000), (1448, 1448, 1448), (100, 1448, 1448)]
+        {
+            wire.send(forward::large(&pool, station, true, (len, asked)));
+            let packets = router.take(len.div_ceil(size));
+            forward::check_segments(&packets, (len, size));
+        }
+        for frame in forward::open_checksums(&pool, station, true) {
+            wire.send(frame);
+        }
+        router.take(2).iter().for_each(|packet| drop(forward::checked(packet)));
+    }
+    // More segments than it has room for, and ones that are too large: neither stays in the way.
+    for asked in [500, 1461] {
+        wire.send(forward::large(wire.device.pool(), station, true, (40_000, asked)));
+    }
+    assert_eq!(wire.device.statistics().tx_discarded, 2);
+    wire.send(forward::large(wire.device.pool(), station, true, (2000, 1000)));
+    assert_eq!(router.take(2).len(), 2);
+    let pool = wire.device.pool().clone();
+    drop((wire, router));
+    assert!(completes(&pool));
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(in crate::dpdk) struct Plan {
     pub(in crate::dpdk) mac: [u8; 6],
     pub(in crate::dpdk) mtu: u16,
     pub(in crate::dpdk) tx: TxOffload,
+    /// Segments of the longest chain of one frame that the device takes where it takes chains.
+    pub(in crate::dpdk) longest_chain: u16,
     pub(in crate::dpdk) pool: Pool,
     pub(in crate::dpdk) rss: Rss,
 }
@@ -42,7 +44,14 @@ pub(super) fn start(mut port: Port, config: &DeviceConfig) -> Result<(Port, Plan
         Spread::Refused => Rss::Refused("take a key"),
         Spread::ByKey => scaling::set(&mut port, &capabilities, config),
     };
-    let plan = Plan { mac: mac(&port)?, mtu, tx: offloads.tx(), pool, rss };
+    let plan = Plan {
+        mac: mac(&port)?,
+        mtu,
+        tx: offloads.tx(&port),
+        longest_chain: longest_chain(&capabilities),
+        pool,
+        rss,
+    };
     Ok((port, plan))
 }
 
@@ -103,18 +112,25 @@ impl Offloads {
         if config.checksum_offload {
             rx |= RX_CHECKSUMS;
             tx |= TX_CHECKSUMS;
+            // What cuts a packet sums its segments, and takes it as a chain.
+            if device.tx_offload_capa & FOR_CUTTING == FOR_CUTTING {
+                tx |= FOR_CUTTING;
+            }
         }
         Self { rx: rx & device.rx_offload_capa, tx: tx & device.tx_offload_capa, spread }
     }
 
-    fn tx(self) -> TxOffload {
+    fn tx(self, port: &Port) -> TxOffload {
         let has = |bit: u32| self.tx & u64::from(bit) != 0;
+        let cuts = has(sys::RTE_ETH_TX_OFFLOAD_TCP_TSO);
+        let most = if port.driver == TAP { TAP_CUTS } else { u16::MAX };
         TxOffload {
             ipv4: has(sys::RTE_ETH_TX_OFFLOAD_IPV4_CKSUM),
             tcp: has(sys::RTE_ETH_TX_OFFLOAD_TCP_CKSUM),
             udp: has(sys::RTE_ETH_TX_OFFLOAD_UDP_CKSUM),
             multi_segment: has(sys::RTE_ETH_TX_OFFLOAD_MULTI_SEGS),
-            ..TxOffload::default()
+            tcp_segmentation: if cuts { u16::MAX } else { 0 },
+            tcp_segments: if cuts { most } else { 0 },
         }
     }
 }
@@ -254,6 +270,14 @@ fn room(device: &sys::rte_eth_dev_info, mtu: u16) -> u16 {
     packet.max(least).max(LEAST_ROOM)
 }
 
+/// Drivers say nothing where they have no limit.
+fn longest_chain(device: &sys::rte_eth_dev_info) -> u16 {
+    match device.tx_desc_lim.nb_seg_max {
+        0 => u16::MAX,
+        most => most,
+    }
+}
+
 fn mac(port: &Port) -> Result<[u8; 6], Error> {
     let mut address = sys::rte_ether_addr::default();
     // SAFETY: the port is open, and `address` a place for the answer.
@@ -273,6 +297,9 @@ pub(super) fn done(port: &Port, step: &'static str, code: i32) -> Result<i32, Er
 }
 
 pub(in crate::dpdk) const TAP: &str = "net_tap";
+
+/// net_tap has room for so many segments of one packet; with one for which it has none it would wait for ever (DPDK 22.11).
+const TAP_CUTS: u16 = 64;
 
 /// net_tap says 16; five or more overrun its memory (DPDK 22.11).
 const TAP_QUEUES: u16 = 4;
@@ -300,3 +327,6 @@ const RX_CHECKSUMS: u64 = (sys::RTE_ETH_RX_OFFLOAD_IPV4_CKSUM
 const TX_CHECKSUMS: u64 = (sys::RTE_ETH_TX_OFFLOAD_IPV4_CKSUM
     | sys::RTE_ETH_TX_OFFLOAD_TCP_CKSUM
     | sys::RTE_ETH_TX_OFFLOAD_UDP_CKSUM) as u64;
+
+const FOR_CUTTING: u64 =
+    TX_CHECKSUMS | (sys::RTE_ETH_TX_OFFLOAD_TCP_TSO | sys::RTE_ETH_TX_OFFLOAD_MULTI_SEGS) as u64;
