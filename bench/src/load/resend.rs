@@ -21,8 +21,10 @@ const ROUND: u64 = 20_000_000;
 /// Most connections in one turn, so that no segment waits for long.
 const AT_ONCE: u64 = 64;
 
-/// How long nothing may have gone on: 200 ms, in units of the coarse clock.
+/// How long nothing may have gone on, in units of the coarse clock: the 200 ms that Linux waits at least, and a second before anything is known of the path
+/// (RFC 6298, section 2, rule 2.1).
 const PATIENCE: u16 = 48;
+const PATIENCE_WITH_SYN: u16 = 240;
 /// How long an ACK waits for data to ride on: Linux's 40 ms at most, with what a round takes.
 const ACK_WITHIN: u16 = 4;
 /// How long an exchange may take where requests have times; then the client has lost interest.
@@ -49,7 +51,8 @@ impl Tcp {
         let (now, time) = (coarse(self.now), wrapped(self.now));
         let flow = self.flow(slot);
         let silent = now.wrapping_sub(flow.progress);
-        let stuck = silent > PATIENCE;
+        let opening = flow.state == State::SynSent;
+        let stuck = silent > if opening { PATIENCE_WITH_SYN } else { PATIENCE };
         if flow.state == State::Open && flow.unacknowledged > 0 && silent >= ACK_WITHIN {
             self.emit(port, slot, ACK, 0);
             return;

@@ -29,7 +29,7 @@ pub(crate) use reassembly::Reassembly;
 pub(crate) use route::{NextHop, Route, RouteTable};
 #[cfg(test)]
 pub(crate) use way::TrainsMade;
-pub(crate) use way::{Train, Ways};
+pub(crate) use way::{Stopped, Train, Ways};
 
 /// A received datagram, checked and whole, addressed to us.
 #[derive(Debug)]

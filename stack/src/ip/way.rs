@@ -19,7 +19,7 @@ use crate::wire::tcp;
 
 mod train;
 
-pub(crate) use train::Train;
+pub(crate) use train::{Stopped, Train};
 
 /// Ways of the last moment, by destination: two whose numbers end alike push each other out.
 pub(crate) struct Ways {
@@ -38,6 +38,7 @@ pub(crate) enum TrainsMade {
 }
 
 /// The way from an address of ours to a destination, for TCP segments in whole packets.
+#[derive(Clone)]
 struct Way {
     source: Ipv4Addr,
     destination: Ipv4Addr,

@@ -1,4 +1,4 @@
-//! Full segments that leave one after the other are made together, as a NIC would that cuts segments (TSO).
+//! Full segments that leave one after the other are made together: by the device, where that cuts segments (TSO), else here.
 //!
 //! When the windows let several full segments of new data go, and nothing about one of them depends on whether the one before it has left, everything is
 //! decided, looked up and noted once for all of them, and what is left to do for each is its number, its bytes and its sum. It comes to the same as
@@ -11,7 +11,7 @@ use super::seq::Seq;
 use super::transmit::Segment;
 use crate::counters::Counter;
 use crate::ip;
-use crate::net::OUTBOX_RESERVE;
+use crate::net::{Net, OUTBOX_RESERVE};
 use crate::wire::tcp::{Flags, PlainHeader};
 
 /// Full segments from SND.NXT on.
@@ -55,8 +55,8 @@ impl Connection {
             return None;
         }
         let header = self.plain_header(cx, self.snd.nxt, first.flags | ecn_flags, edge);
-        let len = header.header_len() + mss as usize;
-        let wire = cx.net.train(&outgoing(&self.flow, ecn), len)?;
+        let lengths = (header.header_len(), mss as usize);
+        let wire = cx.net.train(&outgoing(&self.flow, ecn), lengths)?;
         let pushed = pushed_at == Some(segments * mss);
         Some(Train { segments, pushed, wire, header, edge })
     }
@@ -85,35 +85,53 @@ impl Connection {
     /// Returns how many have left.
     fn emit_train(&mut self, cx: &mut Context<'_>, train: &Train) -> u32 {
         let mss = u32::from(self.snd.mss);
-        let (start, header_len) = (self.position_of(self.snd.nxt), train.header.header_len());
-        let send = &self.socket.send;
+        let start = self.position_of(self.snd.nxt);
         let mut header = train.header;
-        for segment in 0..train.segments {
-            if train.pushed && segment + 1 == train.segments {
+        let mut sent = 0;
+        while sent < train.segments {
+            let count = train.wire.at_once().min(train.segments - sent);
+            if train.pushed && sent + count == train.segments {
                 header.flags = header.flags | Flags::PSH;
             }
-            let position = start + u64::from(segment * mss);
-            let sent = cx.net.send_in_train(&train.wire, |space, mut sum| {
-                let (head, mut payload) = space.split_at_mut(header_len);
-                header.emit(head);
-                if let Some(sum) = &mut sum {
-                    sum.add_bytes(head);
-                }
-                for bytes in send.slices_at(position, payload.len()) {
-                    let (to, rest) = payload.split_at_mut(bytes.len());
-                    match &mut sum {
-                        Some(sum) => sum.copy(to, bytes),
-                        None => to.copy_from_slice(bytes),
-                    }
-                    payload = rest;
-                }
-            });
-            if sent.is_err() {
-                return segment;
+            let position = start + u64::from(sent * mss);
+            if self.emit_some(cx.net, train, (&header, position), count).is_err() {
+                break;
             }
-            header.seq += mss;
+            header.seq += count * mss;
+            sent += count;
         }
-        train.segments
+        sent
+    }
+
+    /// Sends as many segments as the device takes as one packet.
+    #[inline]
+    fn emit_some(
+        &self,
+        net: &mut Net,
+        train: &Train,
+        (header, position): (&PlainHeader, u64),
+        count: u32,
+    ) -> Result<(), ip::Stopped> {
+        let (send, header_len) = (&self.socket.send, header.header_len());
+        if count > 1 {
+            let fill = |at: usize, out: &mut [u8]| _ = send.read_at(position + at as u64, out);
+            return net.send_at_once(&train.wire, count, |head| header.emit(head), fill);
+        }
+        net.send_in_train(&train.wire, |space, mut sum| {
+            let (head, mut payload) = space.split_at_mut(header_len);
+            header.emit(head);
+            if let Some(sum) = &mut sum {
+                sum.add_bytes(head);
+            }
+            for bytes in send.slices_at(position, payload.len()) {
+                let (to, rest) = payload.split_at_mut(bytes.len());
+                match &mut sum {
+                    Some(sum) => sum.copy(to, bytes),
+                    None => to.copy_from_slice(bytes),
+                }
+                payload = rest;
+            }
+        })
     }
 }
 
