@@ -42,7 +42,7 @@ pub struct TcpConfig {
     pub max_half_open_per_source: usize,
     /// Whether handshakes may be answered without an entry, by SYN cookies (RFC 4987).
     pub syn_cookies: CookiePolicy,
-    /// Most connections on a core in TIME-WAIT; at the limit the oldest ends early.
+    /// Most connections on a core in TIME-WAIT, 64 bytes each; at the limit the oldest ends early.
     pub max_time_wait: usize,
     /// Ports that outgoing connections are made from (RFC 6056).
     pub ephemeral_ports: RangeInclusive<u16>,
@@ -217,7 +217,7 @@ impl Default for TcpConfig {
             max_half_open_per_listener: 1 << 13,
             max_half_open_per_source: 1 << 11,
             syn_cookies: CookiePolicy::default(),
-            max_time_wait: 1 << 17,
+            max_time_wait: 1 << 20,
             ephemeral_ports: 32_768..=60_999,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
