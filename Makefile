@@ -40,7 +40,7 @@ help:
 	@echo 'make yardstick    darner and the kernel as senders through darner wire (ten minutes; PAIRS=5, CELLS="100 bursts": only those)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench   how fast the stack is, beside testpmd, and a page that shows it (minutes; ROWS="rr-64 churn": only those)'
-	@echo 'make bench-full    the same with more and longer windows'
+	@echo 'make bench-full    the same with more and longer windows, and rows that take longer'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 	@echo 'make bench-rings    what a value from one thread to another costs'
 
@@ -95,7 +95,7 @@ bench:
 
 bench-full:
 	@scripts/deps bench
-	$(CARGO) run --release -p darner-bench -- suite --pairs 9 --seconds 2 --retries 9 $(ROWS)
+	$(CARGO) run --release -p darner-bench -- suite --full --pairs 9 --seconds 2 --retries 9 $(ROWS)
 
 # On a machine with two CPUs that has nothing else to do.
 bench-rings:

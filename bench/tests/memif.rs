@@ -78,6 +78,10 @@ fn the_loop_sends_every_frame_back() {
     let server = Server::start("loop", &socket, &[]);
     let output = load(&socket, &["--mode", "echo-frames", "--frames", "16"]);
     assert!(count(&output, "responses") > 100, "{output:?}");
+    // With a rate there are as many as that, and no more.
+    let output = load(&socket, &["--mode", "echo-frames", "--rate", "20000"]);
+    let responses = count(&output, "responses");
+    assert!((2000..5000).contains(&responses), "{output:?}");
     server.end();
 }
 
@@ -87,7 +91,8 @@ fn what_cannot_be_is_said_with_its_remedy() {
         (&["load"][..], "--device memif:server"),
         (&["load", "--device", "memif:x,client", "--connections", "300000"][..], "--addresses 5"),
         (&["load", "--kernel", "--rate", "5"][..], "without --rate"),
-        (&["suite", "no-such-row"][..], "there are latency, rr-1"),
+        (&["load", "--rate", "5", "--mode", "send"][..], "--rate goes with requests"),
+        (&["suite", "no-such-row"][..], "there are latency, latency-open, rr-1"),
     ] {
         let output = Command::new(PROGRAM).args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);

@@ -60,7 +60,7 @@ fn over_device(command: &LoadCommand) -> Result<Report, Failure> {
     let server = command.server();
     let mut traffic: Box<dyn Traffic> = match command.mode {
         Mode::EchoFrames => {
-            Box::new(Frames::new(station, command.frame_len(), command.frames.into()))
+            Box::new(Frames::new(station, command.frame_len(), command.frames.into(), plan.pace))
         }
         Mode::Udp => {
             let len = u16::try_from(command.request).unwrap_or(u16::MAX);

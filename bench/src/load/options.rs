@@ -48,7 +48,8 @@ pub(crate) struct LoadCommand {
     /// Requests of a connection that are under way at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) depth: u32,
-    /// Requests (or connections, with `churn`) per second, whatever the server does; else the next one is made when the last is answered
+    /// Requests (or connections with `churn`, frames with `echo-frames`) per second, whatever the server does; else the next one is made when
+    /// the last is answered
     #[arg(long, value_name = "PER_SECOND")]
     rate: Option<f64>,
     /// How requests with a rate are spread
@@ -125,6 +126,10 @@ impl LoadCommand {
         }
         if self.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
             return Err(Failure::usage("--rate is a number above zero"));
+        }
+        let at_times = [Mode::Requests, Mode::Churn, Mode::EchoFrames];
+        if self.rate.is_some() && !at_times.contains(&self.mode) {
+            return Err(Failure::usage("--rate goes with requests, churn and echo-frames"));
         }
         if [self.warm_up, self.seconds, self.set_up]
             .iter()

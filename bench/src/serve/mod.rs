@@ -13,7 +13,7 @@ use darner::Stack;
 use crate::failure::Failure;
 use application::{Server, Totals};
 pub(crate) use options::ServeCommand;
-use summary::Summary;
+use summary::{Memory, Summary, recycled};
 
 /// How long connections may take to close at the end: whoever measured is gone already.
 const STOP_WITHIN: Duration = Duration::from_millis(100);
@@ -35,16 +35,21 @@ pub(crate) fn run(command: &ServeCommand) -> Result<(), Failure> {
         Box::new(Server::new(command.role(), command.port(), tell.clone()))
     });
     let stack = stack.map_err(Failure::start)?;
-    let resident = summary::resident_kib();
     println!("ready after {:.3} s on {}", started.elapsed().as_secs_f64(), device.driver());
-    while ends.recv_timeout(LOOK_EVERY).is_err() && !stack.is_finished() {}
-    let resident_at_end = summary::resident_kib();
+    let mut memory = Memory { start: summary::resident_kib(), ..Memory::default() };
+    while ends.recv_timeout(LOOK_EVERY).is_err() && !stack.is_finished() {
+        if command.watches_time_wait() && memory.time_wait_full.is_none() {
+            let recycles = recycled(&stack.snapshot()) > 0;
+            memory.time_wait_full = recycles.then(summary::resident_kib);
+        }
+    }
+    memory.end = summary::resident_kib();
     // Before the end: what is then sent to a client who has gone is no part of what was measured.
     let snapshot = stack.snapshot();
     stack.stop(STOP_WITHIN);
     stack.join().map_err(Failure::failed)?;
     let totals = told.try_iter().next().unwrap_or_else(Totals::default);
-    let summary = Summary::new(&totals, &snapshot, (resident, resident_at_end));
+    let summary = Summary::new(&totals, &snapshot, memory, config.tcp.time_wait);
     println!("{}", serde_json::to_string(&summary).map_err(Failure::failed)?);
     Ok(())
 }

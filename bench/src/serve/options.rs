@@ -20,9 +20,12 @@ pub(crate) struct ServeCommand {
     /// Its port
     #[arg(long, default_value_t = 7000, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// Connections that it can have, as many again in TIME-WAIT
+    /// Connections that it can have
     #[arg(long, value_name = "COUNT", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     connections: u32,
+    /// Most connections in TIME-WAIT, a million if not said; said, the end tells how much memory there was when so many were reached
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    time_wait: Option<u32>,
     /// Over the kernel's sockets instead, without a device; one thread, which never rests either
     #[arg(long, conflicts_with = "device")]
     pub(super) kernel: bool,
@@ -65,12 +68,17 @@ impl ServeCommand {
         }
     }
 
+    /// Whether it is to be told how full TIME-WAIT is.
+    pub(super) fn watches_time_wait(&self) -> bool {
+        self.time_wait.is_some()
+    }
+
     pub(super) fn port(&self) -> u16 {
         self.port
     }
 
     pub(super) fn config(&self) -> Config {
-        let connections = self.connections as usize;
+        let (connections, tcp) = (self.connections as usize, TcpConfig::default());
         Config {
             addresses: vec![self.address],
             cores: self.device.cpu.into_iter().collect(),
@@ -79,11 +87,11 @@ impl ServeCommand {
             udp_queue: 1024,
             tcp: TcpConfig {
                 max_connections: connections,
-                max_time_wait: connections,
+                max_time_wait: self.time_wait.map_or(tcp.max_time_wait, |count| count as usize),
                 max_half_open: HALF_OPEN,
                 max_half_open_per_listener: HALF_OPEN,
                 max_half_open_per_source: HALF_OPEN,
-                ..TcpConfig::default()
+                ..tcp
             },
             ..Config::default()
         }

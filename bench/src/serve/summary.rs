@@ -1,9 +1,11 @@
 //! What a server says at its end.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use darner::Snapshot;
-use serde::Serialize;
+use darner::counters::Counter;
+use serde::{Deserialize, Serialize};
 
 use super::application::Totals;
 
@@ -14,21 +16,42 @@ pub(crate) struct Summary {
     /// Those that are not zero.
     counters: BTreeMap<&'static str, u64>,
     drops: BTreeMap<&'static str, u64>,
-    /// Memory in use, in KiB: when it was ready, and at the end.
-    resident_at_start_kib: u64,
-    resident_at_end_kib: u64,
+    resident_kib: Memory,
+    /// TIME-WAIT lasts so long, if nothing recycles it.
+    time_wait_seconds: u64,
+}
+
+/// Memory in use, in KiB.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Memory {
+    /// When the server was ready.
+    pub(crate) start: u64,
+    /// When TIME-WAIT had come to its limit, if that was watched and came to pass.
+    pub(crate) time_wait_full: Option<u64>,
+    pub(crate) end: u64,
+}
+
+/// How many ends of TIME-WAIT came early, for room.
+pub(crate) fn recycled(snapshot: &Snapshot) -> u64 {
+    let is_it = |(counter, _): &&(Counter, u64)| *counter == Counter::TcpTimeWaitRecycled;
+    snapshot.counters.iter().find(is_it).map_or(0, |(_, count)| *count)
 }
 
 impl Summary {
-    pub(super) fn new(totals: &Totals, snapshot: &Snapshot, (start, end): (u64, u64)) -> Self {
+    pub(super) fn new(
+        totals: &Totals,
+        snapshot: &Snapshot,
+        memory: Memory,
+        time_wait: Duration,
+    ) -> Self {
         let counters = snapshot.counters.iter().map(|(counter, count)| (counter.name(), *count));
         let drops = snapshot.drops.iter().map(|(drop, count)| (drop.name(), *count));
         Self {
             totals: *totals,
             counters: counters.filter(|(_, count)| *count > 0).collect(),
             drops: drops.filter(|(_, count)| *count > 0).collect(),
-            resident_at_start_kib: start,
-            resident_at_end_kib: end,
+            resident_kib: memory,
+            time_wait_seconds: time_wait.as_secs(),
         }
     }
 }

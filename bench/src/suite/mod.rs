@@ -7,6 +7,7 @@
 mod child;
 mod machine;
 mod network;
+mod open;
 mod outcome;
 mod page;
 mod pairs;
@@ -23,7 +24,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::failure::Failure;
 use outcome::Outcome;
-use rows::Row;
+use rows::{Row, When};
 use window::Bench;
 
 /// Measure the rows of the table, each beside a reference in the same run.
@@ -32,6 +33,9 @@ pub(crate) struct SuiteCommand {
     /// Only rows whose name has one of these words
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
+    /// Rows that take long, too
+    #[arg(long)]
+    full: bool,
     /// Pairs of windows of each row
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pairs: u32,
@@ -54,7 +58,7 @@ pub(crate) struct SuiteCommand {
 
 /// Measures, and shows.
 pub(crate) fn run(command: &SuiteCommand) -> Result<(), Failure> {
-    let rows = chosen(&command.rows)?;
+    let rows = chosen(&command.rows, command.full)?;
     let bench = Bench::new((command.server_cpu, command.client_cpu), command.seconds)?;
     eprintln!(
         "reference: {}; server on CPU {}, client on CPU {}",
@@ -84,7 +88,7 @@ pub(crate) fn run(command: &SuiteCommand) -> Result<(), Failure> {
     write(command, &outcomes)
 }
 
-fn chosen(words: &[String]) -> Result<Vec<Row>, Failure> {
+fn chosen(words: &[String], full: bool) -> Result<Vec<Row>, Failure> {
     let rows = rows::all();
     let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
     if let Some(word) = words.iter().find(|word| !names.iter().any(|name| name.contains(*word))) {
@@ -93,9 +97,19 @@ fn chosen(words: &[String]) -> Result<Vec<Row>, Failure> {
             names.join(", ")
         )));
     }
-    let wanted =
-        |row: &Row| words.is_empty() || words.iter().any(|word| row.name.contains(word.as_str()));
-    Ok(rows.into_iter().filter(wanted).collect())
+    let wanted = |row: &Row| match words {
+        [] => full || row.when == When::Always,
+        _ if full || row.when == When::Always => words.iter().any(|word| row.name.contains(word)),
+        // Who names it wants it.
+        _ => words.iter().any(|word| row.name == word),
+    };
+    let rows: Vec<Row> = rows.into_iter().filter(wanted).collect();
+    if rows.is_empty() {
+        return Err(Failure::usage(
+            "all of these rows take long: say --full, or a row's whole name",
+        ));
+    }
+    Ok(rows)
 }
 
 fn write(command: &SuiteCommand, outcomes: &[Outcome]) -> Result<(), Failure> {
@@ -108,4 +122,31 @@ fn write(command: &SuiteCommand, outcomes: &[Outcome]) -> Result<(), Failure> {
     fs::write(folder.join("index.html"), page::draw(outcomes)).map_err(fail)?;
     eprintln!("see {} and results.json beside it", folder.join("index.html").display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(words: &[&str], full: bool) -> Vec<&'static str> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        chosen(&words, full).unwrap().iter().map(|row| row.name).collect()
+    }
+
+    #[test]
+    fn a_word_stands_for_the_rows_that_have_it_in_their_names() {
+        assert_eq!(
+            names(&["rr-1", "start"], false),
+            ["rr-1", "rr-16", "rr-1000", "rr-10k", "rr-100k", "rr-16kB", "start-up"]
+        );
+    }
+
+    #[test]
+    fn what_takes_long_is_measured_when_it_is_asked_for() {
+        assert_eq!(names(&["time-wait"], false), ["time-wait"]);
+        assert_eq!(names(&["time-wait"], true), ["time-wait", "time-wait-1m"]);
+        assert_eq!(names(&["time-wait-1m"], false), ["time-wait-1m"]);
+        assert!(!names(&[], false).contains(&"time-wait-1m"));
+        assert!(chosen(&["wait-1m".to_owned()], false).is_err());
+    }
 }

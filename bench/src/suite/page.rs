@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::outcome::{Outcome, Verdict};
+use super::rows::Figure;
 use super::table::{comparison, remarks, shown, word};
 use crate::load::report::Latency;
 
@@ -20,9 +21,10 @@ pub(crate) fn draw(outcomes: &[Outcome]) -> String {
         .collect();
     let label = |x: f64| shown(10_f64.powf(x));
     plot(&mut page, &[("requests", points)], (label, shown));
-    page.push_str("<h2>Latency</h2><p>One connection beside the loop, in microseconds (logarithmic); to the right ever rarer.</p>");
-    if let Some(row) = outcomes.iter().find(|row| row.name == "latency") {
-        let curves = [("ours", &row.latency), ("loop", &row.reference_latency)];
+    page.push_str("<h2>Latency</h2><p>In microseconds (logarithmic) beside the loop; to the right ever rarer.</p>");
+    for row in outcomes.iter().filter(|row| row.unit == Figure::Latency.unit()) {
+        let _ = write!(page, "<h3>{}: {}</h3>", row.name, row.what);
+        let curves = [("ours", &row.latency), ("reference", &row.reference_latency)];
         let curves: Vec<(&str, Vec<(f64, f64)>)> = curves
             .iter()
             .filter_map(|(name, latency)| Some((*name, curve(latency.as_ref()?))))
@@ -155,6 +157,21 @@ mod tests {
     fn percentiles_are_told_as_they_are_spoken_of() {
         let told: Vec<String> = [0.0, 1.0, 2.0, 3.0, 5.0].map(percentile).into();
         assert_eq!(told, ["0", "90", "99", "99.9", "99.999"]);
+    }
+
+    #[test]
+    fn every_row_of_latencies_has_its_curves() {
+        let latency = Latency { curve: vec![(50.0, 3000), (99.0, 9000)], ..Latency::default() };
+        let outcome = |name| Outcome {
+            name,
+            unit: "us",
+            latency: Some(latency.clone()),
+            reference_latency: Some(latency.clone()),
+            ..Outcome::default()
+        };
+        let page = draw(&[outcome("one"), outcome("two"), Outcome::default()]);
+        assert_eq!(page.matches("<polyline").count(), 4);
+        assert!(page.contains("<h3>one: ") && page.contains("ours: 99, 9.00"), "{page}");
     }
 
     #[test]

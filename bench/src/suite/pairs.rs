@@ -1,15 +1,16 @@
 //! A row, pair by pair.
 
 use super::machine::DISTURBED;
+use super::open;
 use super::outcome::{Outcome, median};
-use super::rows::{Figure, Row};
+use super::rows::{ADDRESSES, Figure, Row};
 use super::window::{Bench, Window};
 use crate::failure::Failure;
 
 /// What two windows, one after the other, have shown.
-struct Pair {
-    reference: Window,
-    ours: Window,
+pub(super) struct Pair {
+    pub(super) reference: Window,
+    pub(super) ours: Window,
 }
 
 /// Measures a row: `count` pairs, and up to `retries` more in place of those that were disturbed.
@@ -22,7 +23,9 @@ pub(crate) fn measure(
     match row.figure {
         Figure::StartUp => start_up(bench, row, count),
         Figure::Memory => memory(bench, row),
-        Figure::Overload => overload(bench, row, count, retries),
+        Figure::TimeWait => time_wait(bench, row),
+        Figure::Overload => open::overload(bench, row, count, retries),
+        Figure::LatencyOpen => open::latency(bench, row, count, retries),
         _ => beside_the_loop(bench, row, count, retries),
     }
 }
@@ -47,7 +50,7 @@ fn beside_the_loop(bench: &Bench, row: &Row, count: u32, retries: u32) -> Result
 }
 
 /// Pairs that nobody has disturbed; or, if the machine is never quiet, those that there are.
-fn collect(
+pub(super) fn collect(
     outcome: &mut Outcome,
     (count, retries): (u32, u32),
     measure: impl Fn() -> Result<Pair, Failure>,
@@ -70,7 +73,7 @@ fn collect(
     Ok(quiet)
 }
 
-fn compare(outcome: &mut Outcome, row: &Row, pairs: &[Pair]) {
+pub(super) fn compare(outcome: &mut Outcome, row: &Row, pairs: &[Pair]) {
     let of =
         |pick: fn(&Row, &Pair) -> f64| pairs.iter().map(|pair| pick(row, pair)).collect::<Vec<_>>();
     let ours = of(|row, pair| figure(row, &pair.ours));
@@ -79,7 +82,7 @@ fn compare(outcome: &mut Outcome, row: &Row, pairs: &[Pair]) {
         .iter()
         .zip(&reference)
         .map(|(ours, reference)| match row.figure {
-            Figure::Latency => ours - reference,
+            Figure::Latency | Figure::LatencyOpen => ours - reference,
             _ => ours / reference.max(1e-9),
         })
         .collect();
@@ -88,12 +91,12 @@ fn compare(outcome: &mut Outcome, row: &Row, pairs: &[Pair]) {
     if let Some(Pair { reference, ours }) = pairs.last() {
         outcome.latency.clone_from(&ours.report.latency);
         outcome.reference_latency.clone_from(&reference.report.latency);
-        outcome.drops.clone_from(&ours.drops);
+        outcome.drops.clone_from(&ours.server.drops);
         outcome.note = note(row, reference, ours);
     }
 }
 
-fn note(row: &Row, reference: &Window, ours: &Window) -> Option<String> {
+pub(super) fn note(row: &Row, reference: &Window, ours: &Window) -> Option<String> {
     let counts = &ours.report.counts;
     if let (Figure::Latency, Some(ours), Some(loop_)) =
         (row.figure, &ours.report.latency, &reference.report.latency)
@@ -121,15 +124,18 @@ fn note(row: &Row, reference: &Window, ours: &Window) -> Option<String> {
 }
 
 /// A window's figure.
-fn figure(row: &Row, window: &Window) -> f64 {
+pub(super) fn figure(row: &Row, window: &Window) -> f64 {
     let report = &window.report;
     match row.figure {
         Figure::Responses => report.per_second(report.counts.responses),
         Figure::Connections | Figure::Overload => report.per_second(report.counts.closed),
         Figure::GigabitsIn => report.per_second(report.counts.bytes_in) * 8e-9,
         Figure::GigabitsOut => report.per_second(report.counts.bytes_out) * 8e-9,
-        Figure::Latency => report.latency.as_ref().map_or(0.0, |latency| latency.p50 as f64 / 1e3),
+        Figure::Latency | Figure::LatencyOpen => {
+            report.latency.as_ref().map_or(0.0, |latency| latency.p50 as f64 / 1e3)
+        }
         Figure::Memory => window.grown_kib as f64 * 1024.0 / report.before.opened.max(1) as f64,
+        Figure::TimeWait => window.grown_beyond_limit().unwrap_or(0.0),
         Figure::StartUp => window.start_up.as_secs_f64() * 1e3,
     }
 }
@@ -143,7 +149,7 @@ fn reference_figure(row: &Row, window: &Window) -> f64 {
     let frames = report.per_second(report.counts.responses);
     match row.figure {
         Figure::GigabitsIn | Figure::GigabitsOut => frames * PAYLOAD * 8e-9,
-        Figure::Latency => figure(row, window),
+        Figure::Latency | Figure::LatencyOpen => figure(row, window),
         _ => frames,
     }
 }
@@ -165,38 +171,31 @@ fn memory(bench: &Bench, row: &Row) -> Result<Outcome, Failure> {
     let window = bench.ours(row, &row.load)?;
     outcome.ours = figure(row, &window);
     outcome.pairs = 1;
-    outcome.drops = window.drops;
+    outcome.drops = window.server.drops;
     Ok(outcome)
 }
 
-/// A closed loop shows what can be served; then twice as much is offered, whether it is served or not.
-fn overload(bench: &Bench, row: &Row, count: u32, retries: u32) -> Result<Outcome, Failure> {
-    let measure = || {
-        let reference = bench.ours(row, &row.load)?;
-        let offered = 2.0 * figure(row, &reference);
-        let load = format!("{OFFERED} --rate {offered:.0}");
-        Ok(Pair { ours: bench.ours(row, &load)?, reference })
-    };
+/// Connections come and go until TIME-WAIT is full, and then go on: from there on memory is to stay what it is.
+fn time_wait(bench: &Bench, row: &Row) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::of(row);
-    let pairs = collect(&mut outcome, (count, retries), measure)?;
-    let ratios: Vec<f64> = pairs
-        .iter()
-        .map(|pair| figure(row, &pair.ours) / figure(row, &pair.reference).max(1.0))
-        .collect();
-    let of = |pick: fn(&Pair) -> &Window| {
-        pairs.iter().map(|pair| figure(row, pick(pair))).collect::<Vec<_>>()
+    let window = bench.ours(row, &row.load)?;
+    let Some(full) = window.server.resident_kib.time_wait_full else {
+        return Err(Failure::failed(
+            "TIME-WAIT did not come to its limit in this time: say longer --seconds",
+        ));
     };
-    outcome.ours = median(&of(|pair| &pair.ours));
-    outcome.reference = median(&of(|pair| &pair.reference));
-    outcome.set_ratios(&ratios);
-    if let Some(Pair { reference, ours }) = pairs.last() {
-        outcome.latency.clone_from(&ours.report.latency);
-        outcome.drops.clone_from(&ours.drops);
-        outcome.note = note(row, reference, ours);
-    }
-    outcome.judge(|ratio, budget| ratio >= budget);
+    outcome.ours = figure(row, &window);
+    outcome.ratio = outcome.ours;
+    outcome.pairs = 1;
+    outcome.note = Some(format!(
+        "{:.1} MiB at the limit, {:.1} at the end; {} ended early meanwhile; 2MSL {} s, {ADDRESSES} client addresses; {:.0} k connections/s",
+        full as f64 / 1024.0,
+        window.server.resident_kib.end as f64 / 1024.0,
+        window.server.recycled(),
+        window.server.time_wait_seconds,
+        window.report.per_second(window.report.counts.closed) / 1e3,
+    ));
+    outcome.judge(|grown, budget| grown <= budget);
+    outcome.drops = window.server.drops;
     Ok(outcome)
 }
-
-/// As many connections as may be under way while nobody waits for the server.
-const OFFERED: &str = "--mode churn --server-closes --connections 60000 --addresses 64";

@@ -19,6 +19,18 @@ pub(crate) struct Row {
     pub(crate) budget: Option<f64>,
     /// Connections, for the plot.
     pub(crate) connections: Option<u32>,
+    /// Windows last so long at least.
+    pub(crate) seconds: f64,
+    /// Whether it is always measured, or takes so long that it is to be asked for.
+    pub(crate) when: When,
+}
+
+/// When a row is measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum When {
+    Always,
+    /// By `--full`, or by its whole name.
+    Full,
 }
 
 /// What of a window is compared.
@@ -33,8 +45,12 @@ pub(crate) enum Figure {
     GigabitsOut,
     /// Median latency in microseconds; what is added to the reference's.
     Latency,
+    /// The same with requests at times of their own, half as many as can be served.
+    LatencyOpen,
     /// Bytes of memory for each connection.
     Memory,
+    /// Bytes that the server grows by for each connection once TIME-WAIT is at its limit.
+    TimeWait,
     /// Milliseconds from start to ready.
     StartUp,
     /// Connections per second when twice as many are offered, against those of a closed loop.
@@ -47,8 +63,8 @@ impl Figure {
             Self::Responses => "responses/s",
             Self::Connections | Self::Overload => "connections/s",
             Self::GigabitsIn | Self::GigabitsOut => "Gb/s",
-            Self::Latency => "us",
-            Self::Memory => "B each",
+            Self::Latency | Self::LatencyOpen => "us",
+            Self::Memory | Self::TimeWait => "B each",
             Self::StartUp => "ms",
         }
     }
@@ -59,7 +75,8 @@ const SMALL: (u16, u32) = (130, 256);
 const FULL: (u16, u32) = (1514, 256);
 
 pub(crate) fn all() -> Vec<Row> {
-    [vec![latency()], requests(), streams(), comings_and_goings(), rest(), kernel()].concat()
+    [latencies(), requests(), streams(), comings_and_goings(), time_wait(), rest(), kernel()]
+        .concat()
 }
 
 fn requests() -> Vec<Row> {
@@ -127,6 +144,32 @@ fn comings_and_goings() -> Vec<Row> {
             CHURN_SERVER,
             0.95,
         ),
+    ]
+}
+
+/// More ports than entries, so that it is the limit that ends a wait and no new connection.
+fn time_wait() -> Vec<Row> {
+    let limit = |name, what, serve| Row {
+        serve,
+        load: format!("--mode churn --server-closes --connections 256 --addresses {ADDRESSES}"),
+        budget: Some(1.0),
+        ..row(name, what, Figure::TimeWait)
+    };
+    vec![
+        limit(
+            "time-wait",
+            "memory per connection beyond 50,000 waiting",
+            "--time-wait 50000 respond --close",
+        ),
+        Row {
+            seconds: 20.0,
+            when: When::Full,
+            ..limit(
+                "time-wait-1m",
+                "memory per connection beyond 1,000,000",
+                "--time-wait 1000000 respond --close",
+            )
+        },
     ]
 }
 
@@ -203,13 +246,19 @@ fn kernel() -> Vec<Row> {
     ]
 }
 
-fn latency() -> Row {
-    Row {
-        load: "--connections 1".to_owned(),
-        reference: (130, 1),
-        budget: Some(2.0),
-        ..row("latency", "64 B, 1 connection, added to the loop's", Figure::Latency)
-    }
+fn latencies() -> Vec<Row> {
+    vec![
+        Row {
+            load: "--connections 1".to_owned(),
+            reference: (130, 1),
+            budget: Some(2.0),
+            ..row("latency", "64 B, 1 connection, added to the loop's", Figure::Latency)
+        },
+        Row {
+            load: "--connections 256".to_owned(),
+            ..row("latency-open", "64 B at half the rate that can be served", Figure::LatencyOpen)
+        },
+    ]
 }
 
 /// Responses of 64 bytes, and no budget.
@@ -224,9 +273,13 @@ fn row(name: &'static str, what: &'static str, figure: Figure) -> Row {
         kernel: None,
         budget: None,
         connections: None,
+        seconds: 0.0,
+        when: When::Always,
     }
 }
 
+/// The client's addresses where TIME-WAIT is filled: ports for four million connections.
+pub(crate) const ADDRESSES: u32 = 64;
 const CHURN: &str = "--mode churn --connections 256 --addresses 16";
 const CHURN_SERVER: &str = "--mode churn --server-closes --connections 256 --addresses 16";
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use darner::counters::Counter;
 use serde::Deserialize;
 
 use super::child::Child;
@@ -16,7 +17,7 @@ use super::rows::Row;
 use crate::failure::Failure;
 use crate::load::report::Report;
 use crate::load::run::MEASURING;
-use crate::serve::summary::resident_in;
+use crate::serve::summary::{Memory, resident_in};
 
 /// How windows are made.
 pub(crate) struct Bench {
@@ -38,13 +39,34 @@ pub(crate) struct Window {
     pub(crate) start_up: Duration,
     /// How much the server's memory grew until the end, in KiB.
     pub(crate) grown_kib: u64,
-    /// What the server dropped, by name.
-    pub(crate) drops: BTreeMap<String, u64>,
+    pub(crate) server: ServerSummary,
 }
 
-#[derive(Deserialize)]
-struct ServerSummary {
-    drops: BTreeMap<String, u64>,
+/// What the server has said at its end, if it is one of ours.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServerSummary {
+    /// What it dropped, by name.
+    pub(crate) drops: BTreeMap<String, u64>,
+    counters: BTreeMap<String, u64>,
+    pub(crate) resident_kib: Memory,
+    pub(crate) time_wait_seconds: u64,
+}
+
+impl ServerSummary {
+    /// How many ends of TIME-WAIT came early.
+    pub(crate) fn recycled(&self) -> u64 {
+        self.counters.get(Counter::TcpTimeWaitRecycled.name()).copied().unwrap_or(0)
+    }
+}
+
+impl Window {
+    /// Bytes of memory for each connection that ended once TIME-WAIT was full.
+    pub(crate) fn grown_beyond_limit(&self) -> Option<f64> {
+        let memory = &self.server.resident_kib;
+        let grown = memory.end.saturating_sub(memory.time_wait_full?) * 1024;
+        Some(grown as f64 / self.server.recycled().max(1) as f64)
+    }
 }
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -86,15 +108,24 @@ impl Bench {
         if let Some(offloads) = row.kernel {
             return self.kernel(row, offloads);
         }
+        self.frames(row, "")
+    }
+
+    /// The reference with frames at times of their own, so many per second.
+    pub(crate) fn reference_at(&self, row: &Row, rate: f64) -> Result<Window, Failure> {
+        self.frames(row, &format!("--rate {rate:.0}"))
+    }
+
+    fn frames(&self, row: &Row, more: &str) -> Result<Window, Failure> {
         let (len, in_flight) = row.reference;
-        let load = format!("--mode echo-frames --frame-len {len} --frames {in_flight}");
+        let load = format!("--mode echo-frames --frame-len {len} --frames {in_flight} {more}");
         let socket = self.socket();
         let mut command = match &self.testpmd {
             Some(program) => self.testpmd_command(program, &socket),
             None => self.own_loop(&socket, ""),
         };
         let ready = if self.testpmd.is_some() { "Press enter" } else { "ready" };
-        self.window(("the loop", &mut command, ready), &socket, &load)
+        self.window(("the loop", &mut command, ready), &socket, row, &load)
     }
 
     /// The same server and requests over the kernel's sockets, in namespaces of their own.
@@ -106,7 +137,7 @@ impl Bench {
         server.args(row.serve.split_whitespace());
         let cpu = self.client_cpu.to_string();
         client.arg(&self.program).args(["load", "--kernel", "--cpu", &cpu]);
-        self.window_of(("the kernel's server", &mut server, "ready"), &mut client, &row.load)
+        self.window_of(("the kernel's server", &mut server, "ready"), &mut client, row, &row.load)
     }
 
     /// The stack.
@@ -114,7 +145,7 @@ impl Bench {
         let socket = self.socket();
         let mut command =
             self.command("serve", self.server_cpu, &format!("memif:{socket},server"), row.serve);
-        self.window(("the server", &mut command, "ready"), &socket, load)
+        self.window(("the server", &mut command, "ready"), &socket, row, load)
     }
 
     /// The client against one who answers everything at once: what it can make at most.
@@ -123,7 +154,7 @@ impl Bench {
         let mut command = self.own_loop(&socket, "--respond");
         // It never closes first.
         let load = row.load.replace("--server-closes", "");
-        self.window(("the reflector", &mut command, "ready"), &socket, &load)
+        self.window(("the reflector", &mut command, "ready"), &socket, row, &load)
     }
 
     /// How long a server takes to be ready.
@@ -141,17 +172,19 @@ impl Bench {
         &self,
         server: (&str, &mut Command, &str),
         socket: &str,
+        row: &Row,
         load: &str,
     ) -> Result<Window, Failure> {
         let device = format!("memif:{socket},client");
         let mut client = self.command("load", self.client_cpu, &device, "");
-        self.window_of(server, &mut client, load)
+        self.window_of(server, &mut client, row, load)
     }
 
     fn window_of(
         &self,
         (name, server, ready): (&str, &mut Command, &str),
         client: &mut Command,
+        row: &Row,
         load: &str,
     ) -> Result<Window, Failure> {
         let begin = Instant::now();
@@ -160,19 +193,19 @@ impl Bench {
         let start_up = begin.elapsed();
         let resident = resident_of(server.id());
         client.args(load.split_whitespace()).args(["--warm-up", "0.3", "--json"]);
-        client.args(["--seconds", &self.seconds.to_string()]);
+        let seconds = self.seconds.max(row.seconds);
+        client.args(["--seconds", &seconds.to_string()]);
         let mut client = Child::start("the client", client)?;
         client.expect(MEASURING, SET_UP_WITHIN)?;
         let processes = [server.id(), client.id()];
         let before = Sample::take(&processes);
-        let result = client.expect("{", Duration::from_secs_f64(self.seconds) + READY_WITHIN)?;
+        let result = client.expect("{", Duration::from_secs_f64(seconds) + READY_WITHIN)?;
         let others = Sample::take(&processes).others_since(&before);
         let grown_kib = resident_of(server.id()).saturating_sub(resident);
         let report = serde_json::from_str(&result).map_err(Failure::failed)?;
         drop(client);
         let summary = server.end().and_then(|line| serde_json::from_str(&line).ok());
-        let drops = summary.map(|ServerSummary { drops }| drops).unwrap_or_default();
-        Ok(Window { report, others, start_up, grown_kib, drops })
+        Ok(Window { report, others, start_up, grown_kib, server: summary.unwrap_or_default() })
     }
 
     fn own_loop(&self, socket: &str, more: &str) -> Command {
