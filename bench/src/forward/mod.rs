@@ -10,19 +10,23 @@ use pmd::{Burst, Frame, QueuePair};
 use crate::device::DeviceOptions;
 use crate::failure::Failure;
 use crate::serve::end;
-use reflector::Reflector;
+use reflector::{Answers, Reflector};
 
 /// Send every frame back where it came from, until Ctrl-C or the end of standard input.
 #[derive(Args, Debug)]
 pub(crate) struct LoopCommand {
     #[command(flatten)]
     device: DeviceOptions,
-    /// Answer TCP segments instead, each from itself alone, as a server would that never closes first: what a client can make at most
+    /// Answer TCP segments and datagrams instead, each from itself alone, as a server would that never closes first: what a client can make
+    /// at most
     #[arg(long)]
     respond: bool,
-    /// Bytes of the response to each segment with data; one segment
-    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1448))]
-    response: u16,
+    /// Bytes of the response to each segment with data; 0: it is acknowledged
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1 << 20))]
+    response: u32,
+    /// Send without end instead, on one connection
+    #[arg(long, requires = "respond")]
+    source: bool,
 }
 
 /// Turns between two looks whether it is to end.
@@ -34,23 +38,38 @@ pub(crate) fn run(command: &LoopCommand) -> Result<(), Failure> {
     let (_device, mut queue) = command.device.open()?;
     command.device.pin()?;
     println!("ready");
-    let mut reflector = command.respond.then(|| Reflector::new(queue.as_ref(), command.response));
+    let answers = if command.source { Answers::Endless } else { Answers::Of(command.response) };
+    let mut reflector = command.respond.then(|| Reflector::new(queue.as_ref(), answers));
     let mut burst = Burst::new();
     while let Err(TryRecvError::Empty) = ends.try_recv() {
         for _ in 0..LOOK_EVERY {
-            turn(queue.as_mut(), &mut burst, reflector.as_mut());
+            match &mut reflector {
+                Some(reflector) => reflect(queue.as_mut(), &mut burst, reflector),
+                None => bounce(queue.as_mut(), &mut burst),
+            }
         }
     }
     Ok(())
 }
 
-/// One burst; frames that the device does not take wait, and no more are received meanwhile.
-fn turn(queue: &mut dyn QueuePair, burst: &mut Burst, reflector: Option<&mut Reflector>) {
-    if burst.is_empty() && queue.rx_burst(burst) > 0 {
-        match reflector {
-            Some(reflector) => *burst = reflector.answers(burst),
-            None => *burst = cleared(burst),
+/// Receives a burst and sends one of answers; while answers wait, nothing is received.
+fn reflect(queue: &mut dyn QueuePair, answers: &mut Burst, reflector: &mut Reflector) {
+    if answers.is_empty() && !reflector.fill(answers) {
+        let mut received = Burst::new();
+        if queue.rx_burst(&mut received) > 0 {
+            reflector.take(&mut received);
+            reflector.fill(answers);
         }
+    }
+    if !answers.is_empty() {
+        queue.tx_burst(answers);
+    }
+}
+
+/// One burst; frames that the device does not take wait, and no more are received meanwhile.
+fn bounce(queue: &mut dyn QueuePair, burst: &mut Burst) {
+    if burst.is_empty() && queue.rx_burst(burst) > 0 {
+        *burst = cleared(burst);
     }
     if !burst.is_empty() {
         queue.tx_burst(burst);

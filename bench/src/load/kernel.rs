@@ -136,7 +136,7 @@ impl Client {
                 Work::Requests { request, response, .. } | Work::Once { request, response, .. } => {
                     (request as usize, response as usize)
                 }
-                Work::Send | Work::Receive | Work::Rest => continue,
+                Work::Send | Work::Receive | Work::Both | Work::Rest => continue,
             };
             let complete = peer.take(len, response);
             if complete == 0 {
@@ -174,7 +174,8 @@ impl Peer {
             }
             Work::Once { request, response, .. } => (request as usize, response as usize),
             Work::Send => (BUFFER, 0),
-            Work::Receive | Work::Rest => (0, 0),
+            // Not over the kernel: `LoadCommand::check`.
+            Work::Receive | Work::Both | Work::Rest => (0, 0),
         };
         if let Work::Requests { .. } = work {
             self.sent_at = Instant::now();

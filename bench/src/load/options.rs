@@ -58,7 +58,7 @@ pub(crate) struct LoadCommand {
     /// With `churn`: the server closes first, and keeps the TIME-WAIT
     #[arg(long)]
     pub(super) server_closes: bool,
-    /// Bytes in flight on a connection, with `send`
+    /// Bytes in flight on a connection, with `send` and `both`
     #[arg(long, value_name = "BYTES", default_value_t = 512 << 10)]
     in_flight: u32,
     /// Frames or datagrams in flight, with `echo-frames` and `udp`
@@ -95,6 +95,8 @@ pub(crate) enum Mode {
     Send,
     /// Receive without end
     Receive,
+    /// Send and receive without end, at the same time
+    Both,
     /// Hold connections and do nothing with them
     Rest,
     /// Datagrams that come back
@@ -164,6 +166,7 @@ impl LoadCommand {
             Mode::Churn => Work::Once { request, response, closer },
             Mode::Send => Work::Send,
             Mode::Receive => Work::Receive,
+            Mode::Both => Work::Both,
             Mode::Rest => Work::Rest,
         };
         let schedule = |rate| Pace::Open(Schedule::new(rate, self.arrival, SEED));

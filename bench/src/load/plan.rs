@@ -27,6 +27,8 @@ pub(crate) enum Work {
     Send,
     /// Receives without end.
     Receive,
+    /// Sends and receives without end, at the same time.
+    Both,
     /// Nothing, once it is established.
     Rest,
 }
@@ -53,7 +55,7 @@ impl Plan {
         match self.work {
             Work::Requests { request, response, depth } => (request, response, depth),
             Work::Once { request, response, .. } => (request, response, 1),
-            Work::Send | Work::Receive | Work::Rest => (0, 0, 0),
+            Work::Send | Work::Receive | Work::Both | Work::Rest => (0, 0, 0),
         }
     }
 
@@ -66,6 +68,11 @@ impl Plan {
             }
             _ => u32::MAX,
         }
+    }
+
+    /// Whether there is always more to send.
+    pub(crate) fn sends_without_end(&self) -> bool {
+        matches!(self.work, Work::Send | Work::Both)
     }
 
     /// Whether connections come and go.

@@ -78,7 +78,9 @@ impl Tcp {
         }
         if self.can_go_on(slot) {
             self.send_owed(port, slot);
-        } else if answer == Answer::Due && self.flow(slot).unacknowledged > 1 {
+        }
+        // Unless what was sent has said it.
+        if answer == Answer::Due && self.flow(slot).unacknowledged > 1 {
             self.emit(port, slot, ACK, 0);
         }
     }
@@ -121,7 +123,7 @@ impl Tcp {
     /// Whatever was not acknowledged is sent once more.
     pub(super) fn go_back(&mut self, slot: u32) {
         self.counts.resent += 1;
-        let endless = self.plan.work == Work::Send;
+        let endless = self.plan.sends_without_end();
         let flow = self.flow(slot);
         if !endless {
             flow.owed += flow.in_flight();

@@ -1,7 +1,6 @@
 //! How a connection's segments leave, where there is room for them.
 
 use super::flow::{State, coarse};
-use super::plan::Work;
 use super::port::Port;
 use super::segment::{ACK, FIN, PUSH, SYN, Segment};
 use super::tcp::{Tcp, wrapped};
@@ -66,7 +65,7 @@ impl Tcp {
         let most = if flow.timestamps { templates.timed.most() } else { templates.plain.most() };
         let most = u32::try_from(most).unwrap_or(0);
         let (len, begins) = (flow.owed.min(most), flow.in_flight() == 0);
-        let endless = self.plan.work == Work::Send;
+        let endless = self.plan.sends_without_end();
         let flags = if flow.owed > most && !endless { ACK } else { ACK | PUSH };
         if self.emit(port, slot, flags, len).is_none() {
             return false;

@@ -206,7 +206,7 @@ impl Tcp {
             (Work::Requests { .. }, Pace::Open(_)) => self.free.push_back(slot),
             // They all begin to ask together, once all are there.
             (Work::Requests { .. }, Pace::Closed) => {}
-            (Work::Send, _) => self.owe(slot, u32::MAX, 0),
+            (Work::Send | Work::Both, _) => self.owe(slot, u32::MAX, 0),
             (Work::Receive | Work::Rest, _) => {}
         }
         if self.flow(slot).owed == 0 {

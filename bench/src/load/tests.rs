@@ -178,6 +178,16 @@ fn streams_go_both_ways() {
     assert!(receiving.counts().out_of_order < 3, "{:?}", receiving.counts());
 }
 
+#[test]
+fn a_stream_goes_both_ways_at_once() {
+    let mut wire = Wire::new(Role::Both);
+    let mut client = client(Work::Both, Pace::Closed, 1);
+    wire.run(&mut client, 100 * MS);
+    let counts = client.counts();
+    assert!(counts.bytes_in > 10 << 20 && counts.bytes_out > 10 << 20, "{counts:?}");
+    assert_eq!((counts.resent, counts.resets), (0, 0), "{counts:?}");
+}
+
 /// The trait's objects are what a port takes.
 #[test]
 fn a_device_that_takes_nothing_is_not_received_from() {

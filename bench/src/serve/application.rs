@@ -12,6 +12,7 @@ pub(crate) enum Role {
     Respond { request: usize, response: usize, close: bool },
     Sink,
     Source,
+    Both,
 }
 
 /// What has been done.
@@ -142,6 +143,7 @@ impl Peer {
             }
             Role::Sink => self.sink(totals),
             Role::Source => self.source(output, totals),
+            Role::Both => self.both(output, totals),
         }
     }
 
@@ -202,6 +204,19 @@ impl Peer {
             totals.bytes_in += len as u64;
         }
         Ok(Outcome::Again)
+    }
+
+    /// A direction that would block does not keep the other waiting.
+    fn both(&mut self, output: &[u8], totals: &mut Totals) -> io::Result<Outcome> {
+        let goes_on = |outcome: io::Result<Outcome>| match outcome {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            outcome => outcome.map(Some),
+        };
+        match (goes_on(self.sink(totals))?, goes_on(self.source(output, totals))?) {
+            (Some(Outcome::Over), _) => Ok(Outcome::Over),
+            (None, None) => Err(ErrorKind::WouldBlock.into()),
+            _ => Ok(Outcome::Again),
+        }
     }
 
     fn source(&mut self, output: &[u8], totals: &mut Totals) -> io::Result<Outcome> {

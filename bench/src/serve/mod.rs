@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use darner::Stack;
 
 use crate::failure::Failure;
-use application::{Server, Totals};
+use application::{Role, Server, Totals};
 pub(crate) use options::ServeCommand;
 use summary::{Memory, Summary, recycled};
 
@@ -25,6 +25,11 @@ pub(crate) fn run(command: &ServeCommand) -> Result<(), Failure> {
     let started = Instant::now();
     let ends = end::watch()?;
     if command.kernel {
+        if command.role() == Role::Both {
+            return Err(Failure::usage(
+                "over the kernel there is no `both`: say respond, sink or source",
+            ));
+        }
         command.device.pin()?;
         return kernel::run(command.role(), command.port(), &ends);
     }

@@ -52,6 +52,8 @@ enum RoleCommand {
     Sink,
     /// Write without end
     Source,
+    /// Read and discard, and write without end at the same time; over a device
+    Both,
 }
 
 /// Half-open connections, in all: many handshakes at the same time are what is to be measured.
@@ -65,6 +67,7 @@ impl ServeCommand {
             }
             RoleCommand::Sink => Role::Sink,
             RoleCommand::Source => Role::Source,
+            RoleCommand::Both => Role::Both,
         }
     }
 

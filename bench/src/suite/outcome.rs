@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::rows::Row;
+use super::rows::{Figure, Row};
 use crate::failure::Failure;
 use crate::load::report::Latency;
 
@@ -79,9 +79,18 @@ impl Outcome {
         self.highest = ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     }
 
+    fn is_stream(&self) -> bool {
+        self.unit == Figure::GigabitsIn.unit()
+    }
+
     /// Judges by the budget: the ratio is to be at least that, or at most.
     pub(crate) fn judge(&mut self, is_met: impl Fn(f64, f64) -> bool) {
-        let slow = self.ceiling.is_some_and(|ceiling| ceiling < MARGIN * self.ours);
+        // No client sends more than the wire takes: of a stream it has to make as much as the budget wants.
+        let enough = match self.budget {
+            budget if self.is_stream() => budget.unwrap_or(0.0) * self.reference,
+            _ => MARGIN * self.ours,
+        };
+        let slow = self.ceiling.is_some_and(|ceiling| ceiling < enough);
         self.verdict = match self.budget {
             Some(budget) if is_met(self.ratio, budget) => Verdict::Met,
             _ if slow => Verdict::ClientTooSlow,
@@ -124,5 +133,24 @@ mod tests {
         assert_eq!(judged(Some(131.0), 0.4), Verdict::Missed);
         // A slow client only makes us look worse.
         assert_eq!(judged(Some(101.0), 0.6), Verdict::Met);
+    }
+
+    #[test]
+    fn a_client_that_fills_what_the_budget_wants_of_the_wire_is_fast_enough() {
+        let judged = |ceiling| {
+            let mut outcome = Outcome {
+                unit: "Gb/s",
+                ours: 7.0,
+                reference: 10.0,
+                budget: Some(0.8),
+                ceiling: Some(ceiling),
+                ratio: 0.7,
+                ..Outcome::default()
+            };
+            outcome.judge(|ratio, budget| ratio >= budget);
+            outcome.verdict
+        };
+        assert_eq!(judged(8.1), Verdict::Missed);
+        assert_eq!(judged(7.9), Verdict::ClientTooSlow);
     }
 }

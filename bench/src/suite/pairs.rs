@@ -39,11 +39,7 @@ fn beside_the_loop(bench: &Bench, row: &Row, count: u32, retries: u32) -> Result
     if row.figure == Figure::Latency {
         outcome.judge(|added, budget| added <= budget);
     } else {
-        if let Figure::Responses | Figure::Connections = row.figure
-            && row.name != "udp"
-        {
-            outcome.ceiling = Some(figure(row, &bench.ceiling(row)?));
-        }
+        outcome.ceiling = Some(figure(row, &bench.ceiling(row)?));
         outcome.judge(|ratio, budget| ratio >= budget);
     }
     Ok(outcome)
@@ -130,6 +126,9 @@ pub(super) fn figure(row: &Row, window: &Window) -> f64 {
         Figure::Responses => report.per_second(report.counts.responses),
         Figure::Connections | Figure::Overload => report.per_second(report.counts.closed),
         Figure::GigabitsIn => report.per_second(report.counts.bytes_in) * 8e-9,
+        Figure::GigabitsBoth => {
+            report.per_second(report.counts.bytes_in + report.counts.bytes_out) * 8e-9
+        }
         Figure::GigabitsOut => report.per_second(report.counts.bytes_out) * 8e-9,
         Figure::Latency | Figure::LatencyOpen => {
             report.latency.as_ref().map_or(0.0, |latency| latency.p50 as f64 / 1e3)
@@ -149,6 +148,8 @@ fn reference_figure(row: &Row, window: &Window) -> f64 {
     let frames = report.per_second(report.counts.responses);
     match row.figure {
         Figure::GigabitsIn | Figure::GigabitsOut => frames * PAYLOAD * 8e-9,
+        // A frame goes there and back.
+        Figure::GigabitsBoth => 2.0 * frames * PAYLOAD * 8e-9,
         Figure::Latency | Figure::LatencyOpen => figure(row, window),
         _ => frames,
     }

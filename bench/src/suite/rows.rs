@@ -43,6 +43,8 @@ pub(crate) enum Figure {
     /// Gigabits of payload per second.
     GigabitsIn,
     GigabitsOut,
+    /// Of both directions together.
+    GigabitsBoth,
     /// Median latency in microseconds; what is added to the reference's.
     Latency,
     /// The same with requests at times of their own, half as many as can be served.
@@ -62,10 +64,22 @@ impl Figure {
         match self {
             Self::Responses => "responses/s",
             Self::Connections | Self::Overload => "connections/s",
-            Self::GigabitsIn | Self::GigabitsOut => "Gb/s",
+            Self::GigabitsIn | Self::GigabitsOut | Self::GigabitsBoth => "Gb/s",
             Self::Latency | Self::LatencyOpen => "us",
             Self::Memory | Self::TimeWait => "B each",
             Self::StartUp => "ms",
+        }
+    }
+}
+
+impl Row {
+    /// Arguments of the `loop` that answers the client at once, so that it shows what that can make.
+    pub(crate) fn ceiling(&self) -> &'static str {
+        match self.serve {
+            "sink" => "--respond --response 0",
+            "source" | "both" => "--respond --source",
+            "respond --response 16384" => "--respond --response 16384",
+            _ => "--respond",
         }
     }
 }
@@ -115,6 +129,7 @@ fn streams() -> Vec<Row> {
     let large = "--connections 16 --response 16384";
     let [sends, receives] = ["--mode send --connections 1", "--mode receive --connections 1"];
     let budget = Some(0.8);
+    let both = Figure::GigabitsBoth;
     vec![
         stream("rr-16kB", "64 B to 16 kB, 16 connections", from, "respond --response 16384", large),
         Row { budget, ..stream("bulk-in", "1 connection, to the server", to, "sink", sends) },
@@ -122,6 +137,7 @@ fn streams() -> Vec<Row> {
             budget,
             ..stream("bulk-out", "1 connection, from the server", from, "source", receives)
         },
+        stream("bulk-both", "1 connection, both ways at once", both, "both", BOTH),
     ]
 }
 
@@ -280,6 +296,7 @@ fn row(name: &'static str, what: &'static str, figure: Figure) -> Row {
 
 /// The client's addresses where TIME-WAIT is filled: ports for four million connections.
 pub(crate) const ADDRESSES: u32 = 64;
+const BOTH: &str = "--mode both --connections 1";
 const CHURN: &str = "--mode churn --connections 256 --addresses 16";
 const CHURN_SERVER: &str = "--mode churn --server-closes --connections 256 --addresses 16";
 

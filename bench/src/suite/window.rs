@@ -151,7 +151,7 @@ impl Bench {
     /// The client against one who answers everything at once: what it can make at most.
     pub(crate) fn ceiling(&self, row: &Row) -> Result<Window, Failure> {
         let socket = self.socket();
-        let mut command = self.own_loop(&socket, "--respond");
+        let mut command = self.own_loop(&socket, row.ceiling());
         // It never closes first.
         let load = row.load.replace("--server-closes", "");
         self.window(("the reflector", &mut command, "ready"), &socket, row, &load)
