@@ -1,13 +1,14 @@
 //! The tool `darner-bench`: how fast the stack is, beside what the wire and the kernel can do.
 //!
 //! [`serve`] is a server on the stack, or on the kernel's sockets. [`load`] makes requests of it, or of any server. [`forward`] sends back
-//! what it receives: what the wire carries at most. [`suite`] runs them against each other, two at a time, and says how they compare.
+//! what it receives: what the wire carries at most. [`inside`] has client and server in one process. [`suite`] runs them against each other, two at a time, and says how they compare.
 
 #![forbid(unsafe_code)]
 
 mod device;
 mod failure;
 mod forward;
+mod inside;
 mod load;
 mod serve;
 mod suite;
@@ -29,6 +30,7 @@ enum Command {
     Serve(serve::ServeCommand),
     Load(load::LoadCommand),
     Loop(forward::LoopCommand),
+    Inside(inside::InsideCommand),
     Suite(suite::SuiteCommand),
 }
 
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Serve(command) => serve::run(&command),
         Command::Load(command) => load::run(&command),
         Command::Loop(command) => forward::run(&command),
+        Command::Inside(command) => inside::run(&command),
         Command::Suite(command) => suite::run(&command),
     };
     match outcome {

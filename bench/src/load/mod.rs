@@ -13,7 +13,7 @@ mod frames;
 mod kernel;
 mod link;
 mod options;
-mod plan;
+pub(crate) mod plan;
 pub(crate) mod port;
 mod process;
 pub(crate) mod report;
@@ -22,11 +22,11 @@ pub(crate) mod run;
 mod schedule;
 pub(crate) mod segment;
 mod send;
-mod tcp;
+pub(crate) mod tcp;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
-mod traffic;
+pub(crate) mod traffic;
 
 pub(crate) use options::LoadCommand;
 

@@ -61,6 +61,9 @@ pub(crate) struct LoadCommand {
     /// Bytes in flight on a connection, with `send` and `both`
     #[arg(long, value_name = "BYTES", default_value_t = 512 << 10)]
     in_flight: u32,
+    /// Connections on which requests are under way at the same time, of all; else as many as a device's queues hold
+    #[arg(long, value_name = "COUNT", default_value_t = u32::MAX, hide_default_value = true, value_parser = clap::value_parser!(u32).range(1..))]
+    under_way: u32,
     /// Frames or datagrams in flight, with `echo-frames` and `udp`
     #[arg(long, value_name = "COUNT", default_value_t = 256)]
     pub(super) frames: u32,
@@ -176,6 +179,7 @@ impl LoadCommand {
             pace: self.rate.map_or(Pace::Closed, schedule),
             timestamps: !self.no_timestamps,
             in_flight: self.in_flight,
+            under_way: self.under_way,
         }
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) timestamps: bool,
     /// Most bytes that one connection has in flight.
     pub(crate) in_flight: u32,
+    /// On how many connections requests are under way at most.
+    pub(crate) under_way: u32,
 }
 
 /// What one connection does.
@@ -64,9 +66,9 @@ impl Plan {
         match self.work {
             Work::Requests { request, response, depth } => {
                 let segments = (request.max(response) * depth).div_ceil(SEGMENT);
-                (FRAMES_MOST / segments).max(1)
+                (FRAMES_MOST / segments).min(self.under_way).max(1)
             }
-            _ => u32::MAX,
+            _ => self.under_way,
         }
     }
 

@@ -269,7 +269,10 @@ impl Traffic for Tcp {
         if let Pace::Open(schedule) = &mut self.plan.pace {
             schedule.begin(now);
         } else if let Work::Requests { request, response, depth } = self.plan.work {
-            for slot in 0..self.plan.connections {
+            // They take turns in an order that nobody's memory has.
+            let mut slots: Vec<u32> = (0..self.plan.connections).collect();
+            fastrand::Rng::with_seed(now).shuffle(&mut slots);
+            for slot in slots {
                 self.flow(slot).sent_at = wrapped(now);
                 self.flow(slot).queued = true;
                 self.owe(slot, request * depth, response * depth);

@@ -71,7 +71,14 @@ impl Wire {
 }
 
 fn client(work: Work, pace: Pace, connections: u32) -> Tcp {
-    let plan = Plan { connections, work, pace, timestamps: true, in_flight: 64 << 10 };
+    let plan = Plan {
+        connections,
+        work,
+        pace,
+        timestamps: true,
+        in_flight: 64 << 10,
+        under_way: u32::MAX,
+    };
     let addresses = Addresses::new([10, 0, 0, 16].into(), 3);
     Tcp::new(plan, addresses, (u32::from_be_bytes(SERVER.0), SERVER.1), [2, 0, 0, 0, 0, 1])
 }
@@ -91,6 +98,20 @@ fn every_request_of_every_connection_is_answered() {
     assert!(counts.responses > 700 * 100, "{counts:?}");
     assert_eq!(counts.bytes_in, counts.responses * 200);
     assert_eq!((counts.resent, counts.resets, counts.out_of_order, counts.strays), (0, 0, 0, 0));
+}
+
+#[test]
+fn no_more_requests_are_under_way_than_may_be() {
+    let mut wire = Wire::new(Role::Respond { request: 64, response: 64, close: false });
+    let mut client =
+        client(Work::Requests { request: 64, response: 64, depth: 1 }, Pace::Closed, 50);
+    client.plan.under_way = 3;
+    wire.run(&mut client, 30 * MS);
+    client.begin(wire.now);
+    let before = wire.carried;
+    client.turn(&mut wire.port, wire.now);
+    let sent = std::iter::from_fn(|| wire.near_end.take()).count();
+    assert_eq!((sent, wire.carried), (3, before));
 }
 
 #[test]

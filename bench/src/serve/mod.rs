@@ -12,7 +12,7 @@ use darner::Stack;
 
 use crate::failure::Failure;
 use application::{Role, Server, Totals};
-pub(crate) use options::ServeCommand;
+pub(crate) use options::{ServeCommand, config};
 use summary::{Memory, Summary, recycled};
 
 /// How long connections may take to close at the end: whoever measured is gone already.

@@ -81,22 +81,33 @@ impl ServeCommand {
     }
 
     pub(super) fn config(&self) -> Config {
-        let (connections, tcp) = (self.connections as usize, TcpConfig::default());
-        Config {
-            addresses: vec![self.address],
-            cores: self.device.cpu.into_iter().collect(),
-            idle: Idle::Spin,
-            duplicate_detection: DuplicateDetection::Off,
-            udp_queue: 1024,
-            tcp: TcpConfig {
-                max_connections: connections,
-                max_time_wait: self.time_wait.map_or(tcp.max_time_wait, |count| count as usize),
-                max_half_open: HALF_OPEN,
-                max_half_open_per_listener: HALF_OPEN,
-                max_half_open_per_source: HALF_OPEN,
-                ..tcp
-            },
-            ..Config::default()
-        }
+        let time_wait =
+            self.time_wait.map_or(TcpConfig::default().max_time_wait, |count| count as usize);
+        config(self.address, self.device.cpu, self.connections, time_wait)
+    }
+}
+
+/// A stack that never rests and has room for so many connections, as many at once as can be.
+pub(crate) fn config(
+    address: Ipv4Prefix,
+    cpu: Option<usize>,
+    connections: u32,
+    max_time_wait: usize,
+) -> Config {
+    Config {
+        addresses: vec![address],
+        cores: cpu.into_iter().collect(),
+        idle: Idle::Spin,
+        duplicate_detection: DuplicateDetection::Off,
+        udp_queue: 1024,
+        tcp: TcpConfig {
+            max_connections: connections as usize,
+            max_time_wait,
+            max_half_open: HALF_OPEN,
+            max_half_open_per_listener: HALF_OPEN,
+            max_half_open_per_source: HALF_OPEN,
+            ..TcpConfig::default()
+        },
+        ..Config::default()
     }
 }

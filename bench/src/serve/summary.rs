@@ -57,7 +57,7 @@ impl Summary {
 }
 
 /// The memory that this process has in use.
-pub(super) fn resident_kib() -> u64 {
+pub(crate) fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     resident_in(&status).unwrap_or(0)
 }

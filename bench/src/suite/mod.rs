@@ -5,6 +5,7 @@
 //! and counted ([`machine`]). [`table`] and [`page`] show what came out ([`outcome`]).
 
 mod child;
+mod inside;
 mod machine;
 mod network;
 mod open;

@@ -21,6 +21,11 @@ pub(crate) fn draw(outcomes: &[Outcome]) -> String {
         .collect();
     let label = |x: f64| shown(10_f64.powf(x));
     plot(&mut page, &[("requests", points)], (label, shown));
+    for row in outcomes.iter().filter(|row| !row.curve.is_empty()) {
+        let _ = write!(page, "<h2>{}</h2><p>{}, in {}.</p>", row.name, row.what, row.unit);
+        let points = row.curve.iter().map(|(connections, y)| (connections.log10(), *y)).collect();
+        plot(&mut page, &[(row.name, points)], (label, shown));
+    }
     page.push_str("<h2>Latency</h2><p>In microseconds (logarithmic) beside the loop; to the right ever rarer.</p>");
     for row in outcomes.iter().filter(|row| row.unit == Figure::Latency.unit()) {
         let _ = write!(page, "<h3>{}: {}</h3>", row.name, row.what);

@@ -1,5 +1,6 @@
 //! A row, pair by pair.
 
+use super::inside;
 use super::machine::DISTURBED;
 use super::open;
 use super::outcome::{Outcome, median};
@@ -24,6 +25,9 @@ pub(crate) fn measure(
         Figure::StartUp => start_up(bench, row, count),
         Figure::Memory => memory(bench, row),
         Figure::TimeWait => time_wait(bench, row),
+        Figure::ThreadCost | Figure::ThreadLatency => inside::thread(bench, row, count, retries),
+        Figure::Growth => inside::growth(bench, row, count),
+        Figure::MemoryInside => inside::memory(bench, row),
         Figure::Overload => open::overload(bench, row, count, retries),
         Figure::LatencyOpen => open::latency(bench, row, count, retries),
         _ => beside_the_loop(bench, row, count, retries),
@@ -135,6 +139,8 @@ pub(super) fn figure(row: &Row, window: &Window) -> f64 {
         }
         Figure::Memory => window.grown_kib as f64 * 1024.0 / report.before.opened.max(1) as f64,
         Figure::TimeWait => window.grown_beyond_limit().unwrap_or(0.0),
+        // They have no such windows.
+        Figure::ThreadCost | Figure::ThreadLatency | Figure::Growth | Figure::MemoryInside => 0.0,
         Figure::StartUp => window.start_up.as_secs_f64() * 1e3,
     }
 }
@@ -171,7 +177,9 @@ fn memory(bench: &Bench, row: &Row) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::of(row);
     let window = bench.ours(row, &row.load)?;
     outcome.ours = figure(row, &window);
+    outcome.ratio = outcome.ours;
     outcome.pairs = 1;
+    outcome.judge(|each, budget| each <= budget);
     outcome.drops = window.server.drops;
     Ok(outcome)
 }

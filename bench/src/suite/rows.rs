@@ -1,5 +1,7 @@
 //! The rows of the table.
 
+mod inside;
+
 use super::network::Offloads;
 
 /// One row: what is served, what is asked, and what of it is compared.
@@ -53,6 +55,14 @@ pub(crate) enum Figure {
     Memory,
     /// Bytes that the server grows by for each connection once TIME-WAIT is at its limit.
     TimeWait,
+    /// The same with client and server in one process.
+    MemoryInside,
+    /// Nanoseconds for each request with the server on a thread of its own; what is added to those on the protocol thread.
+    ThreadCost,
+    /// Median latency in microseconds, likewise.
+    ThreadLatency,
+    /// Nanoseconds for each request with the most connections, against those with few.
+    Growth,
     /// Milliseconds from start to ready.
     StartUp,
     /// Connections per second when twice as many are offered, against those of a closed loop.
@@ -65,8 +75,9 @@ impl Figure {
             Self::Responses => "responses/s",
             Self::Connections | Self::Overload => "connections/s",
             Self::GigabitsIn | Self::GigabitsOut | Self::GigabitsBoth => "Gb/s",
-            Self::Latency | Self::LatencyOpen => "us",
-            Self::Memory | Self::TimeWait => "B each",
+            Self::Latency | Self::LatencyOpen | Self::ThreadLatency => "us",
+            Self::ThreadCost | Self::Growth => "ns",
+            Self::Memory | Self::MemoryInside | Self::TimeWait => "B each",
             Self::StartUp => "ms",
         }
     }
@@ -89,8 +100,17 @@ const SMALL: (u16, u32) = (130, 256);
 const FULL: (u16, u32) = (1514, 256);
 
 pub(crate) fn all() -> Vec<Row> {
-    [latencies(), requests(), streams(), comings_and_goings(), time_wait(), rest(), kernel()]
-        .concat()
+    [
+        latencies(),
+        requests(),
+        streams(),
+        comings_and_goings(),
+        time_wait(),
+        inside::rows(),
+        rest(),
+        kernel(),
+    ]
+    .concat()
 }
 
 fn requests() -> Vec<Row> {
@@ -189,6 +209,9 @@ fn time_wait() -> Vec<Row> {
     ]
 }
 
+/// 768 MiB for a million idle connections.
+const IDLE_MOST: f64 = 805.0;
+
 fn rest() -> Vec<Row> {
     vec![
         Row {
@@ -200,6 +223,7 @@ fn rest() -> Vec<Row> {
         Row {
             serve: "sink",
             load: "--mode rest --connections 100000".to_owned(),
+            budget: Some(IDLE_MOST),
             ..row("idle-100k", "100,000 idle connections", Figure::Memory)
         },
         row("start-up", "from start to ready", Figure::StartUp),

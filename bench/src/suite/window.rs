@@ -15,9 +15,17 @@ use super::machine::Sample;
 use super::network::{Network, Offloads};
 use super::rows::Row;
 use crate::failure::Failure;
+use crate::inside::InsideReport;
 use crate::load::report::Report;
 use crate::load::run::MEASURING;
 use crate::serve::summary::{Memory, resident_in};
+
+/// What a process that has client and server in it has shown.
+pub(super) struct Inside {
+    pub(super) report: InsideReport,
+    /// How many cores others used.
+    pub(super) others: f64,
+}
 
 /// How windows are made.
 pub(crate) struct Bench {
@@ -71,6 +79,8 @@ impl Window {
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 const SET_UP_WITHIN: Duration = Duration::from_secs(30);
+/// A million connections take a while.
+const INSIDE_WITHIN: Duration = Duration::from_secs(120);
 
 impl Bench {
     pub(crate) fn new(
@@ -155,6 +165,21 @@ impl Bench {
         // It never closes first.
         let load = row.load.replace("--server-closes", "");
         self.window(("the reflector", &mut command, "ready"), &socket, row, &load)
+    }
+
+    /// Client and server in one process.
+    pub(super) fn inside(&self, arguments: &str) -> Result<Inside, Failure> {
+        let mut command = Command::new(&self.program);
+        let [cpu, other] = [self.server_cpu, self.client_cpu].map(|cpu| cpu.to_string());
+        command.args(["inside", "--cpu", &cpu, "--application-cpu", &other, "--json"]);
+        command.args(["--warm-up", "0.3", "--seconds", &self.seconds.to_string()]);
+        command.args(arguments.split_whitespace());
+        let mut process = Child::start("client and server", &mut command)?;
+        let before = Sample::take(&[process.id()]);
+        let within = Duration::from_secs_f64(self.seconds) + INSIDE_WITHIN;
+        let result = process.expect("{", within)?;
+        let others = Sample::take(&[process.id()]).others_since(&before);
+        Ok(Inside { report: serde_json::from_str(&result).map_err(Failure::failed)?, others })
     }
 
     /// How long a server takes to be ready.
