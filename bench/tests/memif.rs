@@ -86,6 +86,45 @@ fn the_loop_sends_every_frame_back() {
 }
 
 #[test]
+fn a_suite_that_is_stopped_leaves_nothing_behind() {
+    let mut command = Command::new(PROGRAM);
+    command.args(["suite", "kernel-rr", "--seconds", "20", "--output", "/tmp"]);
+    let mut suite = Server(command.stderr(Stdio::piped()).spawn().unwrap());
+    let namespaces = format!("-{}-", suite.0.id());
+    let list = || ip(&["netns", "list"]).lines().filter(|name| name.contains(&namespaces)).count();
+    let processes = || -> Vec<String> {
+        let names = ["s", "c"].map(|side| format!("darner-{side}{namespaces}0"));
+        let pids = names.map(|name| ip(&["netns", "pids", &name]));
+        pids.join("\n").split_whitespace().map(str::to_owned).collect()
+    };
+    // The client is there: it measures.
+    wait_until(|| list() == 2 && processes().len() == 2);
+    let processes = processes();
+    Command::new("kill").args(["-TERM", &suite.0.id().to_string()]).status().unwrap();
+    assert_eq!(suite.0.wait().unwrap().code(), Some(1));
+    assert_eq!(list(), 0);
+    for process in processes {
+        assert!(
+            !std::path::Path::new(&format!("/proc/{process}")).exists(),
+            "{process} still runs"
+        );
+    }
+}
+
+fn ip(arguments: &[&str]) -> String {
+    let output = Command::new("ip").args(arguments).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed().as_secs() < 15, "it takes too long");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn what_cannot_be_is_said_with_its_remedy() {
     for (arguments, want) in [
         (&["load"][..], "--device memif:server"),

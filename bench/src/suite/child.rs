@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::stop;
 use crate::failure::Failure;
 
 /// A running process; dropped, it is ended.
@@ -19,6 +20,8 @@ pub(crate) struct Child {
     heard: Vec<String>,
 }
 
+/// How long a signal may go unheard.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a process may take to end by itself.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
@@ -54,9 +57,12 @@ impl Child {
     pub(crate) fn expect(&mut self, word: &str, within: Duration) -> Result<String, Failure> {
         let deadline = Instant::now() + within;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            stop::check()?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left.min(LOOK_EVERY)) {
                 Ok(line) if line.contains(word) => return Ok(line),
                 Ok(line) => self.heard.push(line),
+                Err(RecvTimeoutError::Timeout) if left > LOOK_EVERY => {}
                 Err(RecvTimeoutError::Timeout) => {
                     return Err(self.failure(&format!("has not said \"{word}\" within {within:?}")));
                 }

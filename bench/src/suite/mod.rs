@@ -13,6 +13,7 @@ mod outcome;
 mod page;
 mod pairs;
 mod rows;
+mod stop;
 mod table;
 mod window;
 
@@ -60,6 +61,7 @@ pub(crate) struct SuiteCommand {
 /// Measures, and shows.
 pub(crate) fn run(command: &SuiteCommand) -> Result<(), Failure> {
     let rows = chosen(&command.rows, command.full)?;
+    stop::watch()?;
     let bench = Bench::new((command.server_cpu, command.client_cpu), command.seconds)?;
     eprintln!(
         "reference: {}; server on CPU {}, client on CPU {}",
@@ -75,7 +77,9 @@ pub(crate) fn run(command: &SuiteCommand) -> Result<(), Failure> {
     let mut outcomes = Vec::new();
     for row in &rows {
         progress.set_message(row.name);
-        let outcome = match pairs::measure(&bench, row, command.pairs, command.retries) {
+        let measured = pairs::measure(&bench, row, command.pairs, command.retries);
+        stop::check()?;
+        let outcome = match measured {
             Ok(outcome) => outcome,
             Err(failure) => Outcome::failed(row, &failure),
         };
