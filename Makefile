@@ -22,8 +22,10 @@ LENGTH = 7
 
 # Words that the names of the rows have in which `make bench` is interested; all by default.
 ROWS =
+# The commit that `make bench-compare` measures this tree against.
+BASE =
 
-.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz grid yardstick nic bench bench-full bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz grid yardstick nic bench bench-full bench-compare bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -41,6 +43,7 @@ help:
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'
 	@echo 'make bench   how fast the stack is, beside testpmd, and a page that shows it (minutes; ROWS="rr-64 churn": only those)'
 	@echo 'make bench-full    the same with more and longer windows, and rows that take longer'
+	@echo 'make bench-compare BASE=REV    this tree beside another commit, with the same client (PAIRS=5, ROWS="rr-64 churn": only those)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 	@echo 'make bench-rings    what a value from one thread to another costs'
 
@@ -96,6 +99,10 @@ bench:
 bench-full:
 	@scripts/deps bench
 	$(CARGO) run --release -p darner-bench -- suite --full --pairs 9 --seconds 2 --retries 9 $(ROWS)
+
+bench-compare:
+	@scripts/deps bench
+	@scripts/bench-compare '$(BASE)' '$(PAIRS)' $(ROWS)
 
 # On a machine with two CPUs that has nothing else to do.
 bench-rings:

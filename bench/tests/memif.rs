@@ -86,6 +86,25 @@ fn the_loop_sends_every_frame_back() {
 }
 
 #[test]
+fn two_builds_are_compared_by_their_servers() {
+    let folder = std::env::temp_dir().join(socket("compare"));
+    let mut command = Command::new(PROGRAM);
+    command.args(["suite", "rr-16", "kernel-rr", "--base", PROGRAM, "--pairs", "1"]);
+    command.args(["--seconds", "0.2", "--retries", "0", "--output"]).arg(&folder);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let results = std::fs::read_to_string(folder.join("results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_str(&results).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    // Rows of the kernel have no server to compare.
+    let names: Vec<&str> =
+        results.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["rr-16", "rr-16kB"]);
+    let ratio = results[0]["ratio"].as_f64().unwrap();
+    assert!((0.2..5.0).contains(&ratio), "the same build, {ratio} times as fast");
+}
+
+#[test]
 fn a_suite_that_is_stopped_leaves_nothing_behind() {
     let mut command = Command::new(PROGRAM);
     command.args(["suite", "kernel-rr", "--seconds", "20", "--output", "/tmp"]);
@@ -131,6 +150,8 @@ fn what_cannot_be_is_said_with_its_remedy() {
         (&["load", "--device", "memif:x,client", "--connections", "300000"][..], "--addresses 5"),
         (&["load", "--kernel", "--rate", "5"][..], "without --rate"),
         (&["load", "--rate", "5", "--mode", "send"][..], "--rate goes with requests"),
+        (&["suite", "--base", "/no/such"][..], "--base is the darner-bench of another build"),
+        (&["suite", "kernel", "--base", "/bin/sh"][..], "do not compare builds"),
         (&["suite", "no-such-row"][..], "there are latency, latency-open, rr-1"),
     ] {
         let output = Command::new(PROGRAM).args(arguments).output().unwrap();

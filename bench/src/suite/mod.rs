@@ -4,6 +4,7 @@
 //! minute is compared. A window is two processes ([`child`]) on a CPU each. Windows in which the machine did other work are thrown away
 //! and counted ([`machine`]). [`table`] and [`page`] show what came out ([`outcome`]).
 
+mod base;
 mod child;
 mod inside;
 mod machine;
@@ -47,6 +48,9 @@ pub(crate) struct SuiteCommand {
     /// Pairs that may be thrown away and measured again, in each row
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     retries: u32,
+    /// Another build of this program, whose server is the reference of every row
+    #[arg(long, value_name = "PROGRAM")]
+    base: Option<PathBuf>,
     /// The server's CPU
     #[arg(long, value_name = "CPU", default_value_t = 0)]
     server_cpu: usize,
@@ -60,9 +64,21 @@ pub(crate) struct SuiteCommand {
 
 /// Measures, and shows.
 pub(crate) fn run(command: &SuiteCommand) -> Result<(), Failure> {
-    let rows = chosen(&command.rows, command.full)?;
+    let mut rows = chosen(&command.rows, command.full)?;
+    if command.base.is_some() {
+        rows.retain(base::compares);
+    }
+    if rows.is_empty() {
+        return Err(Failure::usage(
+            "these rows do not compare builds: say rr, bulk, churn, latency or udp",
+        ));
+    }
     stop::watch()?;
-    let bench = Bench::new((command.server_cpu, command.client_cpu), command.seconds)?;
+    let bench = Bench::new(
+        (command.server_cpu, command.client_cpu),
+        command.seconds,
+        command.base.clone(),
+    )?;
     eprintln!(
         "reference: {}; server on CPU {}, client on CPU {}",
         bench.reference_name(),

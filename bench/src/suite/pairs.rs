@@ -1,5 +1,6 @@
 //! A row, pair by pair.
 
+use super::base;
 use super::inside;
 use super::machine::DISTURBED;
 use super::open;
@@ -21,6 +22,9 @@ pub(crate) fn measure(
     count: u32,
     retries: u32,
 ) -> Result<Outcome, Failure> {
+    if bench.has_base() {
+        return base::measure(bench, row, count, retries);
+    }
     match row.figure {
         Figure::StartUp => start_up(bench, row, count),
         Figure::Memory => memory(bench, row),

@@ -31,6 +31,8 @@ pub(super) struct Inside {
 pub(crate) struct Bench {
     program: PathBuf,
     testpmd: Option<PathBuf>,
+    /// Another build of this program, which is the reference of every row.
+    base: Option<PathBuf>,
     server_cpu: usize,
     client_cpu: usize,
     seconds: f64,
@@ -86,7 +88,14 @@ impl Bench {
     pub(crate) fn new(
         (server_cpu, client_cpu): (usize, usize),
         seconds: f64,
+        base: Option<PathBuf>,
     ) -> Result<Self, Failure> {
+        if let Some(base) = base.as_ref().filter(|base| !base.is_file()) {
+            let base = base.display();
+            return Err(Failure::usage(format_args!(
+                "--base is the darner-bench of another build, and {base} is no file"
+            )));
+        }
         let program = std::env::current_exe().map_err(Failure::start)?;
         let allowed = core_affinity::get_core_ids().unwrap_or_default();
         if let Some(cpu) =
@@ -103,11 +112,20 @@ impl Bench {
         }
         let testpmd = Path::new("/usr/bin/dpdk-testpmd");
         let testpmd = testpmd.exists().then(|| testpmd.to_owned());
-        Ok(Self { program, testpmd, server_cpu, client_cpu, seconds, sockets: AtomicU32::new(0) })
+        Ok(Self {
+            program,
+            testpmd,
+            base,
+            server_cpu,
+            client_cpu,
+            seconds,
+            sockets: AtomicU32::new(0),
+        })
     }
 
     pub(crate) fn reference_name(&self) -> &'static str {
         match self.testpmd {
+            _ if self.has_base() => "the server of another build",
             Some(_) => "testpmd's io loop",
             None => "our own io loop (dpdk-testpmd is not installed)",
         }
@@ -156,6 +174,19 @@ impl Bench {
         let mut command =
             self.command("serve", self.server_cpu, &format!("memif:{socket},server"), row.serve);
         self.window(("the server", &mut command, "ready"), &socket, row, load)
+    }
+
+    pub(super) fn has_base(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// The other build's server, with this one's client.
+    pub(super) fn base(&self, row: &Row) -> Result<Window, Failure> {
+        let program = self.base.as_ref().unwrap_or(&self.program);
+        let socket = self.socket();
+        let device = format!("memif:{socket},server");
+        let mut command = self.command_of(program, "serve", self.server_cpu, &device, row.serve);
+        self.window(("the other server", &mut command, "ready"), &socket, row, &row.load)
     }
 
     /// The client against one who answers everything at once: what it can make at most.
@@ -238,7 +269,18 @@ impl Bench {
     }
 
     fn command(&self, what: &str, cpu: usize, device: &str, more: &str) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command_of(&self.program, what, cpu, device, more)
+    }
+
+    fn command_of(
+        &self,
+        program: &Path,
+        what: &str,
+        cpu: usize,
+        device: &str,
+        more: &str,
+    ) -> Command {
+        let mut command = Command::new(program);
         command.args([what, "--device", device, "--cpu", &cpu.to_string()]);
         command.args(more.split_whitespace());
         command
