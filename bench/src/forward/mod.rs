@@ -27,6 +27,9 @@ pub(crate) struct LoopCommand {
     /// Send without end instead, on one connection
     #[arg(long, requires = "respond")]
     source: bool,
+    /// Answer each request of `load --mode http` with a page of 64 bytes instead
+    #[arg(long, requires = "respond", conflicts_with = "source")]
+    http: bool,
 }
 
 /// Turns between two looks whether it is to end.
@@ -38,7 +41,11 @@ pub(crate) fn run(command: &LoopCommand) -> Result<(), Failure> {
     let (_device, mut queue) = command.device.open()?;
     command.device.pin()?;
     println!("ready");
-    let answers = if command.source { Answers::Endless } else { Answers::Of(command.response) };
+    let answers = match command {
+        LoopCommand { source: true, .. } => Answers::Endless,
+        LoopCommand { http: true, .. } => Answers::Pages,
+        LoopCommand { response, .. } => Answers::Of(*response),
+    };
     let mut reflector = command.respond.then(|| Reflector::new(queue.as_ref(), answers));
     let mut burst = Burst::new();
     while let Err(TryRecvError::Empty) = ends.try_recv() {

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use pmd::{Burst, Frame, Medium, Pool, QueuePair};
 
+use crate::load::http::REQUEST_LEN;
 use crate::load::segment::{ACK, Datagram, ETHERNET, FIN, NETWORK, PUSH, RST, SYN, Segment};
 use crate::load::template::{Fields, Options, Server, Template};
+use crate::serve::http::response;
 
 /// Answers SYN, data, FIN and questions for an address.
 pub(crate) struct Reflector {
@@ -26,6 +28,8 @@ pub(crate) struct Reflector {
 pub(crate) enum Answers {
     /// So many bytes for each segment with data.
     Of(u32),
+    /// A page for each request of our own client.
+    Pages,
     /// As much as may be in flight, whatever comes; on one connection.
     Endless,
 }
@@ -38,6 +42,8 @@ struct Client {
 
 /// What our sequence numbers begin with, on every connection.
 const FIRST: u32 = 1 << 20;
+/// Bytes of a page.
+const PAGE: usize = 64;
 /// Segments in flight where there is no end: half of what a queue holds.
 const IN_FLIGHT: u32 = 512;
 
@@ -82,8 +88,8 @@ impl Reflector {
         };
         let to = (long(ETHERNET + 12), u16::from_be_bytes([header[34], header[35]]));
         let station: [u8; 6] = header[6..12].try_into().ok()?;
-        let (ours, mtu) = (self.station, self.mtu);
-        self.client.get_or_insert_with(|| Client::new(ours, station, mtu));
+        let (ours, mtu, answers) = (self.station, self.mtu, self.answers);
+        self.client.get_or_insert_with(|| Client::new(ours, station, mtu, answers));
         match (segment.flags, self.answers) {
             (flags, _) if flags & RST != 0 => None,
             (flags, _) if flags & SYN != 0 => {
@@ -92,6 +98,10 @@ impl Reflector {
             }
             (flags, _) if flags & FIN != 0 => self.send(to, segment, (segment.ack, FIN | ACK, 0)),
             (_, Answers::Endless) => self.go_on(to, segment),
+            (_, Answers::Pages) => {
+                let requests = segment.len / REQUEST_LEN;
+                self.respond(to, segment, requests * u32::try_from(response(PAGE).len()).ok()?)
+            }
             (_, Answers::Of(0)) if segment.len > 0 => self.send(to, segment, (segment.ack, ACK, 0)),
             (_, Answers::Of(len)) if segment.len > 0 => self.respond(to, segment, len),
             _ => None,
@@ -186,13 +196,17 @@ impl Reflector {
 }
 
 impl Client {
-    fn new(ours: [u8; 6], station: [u8; 6], mtu: u16) -> Self {
+    fn new(ours: [u8; 6], station: [u8; 6], mtu: u16, answers: Answers) -> Self {
         let server = Server { station, address: 0, port: 0 };
         let make = |options| Template::new(ours, &server, options, mtu);
+        let filled = |options| match answers {
+            Answers::Pages => make(options).with_pieces(&response(PAGE)),
+            _ => make(options),
+        };
         Self {
             syn: make(Options::Syn),
-            timed: make(Options::Timestamps),
-            plain: make(Options::None),
+            timed: filled(Options::Timestamps),
+            plain: filled(Options::None),
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Counts {
     pub(crate) out_of_order: u64,
     /// Segments of no connection.
     pub(crate) strays: u64,
+    /// Responses of HTTP that are not what was asked for.
+    pub(crate) bad_responses: u64,
     /// Requests that were due, and were never made.
     pub(crate) not_made: u64,
 }
@@ -54,6 +56,7 @@ impl Counts {
             abandoned: self.abandoned - earlier.abandoned,
             out_of_order: self.out_of_order - earlier.out_of_order,
             strays: self.strays - earlier.strays,
+            bad_responses: self.bad_responses - earlier.bad_responses,
             not_made: self.not_made - earlier.not_made,
         }
     }

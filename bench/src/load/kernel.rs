@@ -8,6 +8,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use super::counts::{Counts, histogram};
+use super::http::{self, REQUEST};
 use super::options::LoadCommand;
 use super::plan::Work;
 use super::report::{Latency, Report};
@@ -20,6 +21,8 @@ struct Client {
     server: std::net::SocketAddr,
     peers: Vec<Peer>,
     buffer: Box<[u8]>,
+    /// As many requests of HTTP as are ever owed.
+    requests: Vec<u8>,
     counts: Counts,
     latencies: Histogram<u64>,
 }
@@ -29,6 +32,9 @@ struct Peer {
     connected: bool,
     owed: usize,
     awaited: usize,
+    /// What is missing of an HTTP response's body, or the part of its head that has come.
+    left: u32,
+    head: Vec<u8>,
     sent_at: Instant,
 }
 
@@ -76,7 +82,8 @@ impl Client {
             .collect::<io::Result<_>>()?;
         let buffer = vec![b'x'; BUFFER].into_boxed_slice();
         let (counts, latencies) = (Counts::default(), histogram());
-        Ok(Self { poll, work, server, peers, buffer, counts, latencies })
+        let requests = REQUEST.repeat(command.depth as usize);
+        Ok(Self { poll, work, server, peers, buffer, requests, counts, latencies })
     }
 
     fn run_for(&mut self, span: Duration) -> io::Result<()> {
@@ -109,7 +116,8 @@ impl Client {
 
     /// Goes on until it would block; `Ok` when the connection is over.
     fn go_on(&mut self, index: usize) -> io::Result<()> {
-        let Self { peers, work, buffer, counts, latencies, .. } = self;
+        let Self { peers, work, buffer, requests, counts, latencies, .. } = self;
+        let pages = matches!(work, Work::Pages { .. });
         let peer = &mut peers[index];
         if !peer.connected {
             peer.stream.take_error()?.map_or(Ok(()), Err)?;
@@ -120,7 +128,15 @@ impl Client {
         }
         loop {
             while peer.owed > 0 {
-                let written = peer.stream.write(&buffer[..peer.owed.min(BUFFER)])?;
+                let output = if pages { &requests[..] } else { &buffer[..] };
+                // What is left of a request is written first.
+                let from = if pages {
+                    (REQUEST.len() - peer.owed % REQUEST.len()) % REQUEST.len()
+                } else {
+                    0
+                };
+                let most = peer.owed.min(output.len() - from);
+                let written = peer.stream.write(&output[from..from + most])?;
                 counts.bytes_out += written as u64;
                 if *work != Work::Send {
                     peer.owed -= written;
@@ -133,12 +149,18 @@ impl Client {
             }
             counts.bytes_in += len as u64;
             let (request, response) = match *work {
+                Work::Pages { .. } => (REQUEST.len(), 0),
                 Work::Requests { request, response, .. } | Work::Once { request, response, .. } => {
                     (request as usize, response as usize)
                 }
                 Work::Send | Work::Receive | Work::Both | Work::Rest => continue,
             };
-            let complete = peer.take(len, response);
+            let complete = match work {
+                Work::Pages { .. } => peer.take_pages(&buffer[..len]).inspect_err(|_| {
+                    counts.bad_responses += 1;
+                })?,
+                _ => peer.take(len, response),
+            };
             if complete == 0 {
                 continue;
             }
@@ -162,7 +184,15 @@ impl Peer {
         let mut stream = TcpStream::connect(server)?;
         let both = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut stream, Token(index), both)?;
-        Ok(Self { stream, connected: false, owed: 0, awaited: 0, sent_at: Instant::now() })
+        Ok(Self {
+            stream,
+            connected: false,
+            owed: 0,
+            awaited: 0,
+            left: 0,
+            head: Vec::new(),
+            sent_at: Instant::now(),
+        })
     }
 
     fn begin(&mut self, work: Work) {
@@ -173,13 +203,20 @@ impl Peer {
                 ((request * depth) as usize, (response * depth) as usize)
             }
             Work::Once { request, response, .. } => (request as usize, response as usize),
+            Work::Pages { depth } => (REQUEST.len() * depth as usize, 0),
             Work::Send => (BUFFER, 0),
             // Not over the kernel: `LoadCommand::check`.
             Work::Receive | Work::Both | Work::Rest => (0, 0),
         };
-        if let Work::Requests { .. } = work {
+        if let Work::Requests { .. } | Work::Pages { .. } = work {
             self.sent_at = Instant::now();
         }
+    }
+
+    fn take_pages(&mut self, text: &[u8]) -> io::Result<usize> {
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let complete = http::take((&mut self.left, &mut self.head), text, len);
+        complete.map(|count| count as usize).map_err(|_| ErrorKind::InvalidData.into())
     }
 
     /// How many responses are complete with `len` more bytes.

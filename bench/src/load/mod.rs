@@ -10,6 +10,7 @@ pub(crate) mod counts;
 mod datagrams;
 mod flow;
 mod frames;
+pub(crate) mod http;
 mod kernel;
 mod link;
 mod options;

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 pub(crate) struct LoadCommand {
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
-    /// Over the kernel's sockets instead, without a device: requests, churn, send and receive, in a closed loop
+    /// Over the kernel's sockets instead, without a device: requests, http, churn, send and receive, in a closed loop
     #[arg(long, conflicts_with = "device")]
     pub(super) kernel: bool,
     /// What to do
@@ -92,6 +92,8 @@ pub(crate) struct LoadCommand {
 pub(crate) enum Mode {
     /// Request and response, on connections that stay
     Requests,
+    /// GET / by HTTP/1.1, on connections that stay; --request and --response do not matter
+    Http,
     /// Connect, request, response, close
     Churn,
     /// Send without end
@@ -132,9 +134,9 @@ impl LoadCommand {
         if self.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
             return Err(Failure::usage("--rate is a number above zero"));
         }
-        let at_times = [Mode::Requests, Mode::Churn, Mode::EchoFrames];
+        let at_times = [Mode::Requests, Mode::Http, Mode::Churn, Mode::EchoFrames];
         if self.rate.is_some() && !at_times.contains(&self.mode) {
-            return Err(Failure::usage("--rate goes with requests, churn and echo-frames"));
+            return Err(Failure::usage("--rate goes with requests, http, churn and echo-frames"));
         }
         if [self.warm_up, self.seconds, self.set_up]
             .iter()
@@ -142,11 +144,15 @@ impl LoadCommand {
         {
             return Err(Failure::usage("--warm-up, --seconds and --set-up are 0 to 3600"));
         }
-        let over_kernel = [Mode::Requests, Mode::Churn, Mode::Send, Mode::Receive];
+        let over_kernel = [Mode::Requests, Mode::Http, Mode::Churn, Mode::Send, Mode::Receive];
         if self.kernel && (self.rate.is_some() || !over_kernel.contains(&self.mode)) {
             return Err(Failure::usage(
-                "over the kernel there are only requests, churn, send and receive, without --rate",
+                "over the kernel there are only requests, http, churn, send and receive, without --rate",
             ));
+        }
+        // What one segment holds, without timestamps.
+        if self.mode == Mode::Http && self.depth > 32 {
+            return Err(Failure::usage("with http a connection has --depth 1 to 32"));
         }
         if self.mode == Mode::Udp && !(8..=1472).contains(&self.request) {
             return Err(Failure::usage("a datagram has --request 8 to 1472 bytes"));
@@ -166,6 +172,7 @@ impl LoadCommand {
             Mode::Requests | Mode::Udp | Mode::EchoFrames => {
                 Work::Requests { request, response, depth }
             }
+            Mode::Http => Work::Pages { depth },
             Mode::Churn => Work::Once { request, response, closer },
             Mode::Send => Work::Send,
             Mode::Receive => Work::Receive,

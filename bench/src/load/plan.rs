@@ -1,5 +1,6 @@
 //! What the connections of a client do.
 
+use super::http::REQUEST_LEN;
 use super::schedule::Schedule;
 
 /// What is asked of a server.
@@ -23,6 +24,8 @@ pub(crate) struct Plan {
 pub(crate) enum Work {
     /// Asks again and again.
     Requests { request: u32, response: u32, depth: u32 },
+    /// Asks for a page again and again, by HTTP; who is sent away comes back.
+    Pages { depth: u32 },
     /// Connects, asks once, and closes; then the next one does, from another port.
     Once { request: u32, response: u32, closer: Closer },
     /// Sends without end.
@@ -56,6 +59,8 @@ impl Plan {
     pub(crate) fn exchange(&self) -> (u32, u32, u32) {
         match self.work {
             Work::Requests { request, response, depth } => (request, response, depth),
+            // How long a response is, it says itself.
+            Work::Pages { depth } => (REQUEST_LEN, 0, depth),
             Work::Once { request, response, .. } => (request, response, 1),
             Work::Send | Work::Receive | Work::Both | Work::Rest => (0, 0, 0),
         }
@@ -68,6 +73,7 @@ impl Plan {
                 let segments = (request.max(response) * depth).div_ceil(SEGMENT);
                 (FRAMES_MOST / segments).min(self.under_way).max(1)
             }
+            Work::Pages { depth } => (FRAMES_MOST / depth).min(self.under_way).max(1),
             _ => self.under_way,
         }
     }

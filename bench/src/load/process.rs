@@ -1,6 +1,7 @@
 //! A segment that arrives for a connection.
 
 use super::flow::{Flow, State, coarse};
+use super::http;
 use super::plan::{Closer, Pace, Work};
 use super::port::Port;
 use super::segment::{ACK, FIN, RST, SYN, Segment, precedes};
@@ -18,7 +19,7 @@ enum Answer {
 const DUPLICATES: u8 = 3;
 
 impl Tcp {
-    pub(super) fn process(&mut self, port: &mut Port, slot: u32, segment: &Segment) {
+    pub(super) fn process(&mut self, port: &mut Port, slot: u32, segment: &Segment, text: &[u8]) {
         if segment.flags & RST != 0 {
             self.counts.resets += 1;
             return self.over(port, slot);
@@ -29,7 +30,7 @@ impl Tcp {
                 // Our ACK was lost.
                 self.emit(port, slot, ACK, 0);
             }
-            _ => self.next_segment(port, slot, segment),
+            _ => self.next_segment(port, slot, segment, text),
         }
     }
 
@@ -52,7 +53,7 @@ impl Tcp {
         self.opened(port, slot);
     }
 
-    fn next_segment(&mut self, port: &mut Port, slot: u32, segment: &Segment) {
+    fn next_segment(&mut self, port: &mut Port, slot: u32, segment: &Segment, text: &[u8]) {
         self.take_ack(slot, segment);
         let fills = segment.len > 0 || segment.flags & FIN != 0;
         if fills && segment.seq != self.flow(slot).expected {
@@ -67,7 +68,14 @@ impl Tcp {
             flow.expected = segment.end();
             flow.progress = now;
             flow.unacknowledged += 1;
-            answer = self.take_text(port, slot, segment.len);
+            answer = match self.plan.work {
+                Work::Pages { .. } => match self.take_pages(port, slot, segment.len, text) {
+                    Some(answer) => answer,
+                    // It is over.
+                    None => return,
+                },
+                _ => self.take_text(port, slot, segment.len),
+            };
         }
         if segment.flags & FIN != 0 {
             answer = self.take_fin(port, slot);
@@ -165,6 +173,35 @@ impl Tcp {
         }
     }
 
+    /// Payload in order, of responses that say how long they are. `None` if it is not one: then the connection is over.
+    fn take_pages(&mut self, port: &mut Port, slot: u32, len: u32, text: &[u8]) -> Option<Answer> {
+        self.counts.bytes_in += u64::from(len);
+        let mut partial = self.heads.remove(&slot).unwrap_or_default();
+        let Ok(complete) = http::take((&mut self.flow(slot).awaited, &mut partial), text, len)
+        else {
+            self.counts.bad_responses += 1;
+            self.emit(port, slot, RST | ACK, 0);
+            self.over(port, slot);
+            return None;
+        };
+        if !partial.is_empty() {
+            self.heads.insert(slot, partial);
+        }
+        if complete == 0 {
+            return Some(Answer::Due);
+        }
+        self.answered(slot, complete);
+        if let Pace::Open(_) = self.plan.pace {
+            self.flow(slot).unacknowledged = 2;
+            self.next(port, slot);
+            return Some(Answer::Due);
+        }
+        self.flow(slot).sent_at = super::tcp::wrapped(self.now);
+        let (request, ..) = self.plan.exchange();
+        self.owe(slot, complete * request, 0);
+        Some(Answer::Sent)
+    }
+
     /// The server has closed.
     fn take_fin(&mut self, port: &mut Port, slot: u32) -> Answer {
         let Flow { state, awaited, .. } = *self.flow(slot);
@@ -190,8 +227,12 @@ impl Tcp {
         self.flow(slot).state = State::Closed;
         self.flow(slot).owed = 0;
         self.no_longer_asks(slot);
+        self.heads.remove(&slot);
         if self.plan.is_churn() {
             self.next(port, slot);
+        } else if let Work::Pages { .. } = self.plan.work {
+            // Servers send clients away after some requests.
+            self.connect(port, slot, self.now);
         }
     }
 }

@@ -100,6 +100,7 @@ impl Report {
             ("given up", counts.abandoned),
             ("out of order", counts.out_of_order),
             ("of no connection", counts.strays),
+            ("bad responses", counts.bad_responses),
             ("frames lost", counts.frames_lost),
             ("requests not made", counts.not_made),
         ] {

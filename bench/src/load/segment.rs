@@ -16,8 +16,9 @@ pub(crate) struct Segment {
     pub(crate) timestamp: Option<u32>,
     /// By how many bits its windows are to be shifted; on a SYN only.
     pub(crate) window_shift: Option<u8>,
-    /// Bytes of payload.
+    /// Bytes of payload, and where they begin in the frame.
     pub(crate) len: u32,
+    pub(crate) text_at: usize,
 }
 
 pub(crate) const FIN: u8 = 1;
@@ -50,6 +51,7 @@ impl Segment {
             flags: fixed[13],
             window: u16::from_be_bytes([fixed[14], fixed[15]]),
             len: u32::try_from(payload.len.checked_sub(header_len)?).ok()?,
+            text_at: frame.head().len() - payload.bytes.len() + header_len,
             ..Self::default()
         };
         segment.read_options(options);

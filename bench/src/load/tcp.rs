@@ -4,7 +4,7 @@
 //! offers far more than a stack can serve, which is the point: what is measured is the server. Nothing here waits and no clock is read,
 //! so that tests drive it in virtual time.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use hdrhistogram::Histogram;
 use pmd::Burst;
@@ -12,6 +12,7 @@ use pmd::Burst;
 use super::addresses::Addresses;
 use super::counts::{Counts, histogram};
 use super::flow::{Flow, State, coarse};
+use super::http::REQUEST;
 use super::link::Link;
 use super::plan::{Pace, Plan, Work};
 use super::port::Port;
@@ -39,6 +40,10 @@ pub(crate) struct Tcp {
     opening: u32,
     /// Connections with a request under way.
     pub(super) under_way: u32,
+    /// Whether all are there, and ask.
+    asks: bool,
+    /// Heads of responses that have not come whole, by place in the table.
+    pub(super) heads: HashMap<u32, Vec<u8>>,
     scan: Scan,
     pub(super) counts: Counts,
     latencies: Histogram<u64>,
@@ -76,6 +81,8 @@ impl Tcp {
             begun: 0,
             opening: 0,
             under_way: 0,
+            asks: false,
+            heads: HashMap::new(),
             scan: Scan::default(),
             counts: Counts::default(),
             latencies: histogram(),
@@ -90,13 +97,16 @@ impl Tcp {
         let Some(station) = self.link.station() else { return };
         let server = Server { station, address: self.server.0, port: self.server.1 };
         let make = |options| Template::new(port.station(), &server, options, port.mtu());
+        let pages = matches!(self.plan.work, Work::Pages { .. });
+        let with_text =
+            |template: Template| if pages { template.with_pieces(REQUEST) } else { template };
         self.templates = Some(Templates {
             syn: make(match self.plan.timestamps {
                 true => Options::Syn,
                 false => Options::SynWithoutTimestamps,
             }),
-            plain: make(Options::None),
-            timed: make(Options::Timestamps),
+            plain: with_text(make(Options::None)),
+            timed: with_text(make(Options::Timestamps)),
         });
     }
 
@@ -105,7 +115,10 @@ impl Tcp {
         port.receive(&mut received);
         for frame in received.iter() {
             match Segment::parse(frame) {
-                Some(segment) => self.arrived(port, &segment),
+                Some(segment) => {
+                    let text = frame.head().get(segment.text_at..).unwrap_or_default();
+                    self.arrived(port, &segment, text);
+                }
                 None => self.link.arrived(port, frame),
             }
         }
@@ -113,12 +126,12 @@ impl Tcp {
         self.received = received;
     }
 
-    fn arrived(&mut self, port: &mut Port, segment: &Segment) {
+    fn arrived(&mut self, port: &mut Port, segment: &Segment, text: &[u8]) {
         let Some(number) = self.addresses.number(segment.address, segment.port) else { return };
         let slot = number % self.plan.connections;
         match self.flows.get(slot as usize) {
             Some(flow) if flow.number == number && flow.state != State::Closed => {
-                self.process(port, slot, segment);
+                self.process(port, slot, segment, text);
             }
             _ => self.stray(port, number, segment),
         }
@@ -131,10 +144,10 @@ impl Tcp {
             self.begun += 1;
             match (self.plan.is_churn(), &self.plan.pace) {
                 (true, Pace::Open(_)) => self.free.push_back(slot),
-                (true, Pace::Closed) => self.begin(port, slot, self.now),
+                (true, Pace::Closed) => self.connect(port, slot, self.now),
                 (false, _) => {
                     self.opening += 1;
-                    self.begin(port, slot, self.now);
+                    self.connect(port, slot, self.now);
                 }
             }
         }
@@ -166,7 +179,7 @@ impl Tcp {
     /// Makes a request that was due at `due`, on a connection of its own if they come and go.
     fn ask(&mut self, port: &mut Port, slot: u32, due: u64) {
         if self.plan.is_churn() {
-            return self.begin(port, slot, due);
+            return self.connect(port, slot, due);
         }
         let (request, response, depth) = self.plan.exchange();
         self.flow(slot).sent_at = wrapped(due);
@@ -175,7 +188,7 @@ impl Tcp {
     }
 
     /// Opens a connection, from the next port if it was used before.
-    fn begin(&mut self, port: &mut Port, slot: u32, due: u64) {
+    pub(super) fn connect(&mut self, port: &mut Port, slot: u32, due: u64) {
         let (now, connections, capacity) =
             (self.now, self.plan.connections, self.addresses.capacity());
         self.no_longer_asks(slot);
@@ -203,9 +216,12 @@ impl Tcp {
         let (request, response, depth) = self.plan.exchange();
         match (self.plan.work, &self.plan.pace) {
             (Work::Once { .. }, _) => self.owe(slot, request * depth, response * depth),
-            (Work::Requests { .. }, Pace::Open(_)) => self.free.push_back(slot),
+            (Work::Requests { .. } | Work::Pages { .. }, Pace::Open(_)) => {
+                self.free.push_back(slot)
+            }
+            (Work::Pages { .. }, Pace::Closed) if self.asks => self.owe(slot, request * depth, 0),
             // They all begin to ask together, once all are there.
-            (Work::Requests { .. }, Pace::Closed) => {}
+            (Work::Requests { .. } | Work::Pages { .. }, Pace::Closed) => {}
             (Work::Send | Work::Both, _) => self.owe(slot, u32::MAX, 0),
             (Work::Receive | Work::Rest, _) => {}
         }
@@ -268,7 +284,9 @@ impl Traffic for Tcp {
     fn begin(&mut self, now: u64) {
         if let Pace::Open(schedule) = &mut self.plan.pace {
             schedule.begin(now);
-        } else if let Work::Requests { request, response, depth } = self.plan.work {
+        } else if let Work::Requests { .. } | Work::Pages { .. } = self.plan.work {
+            let (request, response, depth) = self.plan.exchange();
+            self.asks = true;
             // They take turns in an order that nobody's memory has.
             let mut slots: Vec<u32> = (0..self.plan.connections).collect();
             fastrand::Rng::with_seed(now).shuffle(&mut slots);

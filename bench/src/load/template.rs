@@ -24,6 +24,8 @@ pub(crate) struct Template {
     timestamps: bool,
     ip_sum: Sum,
     tcp_sum: Sum,
+    /// Sums of none, one, two and more pieces of the payload, where that is no [`FILL`]; and the length of a piece.
+    pieces: Option<(usize, Vec<Sum>)>,
 }
 
 /// What differs.
@@ -97,12 +99,23 @@ impl Template {
         let ip_sum = Sum::of(&frame[ETHERNET..NETWORK]);
         let tcp_sum = Sum::of(&frame[NETWORK..]).long(server.address).short(TCP.into());
         frame.resize(ETHERNET + usize::from(mtu), FILL);
-        Self { frame, header_len, timestamps: options.timestamps(), ip_sum, tcp_sum }
+        Self { frame, header_len, timestamps: options.timestamps(), ip_sum, tcp_sum, pieces: None }
+    }
+
+    /// The same with whole copies of `piece` as payload. It is not empty, and fits.
+    pub(crate) fn with_pieces(mut self, piece: &[u8]) -> Self {
+        let payload = &mut self.frame[NETWORK + self.header_len..];
+        let most = payload.len() / piece.len();
+        payload.chunks_exact_mut(piece.len()).for_each(|place| place.copy_from_slice(piece));
+        let sums = (0..=most).map(|count| Sum::of(&payload[..count * piece.len()])).collect();
+        self.pieces = Some((piece.len(), sums));
+        self
     }
 
     /// The most payload that a segment carries.
     pub(crate) fn most(&self) -> usize {
-        self.frame.len() - NETWORK - self.header_len
+        let room = self.frame.len() - NETWORK - self.header_len;
+        self.pieces.as_ref().map_or(room, |(len, _)| room - room % len)
     }
 
     /// Writes a segment into an empty frame; `None` if that has no room.
@@ -123,7 +136,11 @@ impl Template {
         put(bytes, NETWORK + 14, fields.window.to_be_bytes());
         let mut sum = self.tcp_sum.long(fields.address).short(tcp_len).short(fields.port);
         sum = sum.long(fields.seq).long(fields.ack).short(fields.flags.into());
-        sum = sum.short(fields.window).plus(Sum::of_fill(fields.len));
+        let payload = match &self.pieces {
+            Some((len, sums)) => *sums.get(fields.len / len)?,
+            None => Sum::of_fill(fields.len),
+        };
+        sum = sum.short(fields.window).plus(payload);
         if self.timestamps {
             put(bytes, TIME, fields.time.to_be_bytes());
             put(bytes, TIME + 4, fields.echo.to_be_bytes());
@@ -243,6 +260,27 @@ mod tests {
             prop_assert_eq!(sum, udp.checksum());
             prop_assert_eq!(udp.payload().len(), usize::from(len));
             prop_assert_eq!(Datagram::parse(&frame).unwrap().payload, udp.payload());
+        }
+    }
+
+    #[test]
+    fn pieces_are_whole_and_summed_as_they_are() {
+        let template = Template::new(OURS, &SERVER, Options::Timestamps, 1500).with_pieces(b"odd");
+        assert_eq!(template.most(), 1446);
+        for len in [0, 3, 6, 1446] {
+            let mut frame = Pool::heap(1, 2048).alloc().unwrap();
+            template.write(&mut frame, &Fields { address: 7, len, ..Fields::default() }).unwrap();
+            let parsed = SlicedPacket::from_ethernet(frame.head()).unwrap();
+            let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) =
+                (&parsed.net, &parsed.transport)
+            else {
+                panic!("not TCP over IPv4");
+            };
+            let header = ip.header().to_header();
+            let sum = tcp.calc_checksum_ipv4(header.source, header.destination).unwrap();
+            assert_eq!(sum, tcp.checksum(), "{len}");
+            assert_eq!(tcp.payload(), b"odd".repeat(len / 3));
+            assert_eq!(Segment::parse(&frame).unwrap().text_at, frame.head().len() - len);
         }
     }
 

@@ -144,6 +144,35 @@ fn what_is_lost_is_sent_again_and_stalls_nothing() {
 }
 
 #[test]
+fn pages_are_asked_for_and_their_heads_read() {
+    for (body, depth) in [(64, 1), (0, 4), (5000, 2)] {
+        let mut wire = Wire::new(Role::Http { body });
+        let mut client = client(Work::Pages { depth }, Pace::Closed, 20);
+        wire.run(&mut client, 30 * MS);
+        client.begin(wire.now);
+        wire.run(&mut client, 60 * MS);
+        let counts = client.counts();
+        let len = crate::serve::http::response(body).len() as u64;
+        let under_way = 20 * u64::from(depth) * len;
+        assert!(counts.responses > 2000, "{counts:?}");
+        assert!(counts.bytes_in.abs_diff(counts.responses * len) <= under_way, "{counts:?}");
+        assert_eq!((counts.bad_responses, counts.resets, counts.resent), (0, 0, 0), "{counts:?}");
+    }
+}
+
+#[test]
+fn who_answers_otherwise_is_not_counted_as_a_page() {
+    let request = super::http::REQUEST.len();
+    let mut wire = Wire::new(Role::Respond { request, response: 64, close: false });
+    let mut client = client(Work::Pages { depth: 1 }, Pace::Closed, 2);
+    wire.run(&mut client, 30 * MS);
+    client.begin(wire.now);
+    // The server never ends a head; what is too long is no head.
+    wire.run(&mut client, 60 * MS);
+    assert_eq!(client.counts().responses, 0, "{:?}", client.counts());
+}
+
+#[test]
 fn connections_come_and_go_whoever_closes_first() {
     for (closer, close) in [(Closer::Client, false), (Closer::Server, true)] {
         let mut wire = Wire::new(Role::Respond { request: 64, response: 64, close });

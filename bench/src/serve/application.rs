@@ -6,10 +6,14 @@ use std::sync::mpsc::Sender;
 use darner::{Application, Core, Readiness, TcpListener, TcpStream, Token, UdpSocket};
 use serde::Serialize;
 
+use super::http;
+use super::output::Output;
+
 /// What is done with a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Role {
     Respond { request: usize, response: usize, close: bool },
+    Http { body: usize },
     Sink,
     Source,
     Both,
@@ -35,14 +39,14 @@ pub(crate) struct Server {
     /// By token, less [`FIRST`].
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
-    output: Box<[u8]>,
+    output: Output,
     totals: Totals,
     tell: Sender<Totals>,
 }
 
 struct Peer {
     stream: TcpStream,
-    /// Bytes of a request that is not complete yet, and bytes of responses that found no room.
+    /// Bytes of a request that is not complete yet (of its end, with HTTP), and bytes of responses that found no room.
     partial: usize,
     owed: usize,
 }
@@ -64,8 +68,6 @@ const CLOSING: usize = usize::MAX;
 const BYTES_AT_ONCE: usize = 256 << 10;
 const ACCEPT_AT_ONCE: usize = 64;
 const DATAGRAMS_AT_ONCE: usize = 64;
-/// What is written at once, at most.
-const OUTPUT: usize = 64 << 10;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1 << 16;
 
@@ -78,7 +80,7 @@ impl Server {
             datagrams: None,
             peers: Vec::new(),
             free: Vec::new(),
-            output: vec![b'x'; OUTPUT].into_boxed_slice(),
+            output: Output::of(role),
             totals: Totals::default(),
             tell,
         }
@@ -136,11 +138,12 @@ impl Server {
 }
 
 impl Peer {
-    fn go_on(&mut self, role: Role, output: &[u8], totals: &mut Totals) -> io::Result<Outcome> {
+    fn go_on(&mut self, role: Role, output: &Output, totals: &mut Totals) -> io::Result<Outcome> {
         match role {
             Role::Respond { request, response, close } => {
                 self.respond(request, response, close, output, totals)
             }
+            Role::Http { .. } => self.pages(output, totals),
             Role::Sink => self.sink(totals),
             Role::Source => self.source(output, totals),
             Role::Both => self.both(output, totals),
@@ -152,7 +155,7 @@ impl Peer {
         request: usize,
         response: usize,
         close: bool,
-        output: &[u8],
+        output: &Output,
         totals: &mut Totals,
     ) -> io::Result<Outcome> {
         let mut used = 0;
@@ -182,10 +185,32 @@ impl Peer {
         }
     }
 
+    /// Answers whole requests of HTTP; what is in their heads does not matter.
+    fn pages(&mut self, output: &Output, totals: &mut Totals) -> io::Result<Outcome> {
+        let mut used = 0;
+        loop {
+            self.write_owed(output, totals)?;
+            if used >= BYTES_AT_ONCE {
+                return Ok(Outcome::Again);
+            }
+            let bytes = self.stream.fill_buf()?;
+            let len = bytes.len();
+            if len == 0 {
+                return Ok(Outcome::Over);
+            }
+            let complete = http::requests(&mut self.partial, bytes);
+            self.stream.consume(len);
+            used += len;
+            totals.bytes_in += len as u64;
+            self.owed += complete * output.piece();
+            totals.requests += complete as u64;
+        }
+    }
+
     /// Writes what is owed, or says that it would block.
-    fn write_owed(&mut self, output: &[u8], totals: &mut Totals) -> io::Result<()> {
+    fn write_owed(&mut self, output: &Output, totals: &mut Totals) -> io::Result<()> {
         while self.owed > 0 {
-            let written = self.stream.write(&output[..self.owed.min(output.len())])?;
+            let written = self.stream.write(output.owed(self.owed))?;
             self.owed -= written;
             totals.bytes_out += written as u64;
         }
@@ -207,7 +232,7 @@ impl Peer {
     }
 
     /// A direction that would block does not keep the other waiting.
-    fn both(&mut self, output: &[u8], totals: &mut Totals) -> io::Result<Outcome> {
+    fn both(&mut self, output: &Output, totals: &mut Totals) -> io::Result<Outcome> {
         let goes_on = |outcome: io::Result<Outcome>| match outcome {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             outcome => outcome.map(Some),
@@ -219,10 +244,10 @@ impl Peer {
         }
     }
 
-    fn source(&mut self, output: &[u8], totals: &mut Totals) -> io::Result<Outcome> {
+    fn source(&mut self, output: &Output, totals: &mut Totals) -> io::Result<Outcome> {
         // A client that sends something is heard no further.
-        for _ in 0..BYTES_AT_ONCE / OUTPUT {
-            let written = self.stream.write(output)?;
+        for _ in 0..BYTES_AT_ONCE / output.all().len() {
+            let written = self.stream.write(output.all())?;
             totals.bytes_out += written as u64;
         }
         Ok(Outcome::Again)

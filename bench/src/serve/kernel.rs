@@ -8,6 +8,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
 use super::application::{Role, Totals};
+use super::http;
+use super::output::Output;
 use crate::failure::Failure;
 
 /// The server: its connections by token.
@@ -18,6 +20,7 @@ struct Server {
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
     buffer: Box<[u8]>,
+    output: Output,
     totals: Totals,
 }
 
@@ -63,7 +66,8 @@ impl Server {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let buffer = vec![b'x'; BUFFER].into_boxed_slice();
         let (peers, free, totals) = (Vec::new(), Vec::new(), Totals::default());
-        Ok(Self { poll, listener, role, peers, free, buffer, totals })
+        let output = Output::of(role);
+        Ok(Self { poll, listener, role, peers, free, buffer, output, totals })
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
@@ -99,7 +103,7 @@ impl Server {
 
     fn serve(&mut self, index: usize) {
         let Some(Some(peer)) = self.peers.get_mut(index) else { return };
-        match peer.go_on(self.role, &mut self.buffer, &mut self.totals) {
+        match peer.go_on(self.role, &mut self.buffer, &self.output, &mut self.totals) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
             Err(_) => self.totals.failed += 1,
             Ok(()) => {}
@@ -112,15 +116,21 @@ impl Server {
 
 impl Peer {
     /// Goes on until it would block; `Ok` when the connection is over.
-    fn go_on(&mut self, role: Role, buffer: &mut [u8], totals: &mut Totals) -> io::Result<()> {
+    fn go_on(
+        &mut self,
+        role: Role,
+        buffer: &mut [u8],
+        output: &Output,
+        totals: &mut Totals,
+    ) -> io::Result<()> {
         if role == Role::Source {
             loop {
-                totals.bytes_out += self.stream.write(buffer)? as u64;
+                totals.bytes_out += self.stream.write(output.all())? as u64;
             }
         }
         loop {
             while self.owed > 0 {
-                let written = self.stream.write(&buffer[..self.owed.min(BUFFER)])?;
+                let written = self.stream.write(output.owed(self.owed))?;
                 self.owed -= written;
                 totals.bytes_out += written as u64;
             }
@@ -129,6 +139,11 @@ impl Peer {
                 return Ok(());
             }
             totals.bytes_in += len as u64;
+            if let Role::Http { .. } = role {
+                let complete = http::requests(&mut self.partial, &buffer[..len]);
+                self.owed += complete * output.piece();
+                totals.requests += complete as u64;
+            }
             if let Role::Respond { request, response, close } = role {
                 let complete = (self.partial + len) / request;
                 self.partial = (self.partial + len) % request;

@@ -2,8 +2,10 @@
 
 pub(crate) mod application;
 pub(crate) mod end;
+pub(crate) mod http;
 mod kernel;
 mod options;
+mod output;
 pub(crate) mod summary;
 
 use std::time::{Duration, Instant};

@@ -48,6 +48,12 @@ enum RoleCommand {
         #[arg(long)]
         close: bool,
     },
+    /// Answer each GET of HTTP/1.1 with 200 (OK), on connections that stay
+    Http {
+        /// Bytes of the page
+        #[arg(long, value_name = "BYTES", default_value_t = 64)]
+        body: u32,
+    },
     /// Read and discard
     Sink,
     /// Write without end
@@ -65,6 +71,7 @@ impl ServeCommand {
             RoleCommand::Respond { request, response, close } => {
                 Role::Respond { request: request as usize, response: response as usize, close }
             }
+            RoleCommand::Http { body } => Role::Http { body: body as usize },
             RoleCommand::Sink => Role::Sink,
             RoleCommand::Source => Role::Source,
             RoleCommand::Both => Role::Both,

@@ -116,6 +116,7 @@ pub(super) fn note(row: &Row, reference: &Window, ours: &Window) -> Option<Strin
         ("sent again", counts.resent),
         ("resets", counts.resets),
         ("closed early", counts.closed_early),
+        ("bad responses", counts.bad_responses),
         ("given up", counts.abandoned),
         ("out of order", counts.out_of_order),
     ];

@@ -88,6 +88,7 @@ impl Row {
     pub(crate) fn ceiling(&self) -> &'static str {
         match self.serve {
             "sink" => "--respond --response 0",
+            "http" => "--respond --http",
             "source" | "both" => "--respond --source",
             "respond --response 16384" => "--respond --response 16384",
             _ => "--respond",
@@ -97,6 +98,8 @@ impl Row {
 
 /// A request or response of 64 bytes in a frame: Ethernet, IP, TCP with timestamps.
 const SMALL: (u16, u32) = (130, 256);
+/// A page of 64 bytes with its head.
+const PAGE: (u16, u32) = (195, 256);
 const FULL: (u16, u32) = (1514, 256);
 
 pub(crate) fn all() -> Vec<Row> {
@@ -135,6 +138,18 @@ fn requests() -> Vec<Row> {
         load: "--connections 16 --depth 8".to_owned(),
         ..row("pipelined", "64 B, 16 connections, 8 at a time", Figure::Responses)
     });
+    let pages = |name, what, load: &str| Row {
+        serve: "http",
+        load: load.to_owned(),
+        reference: PAGE,
+        ..row(name, what, Figure::Responses)
+    };
+    rows.push(pages("http-16", "GET of 64 B, 16 connections", "--mode http --connections 16"));
+    rows.push(pages(
+        "http-1000",
+        "GET of 64 B, 1000 connections",
+        "--mode http --connections 1000",
+    ));
     rows
 }
 
@@ -256,6 +271,14 @@ fn kernel() -> Vec<Row> {
             Connections,
             "respond",
             churn,
+            Offloads::On,
+        ),
+        beside(
+            "kernel-http",
+            "GET of 64 B, 16 connections; kernel, veth",
+            Responses,
+            "http",
+            "--mode http --connections 16",
             Offloads::On,
         ),
         beside(
