@@ -59,6 +59,8 @@ deps:
 lint: deps
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) fmt --manifest-path bench/peers/smoltcp/Cargo.toml --check
+	$(CARGO) clippy --manifest-path bench/peers/smoltcp/Cargo.toml --target-dir target/peers/smoltcp -- -D warnings
 	$(HIDDEN) $(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
@@ -98,6 +100,7 @@ bench:
 
 bench-full:
 	@scripts/deps bench
+	@scripts/peers
 	$(CARGO) run --release -p darner-bench -- suite --full --pairs 9 --seconds 2 --retries 9 $(ROWS)
 
 bench-compare:

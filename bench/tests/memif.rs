@@ -78,10 +78,6 @@ fn the_loop_sends_every_frame_back() {
     let server = Server::start("loop", &socket, &[]);
     let output = load(&socket, &["--mode", "echo-frames", "--frames", "16"]);
     assert!(count(&output, "responses") > 100, "{output:?}");
-    // With a rate there are as many as that, and no more.
-    let output = load(&socket, &["--mode", "echo-frames", "--rate", "20000"]);
-    let responses = count(&output, "responses");
-    assert!((2000..5000).contains(&responses), "{output:?}");
     server.end();
 }
 

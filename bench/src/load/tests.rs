@@ -7,6 +7,7 @@ use darner::{Config, DuplicateDetection, Protocol, TcpConfig};
 use pmd::{Burst, Pool, QueueInfo, QueuePair, mem};
 
 use super::addresses::Addresses;
+use super::frames::Frames;
 use super::plan::{Closer, Pace, Plan, Work};
 use super::port::{Port, WhenFull};
 use super::schedule::{Arrival, Schedule};
@@ -236,6 +237,30 @@ fn a_stream_goes_both_ways_at_once() {
     let counts = client.counts();
     assert!(counts.bytes_in > 10 << 20 && counts.bytes_out > 10 << 20, "{counts:?}");
     assert_eq!((counts.resent, counts.resets), (0, 0), "{counts:?}");
+}
+
+#[test]
+fn frames_with_a_rate_are_sent_when_due_and_late_from_when_they_were() {
+    let (queue, handle) = mem::ethernet(Pool::heap(512, 2048), 1500, [2; 6]);
+    let mut port = Port::new(Box::new(queue), WhenFull::Lose);
+    let pace = Pace::Open(Schedule::new(10_000.0, Arrival::Fixed, 1));
+    let mut frames = Frames::new([2; 6], 130, 1, pace);
+    let mut turn = |frames: &mut Frames, now| {
+        frames.turn(&mut port, now);
+        std::iter::from_fn(|| handle.take()).map(|frame| handle.inject(frame)).count()
+    };
+    // One frame shows that somebody is there.
+    assert_eq!(turn(&mut frames, 25 * MS), 1);
+    turn(&mut frames, 26 * MS);
+    assert!(frames.is_ready());
+    frames.begin(26 * MS);
+    // Nobody looks for 5 ms: those that were due are sent together, the first one 5 ms late.
+    assert_eq!(turn(&mut frames, 31 * MS), 51);
+    frames.latencies().reset();
+    assert_eq!(turn(&mut frames, 31 * MS), 0);
+    let latencies = frames.latencies();
+    assert_eq!((latencies.len(), latencies.min()), (51, 0));
+    assert!(latencies.max().abs_diff(5 * MS) < MS / 100, "{}", latencies.max());
 }
 
 /// The trait's objects are what a port takes.

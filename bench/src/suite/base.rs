@@ -1,8 +1,8 @@
-//! Another build of the server beside this one, with the same client: what a change has done.
+//! Another server beside ours, with the same client: that of another build, or a peer over the same kind of device.
 
 use super::outcome::{Outcome, median};
 use super::pairs::{Pair, collect, figure, note};
-use super::rows::{Figure, Row};
+use super::rows::{Figure, Peer, Row};
 use super::window::Bench;
 use crate::failure::Failure;
 
@@ -12,10 +12,10 @@ pub(super) fn compares(row: &Row) -> bool {
     use Figure::{Latency, Memory, Responses, StartUp};
     let figures =
         [Connections, GigabitsBoth, GigabitsIn, GigabitsOut, Latency, Memory, Responses, StartUp];
-    row.kernel.is_none() && figures.contains(&row.figure)
+    row.kernel.is_none() && row.peer.is_none() && figures.contains(&row.figure)
 }
 
-/// Pairs of windows, the other build's first; the ratio is of their figures, also for latencies.
+/// Beside the other build.
 pub(super) fn measure(
     bench: &Bench,
     row: &Row,
@@ -23,6 +23,28 @@ pub(super) fn measure(
     retries: u32,
 ) -> Result<Outcome, Failure> {
     let measure = || Ok(Pair { reference: bench.base(row)?, ours: bench.ours(row, &row.load)? });
+    beside(row, (count, retries), measure)
+}
+
+/// Beside a peer over a tap device.
+pub(super) fn beside_peer(
+    bench: &Bench,
+    (row, peer): (&Row, Peer),
+    count: u32,
+    retries: u32,
+) -> Result<Outcome, Failure> {
+    let measure = || {
+        Ok(Pair { reference: bench.over_tap(row, Some(peer))?, ours: bench.over_tap(row, None)? })
+    };
+    beside(row, (count, retries), measure)
+}
+
+/// Pairs of windows, the other's first; the ratio is of their figures, also for latencies.
+fn beside(
+    row: &Row,
+    (count, retries): (u32, u32),
+    measure: impl Fn() -> Result<Pair, Failure>,
+) -> Result<Outcome, Failure> {
     let mut outcome = Outcome { budget: None, ..Outcome::of(row) };
     let pairs = collect(&mut outcome, (count, retries), measure)?;
     let base: Vec<f64> = pairs.iter().map(|pair| figure(row, &pair.reference)).collect();

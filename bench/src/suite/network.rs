@@ -1,4 +1,4 @@
-//! Two namespaces of the kernel with a veth pair between them.
+//! Namespaces of the kernel: two with a veth pair between them, or one with a tap device.
 
 use std::process::Command;
 
@@ -53,6 +53,54 @@ impl Network {
             command.args(["netns", "exec", &self.names[side]]);
             command
         })
+    }
+}
+
+/// A namespace for a tap device, of which only one server and one client know. Gone when it is dropped.
+pub(crate) struct Tap {
+    name: String,
+}
+
+/// The tap device's name.
+pub(crate) const TAP: &str = "dtap0";
+
+/// Who makes the tap device.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TapBy {
+    /// It is there, and up, before the server is.
+    Us,
+    Server,
+}
+
+impl Tap {
+    pub(crate) fn new(number: u32, by: TapBy) -> Result<Self, Failure> {
+        let name = format!("darner-t-{}-{number}", std::process::id());
+        // Dropped, and so taken away, if anything fails.
+        let tap = Self { name };
+        let name = &tap.name;
+        run(&format!("ip netns add {name}"))?;
+        // The kernel itself has nothing to say on this link.
+        run(&format!(
+            "ip netns exec {name} sysctl -q -w net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"
+        ))?;
+        if by == TapBy::Us {
+            run(&format!("ip -n {name} tuntap add dev {TAP} mode tap"))?;
+            run(&format!("ip -n {name} link set {TAP} up"))?;
+        }
+        Ok(tap)
+    }
+
+    /// A command in the namespace.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]);
+        command
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let _ = run(&format!("ip netns delete {}", self.name));
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) fn measure(
     if bench.has_base() {
         return base::measure(bench, row, count, retries);
     }
+    if let Some(peer) = row.peer {
+        return base::beside_peer(bench, (row, peer), count, retries);
+    }
     match row.figure {
         Figure::StartUp => start_up(bench, row, count),
         Figure::Memory => memory(bench, row),

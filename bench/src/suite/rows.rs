@@ -1,6 +1,7 @@
 //! The rows of the table.
 
 mod inside;
+mod peers;
 
 use super::network::Offloads;
 
@@ -17,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) reference: (u16, u32),
     /// The kernel is the reference instead: the same server and requests over its sockets.
     pub(crate) kernel: Option<Offloads>,
+    /// Another stack is the reference, over the same kind of device.
+    pub(crate) peer: Option<Peer>,
     /// What is to be reached: a part of the reference's figure, or for latencies microseconds added to it.
     pub(crate) budget: Option<f64>,
     /// Connections, for the plot.
@@ -25,6 +28,13 @@ pub(crate) struct Row {
     pub(crate) seconds: f64,
     /// Whether it is always measured, or takes so long that it is to be asked for.
     pub(crate) when: When,
+}
+
+/// Another stack, in a process of its own (`bench/peers`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Peer {
+    Smoltcp,
+    Lwip,
 }
 
 /// When a row is measured.
@@ -112,6 +122,7 @@ pub(crate) fn all() -> Vec<Row> {
         inside::rows(),
         rest(),
         kernel(),
+        peers::rows(),
     ]
     .concat()
 }
@@ -334,6 +345,7 @@ fn row(name: &'static str, what: &'static str, figure: Figure) -> Row {
         figure,
         reference: SMALL,
         kernel: None,
+        peer: None,
         budget: None,
         connections: None,
         seconds: 0.0,

@@ -5,7 +5,7 @@ use super::outcome::{Outcome, Verdict};
 /// The whole table.
 pub(crate) fn whole(outcomes: &[Outcome]) -> String {
     let mut text = format!(
-        "\n{:<15}{:<43}{:>13} {:<14}{:>13}{:>9}{:>18}{:>8}  {:<10}\n",
+        "\n{:<17}{:<43}{:>13} {:<14}{:>13}{:>9}{:>18}{:>8}  {:<10}\n",
         "row", "", "ours", "", "reference", "ratio", "spread", "budget", ""
     );
     for outcome in outcomes {
@@ -19,12 +19,12 @@ pub(crate) fn whole(outcomes: &[Outcome]) -> String {
 pub(crate) fn line(outcome: &Outcome) -> String {
     if outcome.verdict == Verdict::Failed {
         let why = outcome.note.as_deref().unwrap_or("");
-        return format!("{:<15}{:<43}failed: {why}", outcome.name, outcome.what);
+        return format!("{:<17}{:<43}failed: {why}", outcome.name, outcome.what);
     }
     let [reference, ratio, spread] = comparison(outcome);
     let budget = outcome.budget.map_or_else(String::new, |budget| budget.to_string());
     let mut text = format!(
-        "{:<15}{:<43}{:>13} {:<14}{reference:>13}{ratio:>9}{spread:>18}{budget:>8}  {:<10}",
+        "{:<17}{:<43}{:>13} {:<14}{reference:>13}{ratio:>9}{spread:>18}{budget:>8}  {:<10}",
         outcome.name,
         outcome.what,
         shown(outcome.ours),

@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use super::child::Child;
 use super::machine::Sample;
-use super::network::{Network, Offloads};
-use super::rows::Row;
+use super::network::{Network, Offloads, TAP, Tap, TapBy};
+use super::rows::{Peer, Row};
 use crate::failure::Failure;
 use crate::inside::InsideReport;
 use crate::load::report::Report;
@@ -154,6 +154,45 @@ impl Bench {
         };
         let ready = if self.testpmd.is_some() { "Press enter" } else { "ready" };
         self.window(("the loop", &mut command, ready), &socket, row, &load)
+    }
+
+    /// A server over a tap device, ours or a peer's, and the client on the kernel's side of it.
+    pub(super) fn over_tap(&self, row: &Row, peer: Option<Peer>) -> Result<Window, Failure> {
+        let by = if peer.is_some() { TapBy::Us } else { TapBy::Server };
+        let tap = Tap::new(self.sockets.fetch_add(1, Ordering::Relaxed), by)?;
+        let (mut server, mut client) = (tap.command(), tap.command());
+        let cpu = self.server_cpu.to_string();
+        match peer {
+            Some(peer) => {
+                // It has no option for that.
+                server.args(["taskset", "--cpu-list", &cpu]).arg(self.peer(peer)?).arg(TAP);
+            }
+            None => {
+                server.arg(&self.program).args(["serve", "--cpu", &cpu]);
+                server.args(["--device", &format!("tap:{TAP}")]);
+            }
+        }
+        server.args(row.serve.split_whitespace());
+        let cpu = self.client_cpu.to_string();
+        client.arg(&self.program).args(["load", "--cpu", &cpu]);
+        client.args(["--device", &format!("af_packet:{TAP}")]);
+        self.window_of(("the server", &mut server, "ready"), &mut client, row, &row.load)
+    }
+
+    /// A peer's program.
+    fn peer(&self, peer: Peer) -> Result<PathBuf, Failure> {
+        let name = match peer {
+            Peer::Smoltcp => "darner-peer-smoltcp",
+            Peer::Lwip => "darner-peer-lwip",
+        };
+        let program = Path::new("target/peers").join(name);
+        match program.is_file() {
+            true => Ok(program),
+            false => Err(Failure::start(format_args!(
+                "{} is not there: scripts/peers builds it, from the root of the tree",
+                program.display()
+            ))),
+        }
     }
 
     /// The same server and requests over the kernel's sockets, in namespaces of their own.
