@@ -24,7 +24,7 @@ pub struct Spec {
 pub enum SpecError {
     /// Not the name of an interface.
     #[error(
-        "\"{0}\" cannot be the name of a network interface: 1 to 15 characters without spaces, '/', ',', ':' and '='"
+        "\"{0}\" cannot be the name of a network interface: 1 to 15 characters without spaces, '/', ',', ':', '=' and '%'"
     )]
     Interface(String),
     /// A part that is none of the known `key=value`, or comes twice.

@@ -22,6 +22,7 @@ fn a_native_tap_is_a_device_without_eal() {
     let abilities = device.abilities().unwrap();
     assert_eq!((abilities.queues, abilities.mtu), (256, 68..=65_521));
     assert!(abilities.rx_offloads.contains(&"TCP_LRO".to_owned()));
+    assert!(abilities.tx_offloads.contains(&"TCP_TSO".to_owned()));
     drop(device);
     assert!(!has("vtap0"));
     let device = native(&DeviceConfig { checksum_offload: false, ..small() }).unwrap();

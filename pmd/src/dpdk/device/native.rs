@@ -53,9 +53,10 @@ impl Native {
     pub(super) fn abilities(&self) -> Abilities {
         let (rx, tx): (&[&str], &[&str]) = match self.offload {
             Offload::None => (&[], &["MULTI_SEGS"]),
-            Offload::Full => {
-                (&["UDP_CKSUM", "TCP_CKSUM", "TCP_LRO"], &["UDP_CKSUM", "TCP_CKSUM", "MULTI_SEGS"])
-            }
+            Offload::Full => (
+                &["UDP_CKSUM", "TCP_CKSUM", "TCP_LRO"],
+                &["UDP_CKSUM", "TCP_CKSUM", "TCP_TSO", "MULTI_SEGS"],
+            ),
         };
         let names = |words: &[&str]| words.iter().map(ToString::to_string).collect();
         Abilities {
