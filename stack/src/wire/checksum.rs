@@ -61,9 +61,9 @@ impl Sum {
         self.add_words(copy_words(to, bytes), bytes.len());
     }
 
-    /// The words of `len` bytes.
-    fn add_words(&mut self, words: u64, len: usize) {
-        let folded = fold(words);
+    /// The folded words of `len` bytes.
+    #[inline]
+    fn add_words(&mut self, folded: u16, len: usize) {
         self.words += u64::from(match self.next {
             Half::First => folded,
             // Every byte stands in the other half of its word (RFC 1071, section 2 (A) and (B)).
@@ -144,57 +144,59 @@ impl Half {
     }
 }
 
-/// The words in the machine's order; a lone last byte is padded with zero.
+/// The words in the machine's order, folded; a lone last byte is padded with zero.
 ///
 /// Whatever their width, words are added modulo 2^16 - 1, so that a carry goes back in at the lower end (RFC 1071, section 2 (C)): that of 64 bits
-/// is kept above them, an addition with carry each, and goes in at the end. A CPU adds to several sums at once.
-fn sum_of_words(bytes: &[u8]) -> u64 {
+/// is kept above them, an addition with carry each, and goes in at the end. A CPU adds to both sums at once.
+fn sum_of_words(bytes: &[u8]) -> u16 {
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let mut sums = [0; SUMS];
+    let mut sums = [0; 2];
     for block in blocks {
         add_block(&mut sums, block);
     }
-    sums.into_iter().map(|sum| u64::from(fold_carries(sum))).sum::<u64>() + sum_of_few(rest)
+    fold_carries(sums[0] + sums[1] + sum_of_few(rest))
 }
 
 /// The same for `bytes`, which are copied on the way: what was loaded once need not be loaded again.
-fn copy_words(to: &mut [u8], bytes: &[u8]) -> u64 {
+fn copy_words(to: &mut [u8], bytes: &[u8]) -> u16 {
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
     let (to_blocks, to_rest) = to.as_chunks_mut::<BLOCK>();
-    let mut sums = [0; SUMS];
+    let mut sums = [0; 2];
     for (to, block) in to_blocks.iter_mut().zip(blocks) {
         *to = *block;
         add_block(&mut sums, block);
     }
     to_rest.copy_from_slice(rest);
-    sums.into_iter().map(|sum| u64::from(fold_carries(sum))).sum::<u64>() + sum_of_few(rest)
+    fold_carries(sums[0] + sums[1] + sum_of_few(rest))
 }
 
 #[inline]
-fn add_block(sums: &mut [u128; SUMS], block: &[u8; BLOCK]) {
+fn add_block(sums: &mut [u128; 2], block: &[u8; BLOCK]) {
     let (words, _none) = block.as_chunks::<8>();
-    let (groups, _none) = words.as_chunks::<SUMS>();
-    for group in groups {
-        for (sum, word) in sums.iter_mut().zip(group) {
-            *sum += u128::from(u64::from_ne_bytes(*word));
-        }
+    let (pairs, _none) = words.as_chunks::<2>();
+    for [even, odd] in pairs {
+        sums[0] += u128::from(u64::from_ne_bytes(*even));
+        sums[1] += u128::from(u64::from_ne_bytes(*odd));
     }
 }
 
 /// Of less than a block.
-fn sum_of_few(bytes: &[u8]) -> u64 {
+#[inline]
+fn sum_of_few(bytes: &[u8]) -> u128 {
     let (words, rest) = bytes.as_chunks::<8>();
-    let mut carries: u128 = words.iter().map(|&word| u128::from(u64::from_ne_bytes(word))).sum();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    carries += u128::from(u64::from_ne_bytes(last));
-    fold_carries(carries).into()
+    let whole: u128 = words.iter().map(|&word| u128::from(u64::from_ne_bytes(word))).sum();
+    whole + u128::from(u64::from_ne_bytes(last))
 }
 
+/// More than 2^64 such sums fit.
+#[inline]
 fn fold_carries(sum: u128) -> u16 {
-    #[expect(clippy::cast_possible_truncation, reason = "both halves")]
-    let halves = [sum as u64, (sum >> 64) as u64];
-    fold(halves.into_iter().map(|half| u64::from(fold(half))).sum())
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    let (low, high) = (sum as u64, (sum >> 64) as u64);
+    let (sum, carry) = low.overflowing_add(high);
+    fold(u64::from(fold(sum)) + u64::from(carry))
 }
 
 fn fold(words: u64) -> u16 {
@@ -207,9 +209,8 @@ fn fold(words: u64) -> u16 {
     folded
 }
 
-/// Bytes that are added in one step, and to how many sums.
+/// Bytes that are added in one step.
 const BLOCK: usize = 64;
-const SUMS: usize = 4;
 
 #[cfg(test)]
 mod tests {
