@@ -89,9 +89,12 @@ impl Tcp {
         self.emit(port, slot, flags, 0);
     }
 
+    /// Who was never answered goes without a word.
     fn abandon(&mut self, port: &mut Port, slot: u32) {
         self.counts.abandoned += 1;
-        self.emit(port, slot, RST | ACK, 0);
+        if self.flow(slot).state != State::SynSent {
+            self.emit(port, slot, RST | ACK, 0);
+        }
         self.over(port, slot);
     }
 }

@@ -294,20 +294,14 @@ impl Protocol {
         let metrics = &self.layers.net.metrics;
         metrics.add(Counter::FramesReceived, self.received.len() as u64);
         metrics.add(Counter::BytesReceived, bytes(self.received.iter()));
-        self.layers.foresee(&self.received);
         let mut set_aside = 0;
-        if pressed == Pressed::No && self.openings.is_empty() {
-            self.received.drain().for_each(|frame| self.layers.input(frame));
-        } else {
-            for frame in self.received.drain() {
-                let net = &self.layers.net;
-                match self.openings.set_aside(&net.interface.link, &net.metrics, frame) {
-                    Ok(()) => set_aside += 1,
-                    Err(frame) => self.layers.input(frame),
-                }
-            }
-            self.openings.forget_refused();
+        if pressed == Pressed::Yes || !self.openings.is_empty() {
+            let net = &self.layers.net;
+            set_aside =
+                self.openings.set_aside(&net.interface.link, &net.metrics, &mut self.received);
         }
+        self.layers.foresee(&self.received);
+        self.received.drain().for_each(|frame| self.layers.input(frame));
         self.layers.settle_gathered();
         self.tell_echo_replies();
         set_aside

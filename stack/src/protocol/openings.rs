@@ -20,51 +20,51 @@ pub(super) struct Openings {
     waiting: VecDeque<Frame>,
     /// Most that wait.
     most: usize,
-    /// To be freed together.
+    /// To be freed together, and to be taken at once.
     refused: Burst,
+    others: Burst,
 }
 
 impl Openings {
     /// For a device with so many frames, of which most are to be for other things.
     pub(super) fn new(frames: usize) -> Self {
         let most = (frames / 8).min(MOST);
-        Self { waiting: VecDeque::with_capacity(most), most, refused: Burst::new() }
+        let waiting = VecDeque::with_capacity(most);
+        Self { waiting, most, refused: Burst::new(), others: Burst::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Keeps a frame that asks for a connection for later, or refuses it. Gives back any other.
-    #[inline]
+    /// Keeps the frames of a burst that ask for connections for later, or refuses them. Leaves the others; returns how many there were.
     pub(super) fn set_aside(
         &mut self,
         link: &Link,
         metrics: &Metrics,
-        frame: Frame,
-    ) -> Result<(), Frame> {
-        if !asks_for_connection(link, &frame) {
-            return Err(frame);
+        received: &mut Burst,
+    ) -> usize {
+        let arrived = received.len();
+        for frame in received.drain() {
+            let full = if !asks_for_connection(link, &frame) {
+                self.others.push(frame)
+            } else if self.waiting.len() < self.most {
+                self.waiting.push_back(frame);
+                Ok(())
+            } else {
+                metrics.count_drop(Drop::TcpSynOverload);
+                self.refused.push(frame)
+            };
+            debug_assert!(full.is_ok(), "each holds as much as was received");
         }
-        if self.waiting.len() < self.most {
-            self.waiting.push_back(frame);
-            return Ok(());
-        }
-        metrics.count_drop(Drop::TcpSynOverload);
-        self.refused.push(frame).or_else(|frame| {
-            self.refused.clear();
-            self.refused.push(frame)
-        })
+        self.refused.clear();
+        std::mem::swap(received, &mut self.others);
+        arrived - received.len()
     }
 
     /// The SYN that has waited longest.
     pub(super) fn pop(&mut self) -> Option<Frame> {
         self.waiting.pop_front()
-    }
-
-    /// Frees what was refused.
-    pub(super) fn forget_refused(&mut self) {
-        self.refused.clear();
     }
 }
 
