@@ -11,7 +11,7 @@ use super::tcp::{Tcp, wrapped};
 /// Which part of the table is looked at next.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// Place in the table, and since when the whole of it is looked through.
+    /// Place in the table, and when it was last looked at.
     next: u32,
     last: u64,
 }

@@ -18,7 +18,7 @@ mod port;
 mod scaling;
 
 pub use abilities::{Abilities, RssAbilities};
-pub(super) use configure::{Plan, TAP};
+pub(super) use configure::{Plan, TAP, TAP_CUTS};
 pub(super) use port::Port;
 
 /// A started device. It is stopped, and taken out of EAL, when this and all its queue pairs are gone; a tap interface then

@@ -1,6 +1,6 @@
 //! Packets that a device is to cut into segments, as DPDK wants them.
 
-use super::device::Plan;
+use super::device::{Plan, TAP_CUTS};
 use crate::{Frame, IpVersion, Pool, TxSegmentation};
 
 /// What a device takes of them.
@@ -42,7 +42,7 @@ impl Limits {
         Self {
             mtu: plan.mtu,
             largest: plan.tx.tcp_segmentation,
-            most: plan.tx.tcp_segments,
+            most: if is_tap { TAP_CUTS } else { plan.tx.tcp_segments },
             longest_chain: plan.longest_chain,
             measure: if is_tap { Measure::Frame } else { Measure::Packet },
         }
@@ -119,14 +119,19 @@ mod tests {
         measure: Measure::Packet,
     };
 
-    /// 5000 bytes of TCP over IPv4 from 10.0.0.1 to 10.0.0.2, with the sum that the stack puts there.
     fn packet(pool: &Pool, segment_size: u16) -> Frame {
-        let mut bytes = vec![0; 14 + 20 + 20 + 5000];
-        bytes[14..18].copy_from_slice(&[0x45, 0, 0x13, 0xb0]);
+        packet_of(pool, segment_size, 5000)
+    }
+
+    /// So many bytes of TCP over IPv4 from 10.0.0.1 to 10.0.0.2, with the sum that the stack puts there.
+    fn packet_of(pool: &Pool, segment_size: u16, len: u16) -> Frame {
+        let mut bytes = vec![0; 14 + 20 + 20 + usize::from(len)];
+        bytes[14] = 0x45;
+        bytes[16..18].copy_from_slice(&(40 + len).to_be_bytes());
         bytes[23] = 6;
         bytes[26..34].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
         bytes[46] = 5 << 4;
-        bytes[50..52].copy_from_slice(&(0x1409_u16 + 5020).to_be_bytes());
+        bytes[50..52].copy_from_slice(&(0x1409_u16 + len + 20).to_be_bytes());
         let mut frame = pool.frame_of(&bytes).unwrap();
         let (l2_len, l3_len, l4_len, ip) = (14, 20, 20, IpVersion::V4);
         let ipv4_header = true;
@@ -182,5 +187,9 @@ mod tests {
         let tap = Limits { most: 4, ..tap };
         assert_eq!(tap.make_ready(&mut frame, &pool), Cut::Ready);
         assert_eq!(frame.requested_segmentation().unwrap().segment_size, 1446);
+        // Half as many as it makes, however short.
+        let tap = Limits { most: 64, mtu: 68, ..tap };
+        let mut frame = packet_of(&pool, 28, 32 * 28);
+        assert_eq!(tap.make_ready(&mut frame, &pool), Cut::Ready);
     }
 }

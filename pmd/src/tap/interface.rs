@@ -98,7 +98,7 @@ impl Interface {
         // SAFETY: the call has filled in a link-layer address.
         let address = unsafe { asked.ifr_ifru.ifru_hwaddr };
         let mut mac = [0; 6];
-        mac.iter_mut().zip(address.sa_data).for_each(|(byte, given)| *byte = given.cast_unsigned());
+        mac.iter_mut().zip(address.sa_data).for_each(|(byte, given)| [*byte] = given.to_ne_bytes());
         Ok(mac)
     }
 
@@ -118,7 +118,11 @@ impl Interface {
         // SAFETY: all of the union is zeros, which is an address; this fills it in.
         let address = unsafe { &mut request.ifr_ifru.ifru_hwaddr };
         address.sa_family = libc::ARPHRD_ETHER;
-        address.sa_data.iter_mut().zip(mac).for_each(|(place, byte)| *place = byte.cast_signed());
+        address
+            .sa_data
+            .iter_mut()
+            .zip(mac)
+            .for_each(|(place, byte)| *place = libc::c_char::from_ne_bytes([byte]));
         self.ask("set its address", libc::SIOCSIFHWADDR, request).map(drop)
     }
 
@@ -156,7 +160,9 @@ impl Interface {
         // Of `sockaddr_in`: the family, a port of two bytes, the address.
         place.sa_family = libc::sa_family_t::try_from(libc::AF_INET).unwrap_or(0);
         let bytes = place.sa_data.iter_mut().skip(2);
-        bytes.zip(address.octets()).for_each(|(place, byte)| *place = byte.cast_signed());
+        bytes
+            .zip(address.octets())
+            .for_each(|(place, byte)| *place = libc::c_char::from_ne_bytes([byte]));
         self.ask(step, code, request).map(drop)
     }
 
@@ -191,7 +197,9 @@ fn named(interface: &str) -> ifreq {
     let mut request: ifreq = unsafe { std::mem::zeroed() };
     // The last byte stays zero: it ends the name.
     let place = request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1);
-    place.zip(interface.bytes()).for_each(|(place, byte)| *place = byte.cast_signed());
+    place
+        .zip(interface.bytes())
+        .for_each(|(place, byte)| *place = libc::c_char::from_ne_bytes([byte]));
     request
 }
 
@@ -256,7 +264,7 @@ mod tests {
     #[test]
     fn a_name_is_cut_to_what_fits() {
         let request = named("a_name_of_20_letters");
-        let name = request.ifr_name.map(i8::cast_unsigned);
+        let name = request.ifr_name.map(|byte| byte.to_ne_bytes()[0]);
         assert_eq!(&name, b"a_name_of_20_le\0");
     }
 }

@@ -14,7 +14,7 @@ use crate::{ChecksumStatus, Frame, IpVersion, L4Checksum, TxSegmentation};
 /// Its bytes.
 pub(super) const LEN: usize = 10;
 
-/// The header says what nobody asked for, or what does not fit the frame.
+/// The header says what means nothing here, or what does not fit the frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct BadHeader;
 

@@ -121,17 +121,17 @@ impl Depot {
     }
 }
 
-/// How many chunks a box holds: a megabyte of small ones, half as much of large ones.
+/// How many chunks a box holds. What finds no place is given back a box at a time.
 const fn boxful(size: Size) -> usize {
     match size {
-        Size::Small => 1024,
+        Size::Small => 128,
         Size::Large => 32,
     }
 }
 
-/// 128 megabytes of large chunks and 256 of small ones, if so many were ever in use at once: a quarter of a million connections whose peers acknowledge all
-/// together give back as much, and take it again with the next requests.
-const BOXES: usize = 256;
+/// 256 megabytes of large chunks and 128 of small ones, if so many were ever in use at once: a hundred thousand connections whose peers acknowledge all together
+/// give back as much, and take it again with the next requests.
+const BOXES: usize = 1024;
 
 #[cfg(test)]
 mod tests {

@@ -203,7 +203,7 @@ impl Way {
     #[inline]
     fn put_headers(&self, frame: &mut Frame, (len, tos): (u16, u8), summed_by_device: bool) {
         let count = usize::from(self.headers_len);
-        let out = frame.prepend(count).expect("headroom was seen");
+        let out = frame.prepend(count).expect("frames of the pool have room for headers");
         out.copy_from_slice(&self.headers[HEADERS_MAX - count..]);
         let ip: &mut [u8; HEADER_LEN] = out.last_chunk_mut().expect("longer than an IP header");
         self.complete(ip, (len, tos), summed_by_device);

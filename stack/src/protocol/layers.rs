@@ -76,9 +76,9 @@ impl Layers {
         }
     }
 
-    /// How many frames the device has.
+    /// This core's part of the device's frames.
     pub(super) fn frames(&self) -> usize {
-        self.pool.capacity()
+        self.pool.capacity() / self.net.steer.steering().cores().max(1)
     }
 
     /// A burst is about to be taken in.

@@ -268,6 +268,7 @@ impl Protocol {
     fn receive(&mut self) -> usize {
         let (mut count, mut pressed) = (0, Pressed::No);
         for index in 0..self.queues.len() {
+            let mut left = Pressed::No;
             for _ in 0..openings::BURSTS {
                 let Some(queue) = self.queues.get_mut(index) else { break };
                 let received = queue.rx_burst(&mut self.received);
@@ -276,11 +277,15 @@ impl Protocol {
                     break;
                 }
                 count += received;
-                pressed = if self.received.room() == 0 { Pressed::Yes } else { Pressed::No };
-                let set_aside = self.take_burst(pressed);
-                if set_aside == 0 || pressed == Pressed::No {
+                let full = if self.received.room() == 0 { Pressed::Yes } else { Pressed::No };
+                let set_aside = self.take_burst(full);
+                left = full;
+                if set_aside == 0 || full == Pressed::No {
                     break;
                 }
+            }
+            if left == Pressed::Yes {
+                pressed = Pressed::Yes;
             }
         }
         if !self.openings.is_empty() {
@@ -297,8 +302,7 @@ impl Protocol {
         let mut set_aside = 0;
         if pressed == Pressed::Yes || !self.openings.is_empty() {
             let net = &self.layers.net;
-            set_aside =
-                self.openings.set_aside(&net.interface.link, &net.metrics, &mut self.received);
+            set_aside = self.openings.set_aside(net, &mut self.received);
         }
         self.layers.foresee(&self.received);
         self.received.drain().for_each(|frame| self.layers.input(frame));

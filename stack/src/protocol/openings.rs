@@ -9,9 +9,10 @@ use std::collections::VecDeque;
 
 use pmd::{Burst, Frame};
 
+use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::link::Link;
-use crate::metrics::Metrics;
+use crate::net::Net;
 use crate::wire::ipv4::{Ipv4View, protocol};
 use crate::wire::tcp::{Flags, TcpView};
 
@@ -38,21 +39,20 @@ impl Openings {
     }
 
     /// Keeps the frames of a burst that ask for connections for later, or refuses them. Leaves the others; returns how many there were.
-    pub(super) fn set_aside(
-        &mut self,
-        link: &Link,
-        metrics: &Metrics,
-        received: &mut Burst,
-    ) -> usize {
+    ///
+    /// What another core is asked for is only passed on here, which costs little; how many that core takes is its own affair.
+    pub(super) fn set_aside(&mut self, net: &Net, received: &mut Burst) -> usize {
         let arrived = received.len();
         for frame in received.drain() {
-            let full = if !asks_for_connection(link, &frame) {
+            let asks = asks_for_connection(&net.interface.link, &frame);
+            let here = asks.is_some_and(|flow| net.steer.elsewhere(&flow).is_none());
+            let full = if !here {
                 self.others.push(frame)
             } else if self.waiting.len() < self.most {
                 self.waiting.push_back(frame);
                 Ok(())
             } else {
-                metrics.count_drop(Drop::TcpSynOverload);
+                net.metrics.count_drop(Drop::TcpSynOverload);
                 self.refused.push(frame)
             };
             debug_assert!(full.is_ok(), "each holds as much as was received");
@@ -68,18 +68,22 @@ impl Openings {
     }
 }
 
-/// Whether a frame holds a SYN, as far as can be told from a glance. What is not plain is taken as it comes.
+/// The flow that a SYN is to open, as far as can be told from a glance. What is not plain is taken as it comes.
 #[inline]
-fn asks_for_connection(link: &Link, frame: &Frame) -> bool {
-    let packet = frame.head().get(link.header_len()..).unwrap_or_default();
-    let Ok(ip) = Ipv4View::parse_head(packet, usize::MAX) else { return false };
+fn asks_for_connection(link: &Link, frame: &Frame) -> Option<FlowKey4> {
+    let packet = frame.head().get(link.header_len()..)?;
+    let ip = Ipv4View::parse_head(packet, usize::MAX).ok()?;
     if ip.protocol() != protocol::TCP || ip.fragment().is_fragment() {
-        return false;
+        return None;
     }
-    let segment = packet.get(ip.header_len()..).unwrap_or_default();
-    let asks =
-        |tcp: TcpView<'_>| tcp.flags().0 & (Flags::SYN | Flags::ACK | Flags::RST).0 == Flags::SYN.0;
-    TcpView::parse(segment).is_ok_and(asks)
+    let tcp = TcpView::parse(packet.get(ip.header_len()..)?).ok()?;
+    let asks = tcp.flags().0 & (Flags::SYN | Flags::ACK | Flags::RST).0 == Flags::SYN.0;
+    asks.then(|| FlowKey4 {
+        remote: ip.source(),
+        local: ip.destination(),
+        remote_port: tcp.source_port(),
+        local_port: tcp.destination_port(),
+    })
 }
 
 /// What a core makes connections of in a few milliseconds.

@@ -28,8 +28,8 @@ pub struct TcpConfig {
     /// Most bytes that may wait unsent: see [`Control::set_unsent_low_water`](crate::Control::set_unsent_low_water). `None`: as many as the send
     /// buffer holds.
     pub unsent_low_water: Option<u32>,
-    /// Most bytes that a core's connections hold for applications to read, over all of them: ring memory in whole chunks of 16 KiB, and
-    /// what has arrived out of order. Beyond it segments are dropped, for the peer to send again later; from half of it on other things give
+    /// Most bytes that a core's connections hold for applications to read, over all of them: ring memory in whole chunks of 16 KiB (one of a
+    /// kilobyte for what fits that), and what has arrived out of order. Beyond it segments are dropped, for the peer to send again later; from half of it on other things give
     /// way first, see [`MemoryPressure`](super::MemoryPressure).
     pub max_buffered: usize,
     /// Most connections on a core, those half open or in TIME-WAIT not counted.

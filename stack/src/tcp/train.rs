@@ -87,15 +87,21 @@ impl Connection {
         let mss = u32::from(self.snd.mss);
         let start = self.position_of(self.snd.nxt);
         let mut header = train.header;
-        let mut sent = 0;
+        let (mut sent, mut at_once) = (0, train.wire.at_once());
         while sent < train.segments {
-            let count = train.wire.at_once().min(train.segments - sent);
+            let count = at_once.min(train.segments - sent);
             if train.pushed && sent + count == train.segments {
                 header.flags = header.flags | Flags::PSH;
             }
             let position = start + u64::from(sent * mss);
             if self.emit_some(cx.net, train, (&header, position), count).is_err() {
-                break;
+                if count == 1 {
+                    break;
+                }
+                // There may be frames for fewer.
+                at_once = count / 2;
+                header.flags = train.header.flags;
+                continue;
             }
             header.seq += count * mss;
             sent += count;

@@ -44,14 +44,9 @@ pub(super) fn start(mut port: Port, config: &DeviceConfig) -> Result<(Port, Plan
         Spread::Refused => Rss::Refused("take a key"),
         Spread::ByKey => scaling::set(&mut port, &capabilities, config),
     };
-    let plan = Plan {
-        mac: mac(&port)?,
-        mtu,
-        tx: offloads.tx(&port),
-        longest_chain: longest_chain(&capabilities),
-        pool,
-        rss,
-    };
+    let longest_chain = longest_chain(&capabilities);
+    let tx = offloads.tx(&port, longest_chain, pool.room());
+    let plan = Plan { mac: mac(&port)?, mtu, tx, longest_chain, pool, rss };
     Ok((port, plan))
 }
 
@@ -120,16 +115,17 @@ impl Offloads {
         Self { rx: rx & device.rx_offload_capa, tx: tx & device.tx_offload_capa, spread }
     }
 
-    fn tx(self, port: &Port) -> TxOffload {
+    /// What the device does with frames of chains with so many segments at most, each of which has `room` bytes.
+    fn tx(self, port: &Port, longest_chain: u16, room: usize) -> TxOffload {
         let has = |bit: u32| self.tx & u64::from(bit) != 0;
         let cuts = has(sys::RTE_ETH_TX_OFFLOAD_TCP_TSO);
-        let most = if port.driver == TAP { TAP_CUTS } else { u16::MAX };
+        let most = if port.driver == TAP { TAP_IS_GIVEN } else { u16::MAX };
         TxOffload {
             ipv4: has(sys::RTE_ETH_TX_OFFLOAD_IPV4_CKSUM),
             tcp: has(sys::RTE_ETH_TX_OFFLOAD_TCP_CKSUM),
             udp: has(sys::RTE_ETH_TX_OFFLOAD_UDP_CKSUM),
             multi_segment: has(sys::RTE_ETH_TX_OFFLOAD_MULTI_SEGS),
-            tcp_segmentation: if cuts { u16::MAX } else { 0 },
+            tcp_segmentation: if cuts { largest_chain(longest_chain, room) } else { 0 },
             tcp_segments: if cuts { most } else { 0 },
         }
     }
@@ -278,6 +274,12 @@ fn longest_chain(device: &sys::rte_eth_dev_info) -> u16 {
     }
 }
 
+/// Bytes of the largest IP packet in a chain of so many segments: where a driver takes short ones, that is less than a packet can have.
+fn largest_chain(longest: u16, room: usize) -> u16 {
+    let bytes = usize::from(longest).saturating_mul(room).saturating_sub(LINK_OVERHEAD.into());
+    u16::try_from(bytes).unwrap_or(u16::MAX)
+}
+
 fn mac(port: &Port) -> Result<[u8; 6], Error> {
     let mut address = sys::rte_ether_addr::default();
     // SAFETY: the port is open, and `address` a place for the answer.
@@ -299,7 +301,11 @@ pub(super) fn done(port: &Port, step: &'static str, code: i32) -> Result<i32, Er
 pub(in crate::dpdk) const TAP: &str = "net_tap";
 
 /// net_tap has room for so many segments of one packet; with one for which it has none it would wait for ever (DPDK 22.11).
-const TAP_CUTS: u16 = 64;
+pub(in crate::dpdk) const TAP_CUTS: u16 = 64;
+
+/// Its segments are shorter than they are asked to be by the link's header: of so many, however short, no more than it has room for
+/// become.
+const TAP_IS_GIVEN: u16 = TAP_CUTS / 2;
 
 /// net_tap says 16; five or more overrun its memory (DPDK 22.11).
 const TAP_QUEUES: u16 = 4;
@@ -330,3 +336,16 @@ const TX_CHECKSUMS: u64 = (sys::RTE_ETH_TX_OFFLOAD_IPV4_CKSUM
 
 const FOR_CUTTING: u64 =
     TX_CHECKSUMS | (sys::RTE_ETH_TX_OFFLOAD_TCP_TSO | sys::RTE_ETH_TX_OFFLOAD_MULTI_SEGS) as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_that_is_to_be_cut_fits_the_longest_chain() {
+        assert_eq!(largest_chain(u16::MAX, 2048), u16::MAX);
+        assert_eq!(largest_chain(40, 2048), u16::MAX);
+        assert_eq!(largest_chain(17, 2048), 17 * 2048 - 26);
+        assert_eq!(largest_chain(0, 2048), 0);
+    }
+}

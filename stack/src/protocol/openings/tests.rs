@@ -1,7 +1,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 
-use pmd::{Medium, Pool, mem};
+use pmd::{Medium, Pool, QueuePair, mem};
 
 use super::*;
 use crate::api::{Application, Core, Readiness, Token};
@@ -63,14 +63,16 @@ fn segment(source_port: u16, destination_port: u16, flags: Flags) -> Vec<u8> {
 
 fn listening() -> (Protocol, mem::MemHandle) {
     let (queue, handle) = mem::device(Pool::heap(20_000, 256), 1500);
+    (listening_on(vec![Box::new(queue)]), handle)
+}
+
+fn listening_on(queues: Vec<Box<dyn QueuePair>>) -> Protocol {
     let config = Config {
         addresses: vec!["10.0.0.2/24".parse().unwrap()],
         duplicate_detection: DuplicateDetection::Off,
         ..Config::default()
     };
-    let protocol =
-        Protocol::new(&config, vec![Box::new(queue)], Box::new(Listening), [0; 32]).unwrap();
-    (protocol, handle)
+    Protocol::new(&config, queues, Box::new(Listening), [0; 32]).unwrap()
 }
 
 /// How many of the frames that were sent are resets, and how many are not.
@@ -127,6 +129,21 @@ fn those_who_would_wait_too_long_are_refused() {
     assert_eq!(frames_dropped(&protocol), refused);
 }
 
+/// As long as one queue has more, the others' being empty means nothing.
+#[test]
+fn a_queue_that_is_full_presses_whatever_the_next_one_is() {
+    let pool = Pool::heap(20_000, 256);
+    let [(one, full), (other, idle)] = [(); 2].map(|()| mem::device(pool.clone(), 1500));
+    let mut protocol = listening_on(vec![Box::new(one), Box::new(other)]);
+    for port in 0..u16::try_from((BURSTS + 2) * Burst::CAPACITY).unwrap() {
+        full.inject_bytes(&segment(1000 + port, LISTENING, Flags::SYN)).unwrap();
+    }
+    idle.inject_bytes(&segment(1, CLOSED, Flags::ACK)).unwrap();
+    protocol.turn(Instant::from_millis(1));
+    assert_eq!(answers(&full), (1, ANYWAY));
+    assert!(full.arriving() > 0);
+}
+
 fn frames_dropped(protocol: &Protocol) -> u64 {
     Drop::ALL.iter().map(|&drop| protocol.metrics().dropped(drop)).sum()
 }
@@ -146,7 +163,7 @@ fn an_ordinary_burst_is_taken_as_it_comes() {
 fn only_a_plain_syn_asks_for_a_connection() {
     let pool = Pool::heap(4, 256);
     let link = Link::new(Medium::Ip, None);
-    let asks = |bytes: &[u8]| asks_for_connection(&link, &pool.frame_of(bytes).unwrap());
+    let asks = |bytes: &[u8]| asks_for_connection(&link, &pool.frame_of(bytes).unwrap()).is_some();
     let syn = segment(1, 2, Flags::SYN);
     assert!(asks(&syn));
     assert!(asks(&segment(1, 2, Flags::SYN | Flags::ECE | Flags::CWR)));

@@ -97,5 +97,20 @@ fn a_train_leaves_as_far_as_there_are_frames() {
     assert_eq!(t.count(Counter::TcpRetransSegs), 0);
 }
 
+/// One packet of many segments takes many frames: for fewer there may be enough.
+#[test]
+fn a_device_that_cuts_gets_what_there_are_frames_for() {
+    let mut t = Harness::connected();
+    t.net.interface.tx_offload = cutting(64);
+    let mut hoard: Vec<_> = std::iter::from_fn(|| t.net.alloc()).collect();
+    hoard.truncate(hoard.len() - 2);
+    let (segments, _) = written(&mut t, 9500);
+    assert_eq!(segments.len(), 4, "two in each frame");
+    hoard.clear();
+    t.at(1);
+    assert_eq!(t.sent().len(), 6);
+    assert_eq!(t.count(Counter::TcpRetransSegs), 0);
+}
+
 /// Segments of a handshake that leave.
 const HANDSHAKE: u64 = 2;
