@@ -11,7 +11,7 @@ SEEDS = 1
 # How long each test of `make stress` and `make tsan` goes on.
 SECONDS = 60
 # How long `make fuzz` goes on, all targets together, and which: all by default.
-MINUTES = 2
+MINUTES = 1
 TARGETS =
 # Words that the names of the cells have in which `make grid` and `make yardstick` are interested; all by default.
 CELLS =
@@ -37,7 +37,7 @@ help:
 	@echo 'make schedules    all orders of up to LENGTH=7 steps of two sockets, against a plain model (minutes)'
 	@echo 'make stress    many threads on one stack, longer than the tests have time for (SECONDS=60 each, a quarter of an hour)'
 	@echo 'make tsan    the same under ThreadSanitizer, which reports data races'
-	@echo 'make fuzz    hostile input: what was found before, and MINUTES=2 of new (TARGETS="states icmp": only those)'
+	@echo 'make fuzz    hostile input: what was found before, and MINUTES=1 of new (TARGETS="states icmp": only those)'
 	@echo 'make grid    TCP over thousands of paths in virtual time, and a page that shows how it fares (minutes; CELLS="10G bbr": only those)'
 	@echo 'make yardstick    darner and the kernel as senders through darner wire (ten minutes; PAIRS=5, CELLS="100 bursts": only those)'
 	@echo 'make nic     darner on NICs that QEMU emulates (NIC=virtio, e1000 or vmxnet3: only that one)'

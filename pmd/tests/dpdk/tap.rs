@@ -69,7 +69,8 @@ fn large_packets_are_cut_as_they_are_asked_for() {
     enter();
     let (mut wire, mut router) = (Wire::up(&small()), Router::new());
     let offered = wire.queues[0].info().tx_offload;
-    assert_eq!((offered.tcp_segmentation, offered.tcp_segments), (u16::MAX, 64));
+    // It makes up to twice as many of a packet, for they may have to be shorter than they are asked to be.
+    assert_eq!((offered.tcp_segmentation, offered.tcp_segments), (u16::MAX, 32));
     let mut station = wire.device.mac();
     station[5] ^= 1;
     for pool in [wire.device.pool().clone(), Pool::heap(64, 1500)] {
