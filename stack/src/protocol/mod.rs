@@ -268,22 +268,8 @@ impl Protocol {
     fn receive(&mut self) -> usize {
         let (mut count, mut pressed) = (0, Pressed::No);
         for index in 0..self.queues.len() {
-            let mut left = Pressed::No;
-            for _ in 0..openings::BURSTS {
-                let Some(queue) = self.queues.get_mut(index) else { break };
-                let received = queue.rx_burst(&mut self.received);
-                // Most polls find nothing.
-                if received == 0 {
-                    break;
-                }
-                count += received;
-                let full = if self.received.room() == 0 { Pressed::Yes } else { Pressed::No };
-                let set_aside = self.take_burst(full);
-                left = full;
-                if set_aside == 0 || full == Pressed::No {
-                    break;
-                }
-            }
+            let (received, left) = self.receive_from(index);
+            count += received;
             if left == Pressed::Yes {
                 pressed = Pressed::Yes;
             }
@@ -292,6 +278,26 @@ impl Protocol {
             count += self.take_openings(pressed);
         }
         count
+    }
+
+    /// Takes a burst, and more as long as each is full and has SYNs, which cost little. Returns how many frames that was, and whether there are more.
+    #[inline]
+    fn receive_from(&mut self, index: usize) -> (usize, Pressed) {
+        let (mut count, mut left) = (0, Pressed::No);
+        for _ in 0..openings::BURSTS {
+            let Some(queue) = self.queues.get_mut(index) else { break };
+            let received = queue.rx_burst(&mut self.received);
+            // Most polls find nothing.
+            if received == 0 {
+                return (count, Pressed::No);
+            }
+            count += received;
+            left = if self.received.room() == 0 { Pressed::Yes } else { Pressed::No };
+            if self.take_burst(left) == 0 || left == Pressed::No {
+                break;
+            }
+        }
+        (count, left)
     }
 
     /// Takes what was received through the layers. Where there is more than that SYNs are set aside; returns how many.

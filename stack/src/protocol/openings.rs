@@ -38,7 +38,7 @@ impl Openings {
         self.waiting.is_empty()
     }
 
-    /// Keeps the frames of a burst that ask for connections for later, or refuses them. Leaves the others; returns how many there were.
+    /// Keeps the frames of a burst that ask for connections for later, or refuses them. Leaves the others; returns how many it took.
     ///
     /// What another core is asked for is only passed on here, which costs little; how many that core takes is its own affair.
     pub(super) fn set_aside(&mut self, net: &Net, received: &mut Burst) -> usize {

@@ -21,6 +21,8 @@ pub(crate) struct Train {
     /// Bytes of TCP's header and of a segment's payload.
     header_len: usize,
     payload_len: usize,
+    /// Over the pseudo header of one segment.
+    pseudo_sum: Sum,
     asked: TxChecksum,
     /// How many segments the device takes as one packet.
     at_once: u32,
@@ -59,8 +61,8 @@ impl Net {
         let asked = way.asked(offload);
         let headers = way.headers_of((packet_len, header.tos), asked.ipv4_header);
         let at_once = segments_at_once(offload, header_len, payload_len);
-        let tos = header.tos;
-        Some(Train { way, tos, headers, header_len, payload_len, asked, at_once })
+        let (tos, pseudo_sum) = (header.tos, way.pseudo_sum_of(packet_len));
+        Some(Train { way, tos, headers, header_len, payload_len, pseudo_sum, asked, at_once })
     }
 
     /// Sends a segment that `write` writes, its checksum field zero. Where there is a sum `write` adds all of the segment to it.
@@ -71,9 +73,8 @@ impl Net {
         write: impl FnOnce(&mut [u8], Option<&mut Sum>),
     ) -> Result<(), Stopped> {
         let mut frame = self.transport_frame().ok_or(Stopped)?;
-        let len = train.header_len + train.payload_len;
-        let space = frame.append(len).ok_or(Stopped)?;
-        let mut sum = train.way.pseudo_sum_of(train.way.packet_len(len).ok_or(Stopped)?);
+        let space = frame.append(train.header_len + train.payload_len).ok_or(Stopped)?;
+        let mut sum = train.pseudo_sum;
         let checksum = if train.asked.l4 == L4Checksum::None {
             write(space, Some(&mut sum));
             sum.finish()
