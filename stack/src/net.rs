@@ -251,6 +251,12 @@ impl Net {
         Ok(())
     }
 
+    /// How many more full segments of new data are to wait for the device. What waits longer there says nothing new about the path, and takes the
+    /// place of what the CPU's caches could hold; so a connection goes on in the next turn (as with TCP small queues of Linux).
+    pub(crate) fn backlog_room(&self) -> usize {
+        BACKLOG.saturating_sub(self.outbox.len())
+    }
+
     /// How many more frames [`Net::transmit`] takes in this turn.
     pub(crate) fn outbox_room(&self) -> usize {
         OUTBOX_LIMIT.saturating_sub(self.outbox.len())
@@ -280,6 +286,9 @@ impl Interface {
 
 /// Frames that may wait for the device. More than one turn makes, unless the device is stuck.
 const OUTBOX_LIMIT: usize = 1024;
+
+/// Full segments that may wait for the device: a few bursts, so that one that has room is not kept waiting.
+const BACKLOG: usize = 128;
 
 /// Frames kept for others while one connection has much to send, or many timers have: they go on in the next turn.
 pub(crate) const OUTBOX_RESERVE: usize = 64;

@@ -230,7 +230,9 @@ impl Protocol {
         let net = &self.layers.net;
         let again = self.has_refused() || !self.layers.is_settled();
         let retry = again.then(|| net.now + TRY_AGAIN_AFTER);
-        [net.timers.next_deadline(), self.stopping, retry].into_iter().flatten().min()
+        // A device that has taken everything has room for who waited for it.
+        let more = (self.layers.tcp.has_more() && !self.has_refused()).then_some(net.now);
+        [net.timers.next_deadline(), self.stopping, retry, more].into_iter().flatten().min()
     }
 
     /// This core's counters.

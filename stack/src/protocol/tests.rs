@@ -179,6 +179,22 @@ fn what_is_begun_between_turns_goes_on_in_the_next() {
     assert!(handle.transmitted() > before, "the SYN, or who is asked where it is to go");
 }
 
+#[test]
+fn who_has_more_to_send_has_a_turn_at_once_unless_the_device_is_full() {
+    let (mut protocol, handle) = at_rest(Idle);
+    let to = "10.0.0.3:80".parse().unwrap();
+    let stream = protocol.with_core(NOW, |core| core.connect(to, Token(1))).unwrap();
+    while protocol.turn(NOW).is_busy() {}
+    let Target::Tcp(id) = stream.words().target() else { panic!() };
+    let Layers { tcp, net, .. } = &mut protocol.layers;
+    tcp.set_buffers(net, id, (None, None));
+    assert_eq!(protocol.next_deadline(), Some(NOW));
+    handle.limit_transmit(0);
+    let frame = protocol.layers.net.alloc().unwrap();
+    protocol.layers.net.transmit(frame).unwrap();
+    assert!(protocol.next_deadline() > Some(NOW));
+}
+
 /// Calls itself, and finds somebody inside the shard when it is first told of that.
 #[derive(Default)]
 struct Hindered {

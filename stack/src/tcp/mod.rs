@@ -107,6 +107,7 @@ use source_port::SourcePorts;
 use state::State;
 use syn_cookie::SynCookies;
 use time_wait::TimeWaitTable;
+use transmit::Rest;
 
 pub use crate::wire::tcp_options::OptionOrder;
 pub(crate) use auth::KeyChange;
@@ -142,6 +143,8 @@ pub(crate) struct Tcp {
     memory: Memory,
     /// Connections that something has happened to in this turn.
     dirty: Vec<SocketId>,
+    /// Those of them that the device has kept from sending more; empty between turns.
+    partly: Vec<SocketId>,
     gathered: Gathered,
     foreseen: Foreseen,
     #[cfg(test)]
@@ -189,6 +192,7 @@ impl Tcp {
             challenges: Challenges::new(config.challenge_acks),
             memory: Memory::new(config.max_buffered),
             dirty: Vec::new(),
+            partly: Vec::new(),
             gathered: Gathered::default(),
             foreseen: Foreseen::default(),
             #[cfg(test)]
@@ -261,21 +265,32 @@ impl Tcp {
         });
     }
 
-    /// The end of a turn: every connection that something has happened to sends what it may, once.
+    /// The end of a turn: every connection that something has happened to sends what it may, once. Those that the device keeps from more go on in the next
+    /// turn, and first those that it has kept from everything.
     pub(crate) fn flush(&mut self, net: &mut Net) {
         self.count_memory_again(net);
         if self.dirty.is_empty() {
             return;
         }
         let mut dirty = std::mem::take(&mut self.dirty);
-        for id in dirty.drain(..) {
-            let Some((connection, mut cx)) = self.borrow(net, id) else { continue };
-            connection.listed = false;
-            connection.transmit(&mut cx);
+        dirty.retain(|&id| {
+            let Some((connection, mut cx)) = self.borrow(net, id) else { return false };
+            let rest = connection.transmit(&mut cx);
+            connection.listed = rest != Rest::Nothing;
             let earliest = connection.deadlines.earliest();
             connection.wheel.arm(cx.net, earliest, Timer::Connection(id));
-        }
+            if rest == Rest::Some {
+                self.partly.push(id);
+            }
+            rest == Rest::Everything
+        });
+        dirty.append(&mut self.partly);
         self.dirty = dirty;
+    }
+
+    /// Whether the next flush finds connections that have something to do, as after one in which the device kept them from sending more.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// Whether the next flush finds nothing unless something happens.

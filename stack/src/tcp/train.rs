@@ -11,7 +11,7 @@ use super::seq::Seq;
 use super::transmit::Segment;
 use crate::counters::Counter;
 use crate::ip;
-use crate::net::{Net, OUTBOX_RESERVE};
+use crate::net::Net;
 use crate::wire::tcp::{Flags, PlainHeader};
 
 /// Full segments from SND.NXT on.
@@ -40,7 +40,7 @@ impl Connection {
             PushRule::Written => None,
             PushRule::Trains => Some(sender.train_end.offset_from(self.snd.nxt)),
         };
-        let frames = (cx.net.outbox_room() + 1).saturating_sub(OUTBOX_RESERVE);
+        let frames = cx.net.backlog_room();
         // The segment that ends what is written is another matter.
         let unsent = u32::try_from(self.unsent().saturating_sub(1)).unwrap_or(u32::MAX);
         let bytes = room.min(self.usable_window()).min(unsent).min(pushed_at.unwrap_or(u32::MAX));

@@ -18,6 +18,15 @@ enum Next {
     Again(Seq, u32),
 }
 
+/// What new data waits for the device alone at the end of a turn.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Rest {
+    Nothing,
+    /// Some of it has left.
+    Some,
+    Everything,
+}
+
 /// A segment of new data.
 pub(super) struct Segment {
     pub(super) len: u32,
@@ -35,11 +44,18 @@ pub(super) enum Sent {
 
 impl Connection {
     /// The connection's part of the end of a turn: sends what may be sent, then what it still owes the peer.
-    pub(super) fn transmit(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn transmit(&mut self, cx: &mut Context<'_>) -> Rest {
+        let mut rest = Rest::Nothing;
         if self.may_send_data() {
-            if self.transmit_data(cx).is_err() {
-                self.retry_soon(cx.now());
-                return;
+            let before = self.snd.nxt;
+            match self.transmit_data(cx) {
+                Ok(HeldBack::ByDevice) if self.snd.nxt == before => rest = Rest::Everything,
+                Ok(HeldBack::ByDevice) => rest = Rest::Some,
+                Ok(_) => {}
+                Err(NotSent) => {
+                    self.retry_soon(cx.now());
+                    return rest;
+                }
             }
             self.flushed();
             self.watch_unsent(cx);
@@ -54,6 +70,7 @@ impl Connection {
         if self.ack.owed == Owed::Now {
             self.send_last_ack(cx);
         }
+        rest
     }
 
     /// The ACK may have asked the application to say when it reads, and have found that it has read just then: that is owed in this turn, for nothing
@@ -66,7 +83,7 @@ impl Connection {
         }
     }
 
-    fn transmit_data(&mut self, cx: &mut Context<'_>) -> Result<(), NotSent> {
+    fn transmit_data(&mut self, cx: &mut Context<'_>) -> Result<HeldBack, NotSent> {
         self.notice_pause(cx.now());
         let before = self.snd.nxt;
         let looked = if self.path_mtu.is_some() { self.look_at_path(cx) } else { Ok(()) };
@@ -81,7 +98,7 @@ impl Connection {
             self.watch_tail(cx.now());
         }
         self.turn_ends(cx, held_back.unwrap_or(HeldBack::Otherwise));
-        held_back.map(|_| ())
+        held_back
     }
 
     /// Nothing more leaves in this turn, and why.
@@ -118,6 +135,11 @@ impl Connection {
             }
             let (sent, is_last) = match step {
                 Next::Again(seq, len) => (self.send_again(cx, seq, len), false),
+                Next::New(segment)
+                    if segment.len >= self.snd.mss.into() && cx.net.backlog_room() == 0 =>
+                {
+                    return Ok(HeldBack::ByDevice);
+                }
                 Next::New(segment) => {
                     let segment = self.in_train(cx.config, segment);
                     match self.train_of(cx, &segment) {
@@ -356,6 +378,8 @@ fn saturating(len: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use crate::counters::Counter;
     use crate::tcp::harness::Harness;
 
@@ -417,12 +441,71 @@ mod tests {
             t.write(20_000);
             t.input(&format!("A 1 ack {}", 20_000 * round + 10_001)).unwrap();
             t.input(&format!("A 1 ack {}", 20_000 * (round + 1) + 1)).unwrap();
+            t.sent();
         }
-        t.sent();
         assert!(t.connection(|c| c.sender.as_ref().unwrap().window()) > 20_000);
         t.at(100_000);
         t.write(30_000);
         assert_eq!(t.sent().len(), 10);
+    }
+
+    /// Frames of others wait for the device, and leave room for so many full segments.
+    fn crowd(t: &mut Harness, room: usize) {
+        t.net.outbox.clear();
+        while t.net.backlog_room() > room {
+            let frame = t.net.alloc().unwrap();
+            t.net.transmit(frame).unwrap();
+        }
+    }
+
+    #[test]
+    fn full_segments_wait_while_enough_waits_for_the_device() {
+        let mut t = Harness::connected();
+        crowd(&mut t, 2);
+        t.write(4500);
+        assert_eq!((t.net.backlog_room(), t.connection(|c| c.unsent())), (0, 2500));
+        assert!(t.tcp.has_more());
+        t.net.outbox.clear();
+        t.tcp.flush(&mut t.net);
+        assert_eq!(t.sent(), ["A 2001+1000 ack 1", "A 3001+1000 ack 1", "PA 4001+500 ack 1"]);
+        assert!(!t.tcp.has_more());
+    }
+
+    #[test]
+    fn a_small_segment_does_not_wait_for_the_device() {
+        let mut t = Harness::connected();
+        crowd(&mut t, 0);
+        t.write(10);
+        assert_eq!(t.connection(|c| c.unsent()), 0);
+    }
+
+    #[test]
+    fn who_was_kept_from_everything_goes_on_before_who_was_kept_from_some() {
+        let mut t = Harness::listening(&Harness::plain(), 2);
+        let mut streams = Vec::new();
+        for port in [1, 2] {
+            t.peer_port = port;
+            t.input("S 0 mss 1000").unwrap();
+            t.sent();
+            t.input("A 1 ack 1").unwrap();
+            assert!(t.accept());
+            streams.push(t.stream.take().unwrap());
+        }
+        crowd(&mut t, 3);
+        streams.iter_mut().for_each(|stream| stream.write_all(&[0; 9000]).unwrap());
+        t.application();
+        let left = |t: &mut Harness| {
+            [1, 2].map(|port| {
+                t.peer_port = port;
+                t.connection(|c| c.unsent())
+            })
+        };
+        assert_eq!(left(&mut t), [6000, 9000]);
+        for want in [[6000, 6000], [3000, 6000], [3000, 3000]] {
+            crowd(&mut t, 3);
+            t.tcp.flush(&mut t.net);
+            assert_eq!(left(&mut t), want);
+        }
     }
 
     #[test]

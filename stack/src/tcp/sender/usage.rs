@@ -17,6 +17,8 @@ pub(in crate::tcp) enum HeldBack {
     ByPace(Instant),
     /// The peer's window is full.
     ByPeer,
+    /// Enough waits for the device already.
+    ByDevice,
     /// Something else: Nagle's algorithm, or no frame was free.
     Otherwise,
 }
