@@ -1,8 +1,11 @@
 //! The two rings of a connection.
 
+use std::fmt;
+
 use crate::chain::Pair;
-use crate::receive::{ReceiveCloser, ReceiveConsumer, ReceiveProducer, receive_ends};
-use crate::send::{SendCloser, SendConsumer, SendProducer, send_ends};
+use crate::receive::{self, ReceiveConsumer, ReceiveProducer, receive_ends};
+use crate::send::{self, SendConsumer, SendProducer, send_ends};
+use crate::sync::Arc;
 
 /// What the words of a connection's rings take, with their reference counts.
 pub const CONNECTION_WORDS: usize = size_of::<Pair>() + 2 * size_of::<usize>();
@@ -15,7 +18,7 @@ pub struct ConnectionRings {
     /// The application's.
     pub application: (ReceiveConsumer, SendProducer),
     /// Whoever has a control handle.
-    pub control: (ReceiveCloser, SendCloser),
+    pub control: ConnectionCloser,
 }
 
 /// Makes a receive and a send ring whose words lie together: they take less than those of [`receive_ring`] and [`send_ring`].
@@ -24,11 +27,48 @@ pub struct ConnectionRings {
 /// [`send_ring`]: crate::send_ring
 pub fn connection_rings(receive_limit: usize, send_limit: usize) -> ConnectionRings {
     let pair = Pair::new(receive_limit, send_limit);
-    let (receive, read, read_closer) = receive_ends(pair.clone());
-    let (write, send, write_closer) = send_ends(pair);
+    let (receive, read, _) = receive_ends(pair.clone());
+    let (write, send, _) = send_ends(pair.clone());
     ConnectionRings {
         protocol: (receive, send),
         application: (read, write),
-        control: (read_closer, write_closer),
+        control: ConnectionCloser { pair },
+    }
+}
+
+/// Ends what is read or written over a connection's rings, from any thread: a [`ReceiveCloser`] and a [`SendCloser`] in one.
+///
+/// [`ReceiveCloser`]: crate::ReceiveCloser
+/// [`SendCloser`]: crate::SendCloser
+#[derive(Clone)]
+pub struct ConnectionCloser {
+    pair: Arc<Pair>,
+}
+
+impl ConnectionCloser {
+    /// Nobody reads any more. When this returns, no read gives a byte. Twice changes nothing.
+    pub fn shut_reading(&self) {
+        receive::shut(&self.pair);
+    }
+
+    /// Whether bytes wait that nobody has read, or said that nobody would.
+    pub fn has_unread(&self) -> bool {
+        receive::has_unread(&self.pair)
+    }
+
+    /// Ends the stream that is written with a FIN after the last byte accepted, whose position this gives. Twice changes nothing.
+    pub fn shut_writing(&self) -> u64 {
+        send::shut_down(&self.pair)
+    }
+
+    /// Ends the connection with an RST. Nothing more is sent.
+    pub fn abort(&self) {
+        send::abort(&self.pair);
+    }
+}
+
+impl fmt::Debug for ConnectionCloser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionCloser").finish_non_exhaustive()
     }
 }

@@ -67,7 +67,7 @@ mod word;
 
 pub use backlog::{Backlog, Full};
 pub use chunk::{CHUNK, SMALL_CHUNK};
-pub use connection::{CONNECTION_WORDS, ConnectionRings, connection_rings};
+pub use connection::{CONNECTION_WORDS, ConnectionCloser, ConnectionRings, connection_rings};
 pub use doorbell::Doorbell;
 pub use error_cell::ErrorCell;
 pub use event_count::EventCount;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use crate::chain::{Pair, Reader, Receiving, Words, Writer, chain};
+use crate::chain::{Direction, Pair, Reader, Receiving, Words, Writer, chain};
 use crate::fault::{Fault, is_on};
 use crate::lent::Lent;
 use crate::mark::{Mark, UrgentDelivery};
@@ -546,14 +546,24 @@ pub struct ReceiveCloser {
 impl ReceiveCloser {
     /// Nobody reads any more. When this returns, no read gives a byte. Twice changes nothing.
     pub fn shut(&self) {
-        self.words.head().mark(SHUT);
+        shut(self.words.pair());
     }
 
     /// Whether bytes wait that nobody has read, or said that nobody would.
     pub fn has_unread(&self) -> bool {
-        let head = self.words.head().load(); // D2
-        !head.has(SHUT) && self.words.tail().load().position() > head.position()
+        has_unread(self.words.pair())
     }
+}
+
+/// [`ReceiveCloser::shut`] of a connection's receive ring.
+pub(crate) fn shut(pair: &Pair) {
+    Receiving::head(pair).mark(SHUT);
+}
+
+/// [`ReceiveCloser::has_unread`] of a connection's receive ring.
+pub(crate) fn has_unread(pair: &Pair) -> bool {
+    let head = Receiving::head(pair).load(); // D2
+    !head.has(SHUT) && Receiving::writer(pair).tail().load().position() > head.position()
 }
 
 impl fmt::Debug for ReceiveCloser {

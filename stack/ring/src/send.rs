@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::chain::{Pair, Reader, Sending, Words, Writer, chain};
+use crate::chain::{Direction, Pair, Reader, Sending, Words, Writer, chain};
 use crate::fault::{Fault, is_on};
 use crate::mark::{Mark, UrgentDelivery};
 use crate::sync::Arc;
@@ -49,7 +49,7 @@ pub(crate) fn send_ends(pair: Arc<Pair>) -> (SendProducer, SendConsumer, SendClo
 pub struct SendProducer {
     writer: Writer<Sending>,
     /// What [`reserve`](Self::reserve) gave last, and [`commit`](Self::commit) has not taken.
-    reserved: usize,
+    reserved: u32,
 }
 
 impl SendProducer {
@@ -92,8 +92,10 @@ impl SendProducer {
             return &mut [];
         }
         let space = self.writer.space(room);
-        self.reserved = space.len().min(room);
-        &mut space[..self.reserved]
+        let len = space.len().min(room);
+        // No more than a chunk.
+        self.reserved = u32::try_from(len).unwrap_or(u32::MAX);
+        &mut space[..len]
     }
 
     /// Appends the first `len` bytes of what [`reserve`](Self::reserve) gave.
@@ -104,7 +106,11 @@ impl SendProducer {
     /// # Panics
     /// If `len` is more than was reserved.
     pub fn commit(&mut self, len: usize) -> Result<(), SendClosed> {
-        assert!(len <= self.reserved, "committed {len} bytes of {} reserved", self.reserved);
+        assert!(
+            len <= self.reserved as usize,
+            "committed {len} bytes of {} reserved",
+            self.reserved
+        );
         self.reserved = 0;
         self.writer.filled(len);
         if len == 0 {
@@ -407,13 +413,23 @@ pub struct SendCloser {
 impl SendCloser {
     /// Ends the stream with a FIN after the last byte accepted, whose position this gives. Twice changes nothing.
     pub fn shut_down(&self) -> u64 {
-        self.words.tail().mark(SHUT).position()
+        shut_down(self.words.pair())
     }
 
     /// Ends the connection with an RST. Nothing more is sent.
     pub fn abort(&self) {
-        self.words.tail().mark(SHUT | ABORT);
+        abort(self.words.pair());
     }
+}
+
+/// [`SendCloser::shut_down`] of a connection's send ring.
+pub(crate) fn shut_down(pair: &Pair) -> u64 {
+    Sending::writer(pair).tail().mark(SHUT).position()
+}
+
+/// [`SendCloser::abort`] of a connection's send ring.
+pub(crate) fn abort(pair: &Pair) {
+    Sending::writer(pair).tail().mark(SHUT | ABORT);
 }
 
 impl fmt::Debug for SendCloser {

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use darner_ring::{ReceiveCloser, SendCloser, fork};
+use darner_ring::{ConnectionCloser, fork};
 
 use crate::protocol::Order;
 use crate::socket::options::Change;
@@ -22,8 +22,7 @@ use crate::tcp::{KeyChange, TcpKeys};
 /// anything.
 #[derive(Clone)]
 pub struct Control {
-    read_closer: ReceiveCloser,
-    write_closer: SendCloser,
+    closer: ConnectionCloser,
     words: ControlSide,
     /// Ours and the peer's.
     addresses: (SocketAddrV4, SocketAddrV4),
@@ -31,10 +30,10 @@ pub struct Control {
 
 impl Control {
     pub(crate) fn new(
-        (read_closer, write_closer, words): (ReceiveCloser, SendCloser, ControlSide),
+        (closer, words): (ConnectionCloser, ControlSide),
         addresses: (SocketAddrV4, SocketAddrV4),
     ) -> Self {
-        Self { read_closer, write_closer, words, addresses }
+        Self { closer, words, addresses }
     }
 
     /// Our address.
@@ -54,10 +53,10 @@ impl Control {
     pub fn shutdown(&self, how: Shutdown) {
         self.in_order(|| {
             if how != Shutdown::Write {
-                self.read_closer.shut();
+                self.closer.shut_reading();
             }
             if how != Shutdown::Read {
-                self.write_closer.shut_down();
+                self.closer.shut_writing();
             }
         });
         self.words.hint(match how {
@@ -70,7 +69,7 @@ impl Control {
 
     /// Resets the connection: what was written and not sent is lost, and so is what was not read.
     pub fn abort(&self) {
-        self.in_order(|| self.write_closer.abort());
+        self.in_order(|| self.closer.abort());
         self.words.hint(Hints::ABORT);
         self.words.wake_all();
     }
@@ -200,7 +199,7 @@ impl Control {
 
     /// Whether closing now would lose bytes that were received.
     pub(crate) fn has_unread(&self) -> bool {
-        self.read_closer.has_unread()
+        self.closer.has_unread()
     }
 
     pub(crate) fn side(&self) -> &ControlSide {

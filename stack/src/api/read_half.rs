@@ -25,21 +25,21 @@ pub struct ReadHalf {
     words: ReaderSide,
     waiting: Waiting,
     /// Bytes read since the protocol thread was last told.
-    unreported: usize,
+    unreported: u32,
     /// So many that it is told.
-    report_at: usize,
+    report_at: u32,
     /// Fewer bytes are waited for to become as many.
-    low_water: usize,
+    low_water: u32,
     /// The stream position up to which there were as many: they may be read in pieces.
     granted: u64,
 }
 
 /// Two full segments, the least that is worth a window update (RFC 9293, section 3.8.6.2.2).
-const REPORT_AT_LEAST: usize = 2 * 1460;
+const REPORT_AT_LEAST: u32 = 2 * 1460;
 
 impl ReadHalf {
     pub(crate) fn new(ring: ReceiveConsumer, words: ReaderSide, limit: usize) -> Self {
-        let report_at = REPORT_AT_LEAST.min(limit / 2).max(1);
+        let report_at = saturating(limit / 2).clamp(1, REPORT_AT_LEAST);
         Self {
             ring,
             words,
@@ -152,7 +152,7 @@ impl ReadHalf {
 
     /// How many bytes a read waits for.
     pub fn low_water(&self) -> usize {
-        if self.low_water == 1 { 1 } else { self.ring.wanted_of(self.low_water) }
+        if self.low_water == 1 { 1 } else { self.ring.wanted_of(self.low_water as usize) }
     }
 
     /// Whether a read that waits would return at once: with as many bytes as it wants, fewer of which there will be no more for now, or the
@@ -179,8 +179,8 @@ impl ReadHalf {
 
     /// The half begins with this [low-water mark](Self::set_low_water), before anybody is told anything.
     pub(crate) fn begin_low_water(&mut self, bytes: usize) {
-        self.low_water = bytes.max(1);
-        self.ring.want(self.low_water);
+        self.low_water = saturating(bytes).max(1);
+        self.ring.want(self.low_water as usize);
     }
 
     /// Sleeps until there are `least` bytes to read, or something to be told.
@@ -189,7 +189,7 @@ impl ReadHalf {
         self.ring.want(least);
         let ring = &mut self.ring;
         let waited = self.words.park(deadline, || has_enough(ring, least).then_some(()));
-        self.ring.want(self.low_water);
+        self.ring.want(self.low_water as usize);
         waited.ok_or(ErrorKind::WouldBlock.into())
     }
 
@@ -233,7 +233,7 @@ impl ReadHalf {
                 self.granted = self.ring.position() + len as u64;
                 return Ok(Found::Bytes);
             }
-            if self.waiting == Waiting::Never && self.ring.end() == ReceiveEnd::Open {
+            if self.waiting == Waiting::NEVER && self.ring.end() == ReceiveEnd::Open {
                 return Err(ErrorKind::WouldBlock.into());
             }
         }
@@ -258,7 +258,7 @@ impl ReadHalf {
 
     /// So many bytes more were read: the protocol thread is told now and then, or at once if the peer waits for it.
     fn report(&mut self, count: usize) {
-        self.unreported += count;
+        self.unreported = self.unreported.saturating_add(saturating(count));
         if self.unreported >= self.report_at || self.ring.window_is_closed() {
             self.unreported = 0;
             self.words.hint(Hints::RECEIVE);
@@ -280,6 +280,10 @@ impl ReadHalf {
         }
         filled
     }
+}
+
+fn saturating(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 /// Whether there are `least` bytes, or fewer that none will follow until some are read.

@@ -31,7 +31,7 @@ pub struct TcpListener {
 
 impl TcpListener {
     pub(crate) fn new(shared: Arc<ListenerShared>, cores: Vec<Arc<CoreShared>>) -> Self {
-        let nonblocking = AtomicBool::new(Waiting::at_birth() == Waiting::Never);
+        let nonblocking = AtomicBool::new(Waiting::at_birth() == Waiting::NEVER);
         Self { shared, cores, nonblocking }
     }
 
@@ -110,9 +110,9 @@ impl TcpListener {
 
     fn wait(&self) -> io::Result<TcpStream> {
         let waiting = if self.nonblocking.load(Ordering::Relaxed) {
-            Waiting::Never
+            Waiting::NEVER
         } else {
-            Waiting::Forever
+            Waiting::FOREVER
         };
         let deadline = waiting.deadline()?;
         let found = self.shared.wait(deadline, || match self.try_accept() {

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddrV4};
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-use darner_ring::{ReceiveCloser, ReceiveConsumer, SendCloser, SendProducer};
+use darner_ring::{ConnectionCloser, ReceiveConsumer, SendProducer};
 
 use super::waiting::Waiting;
 use super::{Control, ReadHalf, WriteHalf};
@@ -46,6 +46,9 @@ pub struct TcpStream {
     write: WriteHalf,
 }
 
+// A server has as many as it has connections.
+const _: () = assert!(size_of::<TcpStream>() <= 176);
+
 /// A stream's control handle, which lingers when it is dropped.
 struct Closing {
     control: Control,
@@ -63,7 +66,7 @@ impl TcpStream {
     pub(crate) fn new(
         (reader, reader_words, limits): (ReceiveConsumer, ReaderSide, BufferLimits),
         (writer, writer_words): (SendProducer, WriterSide),
-        closers: (ReceiveCloser, SendCloser, ControlSide),
+        closers: (ConnectionCloser, ControlSide),
         addresses: (SocketAddrV4, SocketAddrV4),
     ) -> Self {
         let mut read = ReadHalf::new(reader, reader_words, limits.receive);
@@ -254,7 +257,7 @@ impl Closing {
         if side.is_settled() {
             return Ok(());
         }
-        if waiting == Waiting::Never || is_protocol_thread() {
+        if waiting == Waiting::NEVER || is_protocol_thread() {
             return Err(ErrorKind::WouldBlock.into());
         }
         let settled = || side.is_settled().then_some(());
@@ -265,7 +268,7 @@ impl Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         if self.on_drop == OnDrop::Linger && !is_protocol_thread() {
-            let _goes_on_by_itself = self.linger(Waiting::Forever);
+            let _goes_on_by_itself = self.linger(Waiting::FOREVER);
         }
     }
 }

@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 
 use crate::socket::thread::{is_protocol_thread, refuse_child};
 
-/// What a socket does when a call cannot be served at once.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Waiting {
-    /// It gives [`ErrorKind::WouldBlock`].
-    Never,
-    #[default]
-    Forever,
-    /// It waits for so long, and then gives [`ErrorKind::WouldBlock`].
-    AtMost(Duration),
+/// What a socket does when a call cannot be served at once: it gives [`ErrorKind::WouldBlock`] now ([`NEVER`](Self::NEVER)), waits for some time before it
+/// does, or waits [for ever](Self::FOREVER). Sockets are many, so it is one word.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Waiting {
+    /// Zero for never, the largest number for ever.
+    nanos: u64,
 }
 
 impl Waiting {
+    pub(crate) const NEVER: Self = Self { nanos: 0 };
+    pub(crate) const FOREVER: Self = Self { nanos: u64::MAX };
+
     /// What a socket is born with: one of a protocol thread never waits.
     pub(crate) fn at_birth() -> Self {
-        if is_protocol_thread() { Self::Never } else { Self::Forever }
+        if is_protocol_thread() { Self::NEVER } else { Self::FOREVER }
     }
 
     /// Until when to wait. `None`: for ever.
@@ -31,27 +31,24 @@ impl Waiting {
     pub(crate) fn deadline(self) -> io::Result<Option<Instant>> {
         refuse_child()?;
         match self {
-            Self::Never => Err(ErrorKind::WouldBlock.into()),
+            Self::NEVER => Err(ErrorKind::WouldBlock.into()),
             _ if is_protocol_thread() => Err(ErrorKind::Deadlock.into()),
-            Self::Forever => Ok(None),
             // A moment too far to name is never.
-            Self::AtMost(span) => Ok(Instant::now().checked_add(span)),
+            _ => Ok(self.timeout().and_then(|span| Instant::now().checked_add(span))),
         }
     }
 
     /// The time limit, if there is one.
     pub(crate) fn timeout(self) -> Option<Duration> {
-        match self {
-            Self::AtMost(span) => Some(span),
-            Self::Never | Self::Forever => None,
-        }
+        let limited = self != Self::NEVER && self != Self::FOREVER;
+        limited.then(|| Duration::from_nanos(self.nanos))
     }
 
     /// Waits from now on, or does not.
     pub(crate) fn set_nonblocking(&mut self, nonblocking: bool) {
         match (nonblocking, *self) {
-            (true, _) => *self = Self::Never,
-            (false, Self::Never) => *self = Self::Forever,
+            (true, _) => *self = Self::NEVER,
+            (false, Self::NEVER) => *self = Self::FOREVER,
             (false, _) => {}
         }
     }
@@ -66,8 +63,10 @@ impl Waiting {
             let message = "a timeout of zero: use set_nonblocking to wait for nothing";
             return Err(io::Error::new(ErrorKind::InvalidInput, message));
         }
-        if *self != Self::Never {
-            *self = timeout.map_or(Self::Forever, Self::AtMost);
+        if *self != Self::NEVER {
+            // More than 584 years are for ever.
+            let nanos = timeout.and_then(|span| u64::try_from(span.as_nanos()).ok());
+            self.nanos = nanos.unwrap_or(u64::MAX);
         }
         Ok(())
     }

@@ -49,7 +49,7 @@ pub(crate) fn tcp_pair(
     let ConnectionRings {
         protocol: (receive, send),
         application: (reader, writer),
-        control: (read_closer, write_closer),
+        control: closer,
     } = connection_rings(limits.receive, limits.send);
     let (phase, listener) = match birth {
         Birth::Application => (Phase::Connecting, None),
@@ -59,7 +59,7 @@ pub(crate) fn tcp_pair(
     let stream = TcpStream::new(
         (reader, words.reader, limits),
         (writer, words.writer),
-        (read_closer, write_closer, words.control),
+        (closer, words.control),
         addresses,
     );
     (TcpSocket { receive, send, words: words.protocol, listener }, stream)

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
-use super::{Direction, NO_CHAIN, Receiving, Words, free_chain};
+use super::{Direction, NO_CHAIN, Receiving, Sending, Words, free_chain};
 use crate::chunk::Chunk;
 use crate::fault::{Fault, is_on, ordering};
 use crate::lent::Lent;
@@ -19,14 +19,37 @@ pub(crate) struct Reader<D: Direction> {
     seen: Word,
     /// Where `head` is, or one chunk before that; none if the reader knows of no chain.
     chunk: Option<NonNull<Chunk>>,
-    /// `chunk` and those behind it, for a reader that jumps about in a long chain.
-    #[expect(clippy::box_collection, reason = "idle connections have none, and are many")]
-    ahead: Option<Box<VecDeque<NonNull<Chunk>>>>,
+    /// For a reader that jumps about in a long chain.
+    ahead: D::Ahead,
+}
+
+/// What a reader knows of the chunks behind the one that it is in.
+pub(crate) trait Ahead: Default {
+    /// The first of them is given back.
+    fn leave_first(&mut self);
+}
+
+/// A reader that goes on from byte to byte needs to know nothing.
+impl Ahead for () {
+    fn leave_first(&mut self) {}
+}
+
+/// All of them, with the one that it is in as the first. Idle connections have none, and are many.
+#[expect(clippy::box_collection, reason = "it is to be small while it is not there")]
+#[derive(Default)]
+pub(crate) struct Chunks(Option<Box<VecDeque<NonNull<Chunk>>>>);
+
+impl Ahead for Chunks {
+    fn leave_first(&mut self) {
+        if let Some(ahead) = &mut self.0 {
+            ahead.pop_front();
+        }
+    }
 }
 
 impl<D: Direction> Reader<D> {
-    pub(super) const fn new(words: Words<D>) -> Self {
-        Self { words, head: 0, seen: Word::new(0, 0), chunk: None, ahead: None }
+    pub(super) fn new(words: Words<D>) -> Self {
+        Self { words, head: 0, seen: Word::new(0, 0), chunk: None, ahead: D::Ahead::default() }
     }
 
     pub(crate) fn words(&self) -> &Words<D> {
@@ -78,44 +101,6 @@ impl<D: Direction> Reader<D> {
         self.slice(self.chunk, self.head)
     }
 
-    /// The bytes from `position` on, which is readable, up to the end of its chunk. Takes the same time wherever
-    /// that is, if [`look_ahead`](Self::look_ahead) came after the last [`look`](Self::look).
-    pub(crate) fn slice_at(&self, position: u64) -> &[u8] {
-        let Some(first) = self.chunk else { return &[] };
-        // SAFETY: only this reader gives chunks back, by `&mut self`.
-        let hops = unsafe { first.as_ref() }.chunks_before(position);
-        let chunk = match &self.ahead {
-            Some(ahead) => ahead.get(hops).copied(),
-            // SAFETY: as above.
-            None => (0..hops).try_fold(first, |chunk, _| unsafe { chunk.as_ref() }.next()),
-        };
-        self.slice(chunk, position)
-    }
-
-    /// Prepares for [`slice_at`](Self::slice_at), if the chain is so long that following its links takes time.
-    #[inline(never)]
-    pub(crate) fn look_ahead(&mut self) {
-        let Some(first) = self.chunk else { return };
-        // SAFETY: only this reader gives chunks back, by `&mut self`.
-        let chunks = 1 + unsafe { first.as_ref() }.chunks_before(self.seen.position());
-        if chunks <= NEAR && self.ahead.is_none() {
-            return;
-        }
-        let ahead = self.ahead.get_or_insert_default();
-        let mut last = ahead.back().copied();
-        while ahead.len() < chunks {
-            // The chunk after the tail does not exist yet.
-            let chunk = match last {
-                None => Some(first),
-                // SAFETY: as above.
-                Some(last) => unsafe { last.as_ref() }.next(),
-            };
-            let Some(chunk) = chunk else { break };
-            ahead.push_back(chunk);
-            last = Some(chunk);
-        }
-    }
-
     /// The readable bytes from `position` on, up to the end of `chunk`, in which it must be.
     fn slice(&self, chunk: Option<NonNull<Chunk>>, position: u64) -> &[u8] {
         match chunk {
@@ -144,9 +129,7 @@ impl<D: Direction> Reader<D> {
             }
             let Some(next) = here.next() else { break };
             self.chunk = Some(next);
-            if let Some(ahead) = &mut self.ahead {
-                ahead.pop_front();
-            }
+            self.ahead.leave_first();
             // SAFETY: wholly read, and the writer left it when it linked the next.
             unsafe { Chunk::free(chunk) };
         }
@@ -158,7 +141,7 @@ impl<D: Direction> Reader<D> {
         let tail = self.seen.position();
         if self.head == tail && self.take_chain(tail) {
             self.chunk = None;
-            self.ahead = None;
+            self.ahead = D::Ahead::default();
             // SAFETY: the chain is taken: the writer will begin another.
             unsafe { free_chain(Some(chunk)) };
         }
@@ -173,6 +156,46 @@ impl<D: Direction> Reader<D> {
         }
         let acquire = ordering(Ordering::Acquire, Fault::ClaimC2);
         claim.compare_exchange(tail, NO_CHAIN, acquire, Ordering::Relaxed).is_ok() // C2
+    }
+}
+
+impl Reader<Sending> {
+    /// The bytes from `position` on, which is readable, up to the end of its chunk. Takes the same time wherever
+    /// that is, if [`look_ahead`](Self::look_ahead) came after the last [`look`](Self::look).
+    pub(crate) fn slice_at(&self, position: u64) -> &[u8] {
+        let Some(first) = self.chunk else { return &[] };
+        // SAFETY: only this reader gives chunks back, by `&mut self`.
+        let hops = unsafe { first.as_ref() }.chunks_before(position);
+        let chunk = match &self.ahead.0 {
+            Some(ahead) => ahead.get(hops).copied(),
+            // SAFETY: as above.
+            None => (0..hops).try_fold(first, |chunk, _| unsafe { chunk.as_ref() }.next()),
+        };
+        self.slice(chunk, position)
+    }
+
+    /// Prepares for [`slice_at`](Self::slice_at), if the chain is so long that following its links takes time.
+    #[inline(never)]
+    pub(crate) fn look_ahead(&mut self) {
+        let Some(first) = self.chunk else { return };
+        // SAFETY: only this reader gives chunks back, by `&mut self`.
+        let chunks = 1 + unsafe { first.as_ref() }.chunks_before(self.seen.position());
+        if chunks <= NEAR && self.ahead.0.is_none() {
+            return;
+        }
+        let ahead = self.ahead.0.get_or_insert_default();
+        let mut last = ahead.back().copied();
+        while ahead.len() < chunks {
+            // The chunk after the tail does not exist yet.
+            let chunk = match last {
+                None => Some(first),
+                // SAFETY: as above.
+                Some(last) => unsafe { last.as_ref() }.next(),
+            };
+            let Some(chunk) = chunk else { break };
+            ahead.push_back(chunk);
+            last = Some(chunk);
+        }
     }
 }
 

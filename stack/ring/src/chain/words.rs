@@ -4,6 +4,7 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+use super::reader::{Ahead, Chunks};
 use super::{NO_CHAIN, free_chain};
 use crate::chunk::Chunk;
 use crate::fault::{Fault, full_fence};
@@ -80,6 +81,9 @@ impl Pair {
 
 /// Which ring of a pair.
 pub(crate) trait Direction {
+    /// What its reader looks ahead with.
+    type Ahead: Ahead;
+
     fn writer(pair: &Pair) -> &WriterWords;
     fn rare(pair: &Pair) -> &RareWords;
     fn head(pair: &Pair) -> &SharedWord;
@@ -92,6 +96,8 @@ pub(crate) struct Receiving;
 pub(crate) struct Sending;
 
 impl Direction for Receiving {
+    type Ahead = ();
+
     fn writer(pair: &Pair) -> &WriterWords {
         &pair.receive
     }
@@ -106,6 +112,8 @@ impl Direction for Receiving {
 }
 
 impl Direction for Sending {
+    type Ahead = Chunks;
+
     fn writer(pair: &Pair) -> &WriterWords {
         &pair.send
     }
@@ -134,6 +142,10 @@ impl<D> Clone for Words<D> {
 impl<D: Direction> Words<D> {
     pub(crate) fn prefetch(&self) {
         prefetch(&*self.pair);
+    }
+
+    pub(crate) fn pair(&self) -> &Pair {
+        &self.pair
     }
 
     pub(crate) fn tail(&self) -> &SharedWord {
@@ -224,6 +236,10 @@ impl<D: Direction> Words<D> {
 }
 
 impl WriterWords {
+    pub(crate) fn tail(&self) -> &SharedWord {
+        &self.tail
+    }
+
     fn new() -> Self {
         Self {
             tail: SharedWord::new(),

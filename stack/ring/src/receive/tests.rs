@@ -381,6 +381,6 @@ fn a_reader_knows_of_a_closed_window() {
 #[test]
 fn ends_are_small() {
     assert!(size_of::<ReceiveProducer>() <= 48);
-    assert!(size_of::<ReceiveConsumer>() <= 48);
+    assert!(size_of::<ReceiveConsumer>() <= 40);
     assert_eq!(size_of::<ReceiveCloser>(), 8);
 }
