@@ -14,6 +14,9 @@
 //! first come first; this is what keeps timers of one tick in order. A timer moves down at most
 //! eight times in its life.
 //!
+//! A timer that the wheel finds due when it comes to its slot above level 0 fires from there. So one that is set for the beginning of a slot is moved less often,
+//! and may stand for a deadline that is a little later: see [`Wheel::shortly_before`].
+//!
 //! A million timers can share one slot, so a single call of [`Wheel::pop_due`] moves only a
 //! few down and then returns; packets get their turn before the next call goes on.
 //!
@@ -98,6 +101,15 @@ impl<T: Copy> Wheel<T> {
         self.pop_due_after_moving(now, MOVES_PER_CALL)
     }
 
+    /// What the timer is for that is likely to fire next, if that is near.
+    pub(crate) fn next_up(&self) -> Option<&T> {
+        let place = match self.cascading {
+            Some(place) => place,
+            None => self.earliest().filter(|place| place.level == 0)?,
+        };
+        self.nodes.get(self.first_at(place)).map(|entry| &entry.value)
+    }
+
     /// Whether [`Wheel::pop_due`] has to be called at `now`. If not, the wheel stands there from now on.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         !self.stays_idle(now.as_nanos() >> TICK_SHIFT)
@@ -124,10 +136,21 @@ impl<T: Copy> Wheel<T> {
         Some(Instant::from_nanos(tick << TICK_SHIFT))
     }
 
+    /// A moment before `at`, or `at` itself, by which a timer that is usually moved further before it fires is better armed: it fires from the level below the one that
+    /// it lies on, where it would be moved down to the last. What it is early by is less than a slot of that level, and less than all that is left.
+    pub(crate) fn shortly_before(&self, at: Instant) -> Instant {
+        let tick = tick_of(at);
+        let level = Place::of(tick, self.tick.min(tick)).level;
+        let below = shift(level.saturating_sub(1));
+        if below == 0 { at } else { Instant::from_nanos(tick >> below << below << TICK_SHIFT) }
+    }
+
     fn pop_due_after_moving(&mut self, now: Instant, mut moves: usize) -> Option<(Instant, T)> {
         let now = now.as_nanos() >> TICK_SHIFT;
         while !self.stays_idle(now) {
-            self.cascade(&mut moves);
+            if let Some(due) = self.cascade(&mut moves) {
+                return Some(self.take(due));
+            }
             if self.cascading.is_some() {
                 return None;
             }
@@ -148,15 +171,19 @@ impl<T: Copy> Wheel<T> {
     }
 
     /// Moves timers out of the slot that the wheel has reached, to where they belong seen from its
-    /// first tick.
-    fn cascade(&mut self, moves: &mut usize) {
+    /// first tick. Stops at one that is due at that tick, and names it.
+    fn cascade(&mut self, moves: &mut usize) -> Option<u32> {
         while let Some(place) = self.cascading.filter(|_| *moves > 0) {
             *moves -= 1;
             let index = self.first_at(place);
+            let tick = tick_of(self.nodes[index].deadline);
+            if tick <= self.tick {
+                return Some(index);
+            }
             self.unlink(index);
-            let lower = Place::of(tick_of(self.nodes[index].deadline), self.tick);
-            self.link_at(index, lower);
+            self.link_at(index, Place::of(tick, self.tick));
         }
+        None
     }
 
     /// The slot of the timers that are due next: the lowest slot of the lowest level.

@@ -243,6 +243,9 @@ impl Layers {
             && let Some((_, timer)) = self.net.timers.pop_due(self.net.now)
         {
             count += 1;
+            if let Some(&Timer::Tcp(next)) = self.net.timers.next_up() {
+                self.tcp.foresee_timer(next);
+            }
             match timer {
                 Timer::Tcp(timer) => self.tcp.timer(&mut self.net, timer),
                 Timer::Application(token) => self.timeouts.push_back(token),

@@ -269,11 +269,12 @@ pub(super) struct WheelEntry {
 impl WheelEntry {
     pub(super) const NONE: Self = Self { key: None, at: Instant::FAR_FUTURE };
 
-    /// Sees to it that the wheel fires at `at`, or before.
+    /// Sees to it that the wheel fires at `at`, or before: most deadlines are moved before they come.
     pub(super) fn arm(&mut self, net: &mut Net, at: Instant, timer: super::Timer) {
         if at >= self.at {
             return;
         }
+        let at = net.timers.shortly_before(at);
         let moved = self.key.is_some_and(|key| net.timers.reschedule(key, at).is_ok());
         if !moved {
             self.key = Some(net.timers.insert(at, net::Timer::Tcp(timer)));

@@ -11,16 +11,35 @@ use crate::table::Table;
 pub(super) struct Flows {
     places: GradualTable<u32>,
     hash: FlowHash,
+    /// Where flows were last found, by their ports. Who makes flows meet there makes them no slower than they are without it.
+    recent: Box<[u32; RECENT]>,
 }
+
+/// While there are no more connections than this, they stay in the CPU's caches, and a look at the wrong one costs little.
+const RECENT: usize = 1024;
 
 impl Flows {
     pub(super) fn new(hash: FlowHash) -> Self {
-        Self { places: GradualTable::new(), hash }
+        Self { places: GradualTable::new(), hash, recent: Box::new([0; RECENT]) }
     }
 
     /// The place of a flow's connection.
     #[inline]
-    pub(super) fn find(&self, connections: &Table<Connection>, flow: &FlowKey4) -> Option<u32> {
+    pub(super) fn find(&mut self, connections: &Table<Connection>, flow: &FlowKey4) -> Option<u32> {
+        if connections.len() > RECENT {
+            return self.look_up(connections, flow);
+        }
+        let recent = usize::from(flow.remote_port ^ flow.local_port) % RECENT;
+        let place = self.recent[recent];
+        if flow_at(connections, place) == Some(flow) {
+            return Some(place);
+        }
+        let place = self.look_up(connections, flow)?;
+        self.recent[recent] = place;
+        Some(place)
+    }
+
+    fn look_up(&self, connections: &Table<Connection>, flow: &FlowKey4) -> Option<u32> {
         let is_for = |&place: &u32| flow_at(connections, place) == Some(flow);
         self.places.find(self.hash.of(flow), is_for).copied()
     }
@@ -33,13 +52,13 @@ impl Flows {
 
     /// Adds the connection at `place`, whose flow no other has.
     pub(super) fn insert(&mut self, connections: &Table<Connection>, flow: &FlowKey4, place: u32) {
-        let Self { places, hash } = self;
+        let Self { places, hash, .. } = self;
         places.insert(hash.of(flow), place, |&place| hash_at(connections, hash, place));
     }
 
     /// Removes the flow of the connection at `place`, which may be gone already.
     pub(super) fn remove(&mut self, connections: &Table<Connection>, flow: &FlowKey4, place: u32) {
-        let Self { places, hash } = self;
+        let Self { places, hash, .. } = self;
         let rehash = |&place: &u32| hash_at(connections, hash, place);
         places.remove(hash.of(flow), |&other| other == place, rehash);
     }

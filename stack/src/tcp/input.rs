@@ -81,12 +81,12 @@ impl Tcp {
     }
 
     /// Whether a connection has this flow.
-    pub(crate) fn has(&self, flow: &FlowKey4) -> bool {
+    pub(crate) fn has(&mut self, flow: &FlowKey4) -> bool {
         self.find(flow).is_some()
     }
 
     /// Whether a new connection may use these addresses.
-    pub(super) fn is_free(&self, flow: &FlowKey4) -> bool {
+    pub(super) fn is_free(&mut self, flow: &FlowKey4) -> bool {
         self.find(flow).is_none()
             && self.half_open.get(flow).is_none()
             && self.time_wait.get(flow).is_none()

@@ -205,6 +205,13 @@ impl Tcp {
         self.config = config.clone();
     }
 
+    /// Asks for the memory that a timer will need.
+    pub(crate) fn foresee_timer(&self, timer: Timer) {
+        if let Timer::Connection(id) = timer {
+            self.connections.prefetch(id.index);
+        }
+    }
+
     /// A timer has gone off.
     pub(crate) fn timer(&mut self, net: &mut Net, timer: Timer) {
         match timer {
@@ -350,7 +357,7 @@ impl Tcp {
     }
 
     /// The connection of a flow.
-    fn find(&self, flow: &FlowKey4) -> Option<SocketId> {
+    fn find(&mut self, flow: &FlowKey4) -> Option<SocketId> {
         self.connections.id_at(self.flows.find(&self.connections, flow)?)
     }
 

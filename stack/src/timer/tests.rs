@@ -107,6 +107,31 @@ fn sleeping_until_the_next_deadline_converges() {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_timer_that_is_armed_shortly_before_is_moved_once_at_most(
+        now in any::<u64>().prop_map(|bits| bits >> 12),
+        span in (1_u64..64, 0_u32..44).prop_map(|(low, bits)| low << bits),
+    ) {
+        let (now, at) = (nanos(now), nanos(now + span));
+        let mut wheel = Wheel::new();
+        prop_assert_eq!(wheel.pop_due(now), None);
+        let early = wheel.shortly_before(at);
+        prop_assert!(early <= at && (early == at || early > now), "{early:?} for {at:?} at {now:?}");
+        wheel.insert(early, ());
+        let mut wakes = 0;
+        let fired = loop {
+            let at = wheel.next_deadline().unwrap();
+            if wheel.pop_due(at).is_some() {
+                break at;
+            }
+            wakes += 1;
+        };
+        prop_assert!(wakes <= 1, "{wakes}");
+        prop_assert!(fired.since(early) < TICK);
+    }
+}
+
 #[test]
 fn a_million_timers_fire_in_order_and_move_a_few_at_a_time() {
     const MILLION: u64 = 1_000_000;
