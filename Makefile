@@ -25,7 +25,7 @@ ROWS =
 # The commit that `make bench-compare` measures this tree against.
 BASE =
 
-.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz grid yardstick nic bench bench-full bench-compare bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
+.PHONY: help demo test lint loom loom-long schedules miri stress tsan fuzz grid yardstick nic bench bench-full bench-compare bench-cycles bench-instructions bench-rings test-hidden test-doc test-dpdk deps clean
 
 help:
 	@echo 'make demo    serve a web page over net_tap, and show it (DEMO_SECONDS=5 ends by itself)'
@@ -44,6 +44,7 @@ help:
 	@echo 'make bench   how fast the stack is, beside testpmd, and a page that shows it (minutes; ROWS="rr-64 churn": only those)'
 	@echo 'make bench-full    the same with more and longer windows, and rows that take longer'
 	@echo 'make bench-compare BASE=REV    this tree beside another commit, with the same client (PAIRS=5, ROWS="rr-64 churn": only those)'
+	@echo 'make bench-cycles    where the server's time goes, stage by stage (ROWS="rr-64 churn": those rows)'
 	@echo 'make bench-instructions    what a segment, an ACK, a turn and a connection cost'
 	@echo 'make bench-rings    what a value from one thread to another costs'
 
@@ -63,6 +64,7 @@ lint: deps
 	$(CARGO) clippy --manifest-path bench/peers/smoltcp/Cargo.toml --target-dir target/peers/smoltcp -- -D warnings
 	$(HIDDEN) $(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p darner -p darner-bench --features darner-bench/cycles --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
 	shellcheck hugepages.sh scripts/* .ci/run app/tests/hugepages/fake/*
 
@@ -107,6 +109,11 @@ bench-compare:
 	@scripts/deps bench
 	@scripts/bench-compare '$(BASE)' '$(PAIRS)' $(ROWS)
 
+# On a machine with two CPUs that has nothing else to do. A folder of its own: what is built so is slower.
+bench-cycles:
+	@scripts/deps bench
+	$(CARGO) run --release -p darner-bench --features cycles --target-dir target/cycles -- cycles $(ROWS)
+
 # On a machine with two CPUs that has nothing else to do.
 bench-rings:
 	$(CARGO) run --release -p darner-bench --no-default-features --bin rings
@@ -142,6 +149,7 @@ bench-instructions: deps
 # Devices, programs and the kernel as a peer.
 test-dpdk: deps
 	$(NEXTEST) -p pmd --features pmd/dpdk -p dpdk-sys -p darner-app -p darner-bench
+	$(NEXTEST) -p darner -p darner-bench --features darner-bench/cycles -E 'test(account) or test(cycles)'
 
 clean:
 	$(CARGO) clean

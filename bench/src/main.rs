@@ -32,6 +32,8 @@ enum Command {
     Loop(forward::LoopCommand),
     Inside(inside::InsideCommand),
     Suite(suite::SuiteCommand),
+    #[cfg(feature = "cycles")]
+    Cycles(suite::cycles::CyclesCommand),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
         Command::Loop(command) => forward::run(&command),
         Command::Inside(command) => inside::run(&command),
         Command::Suite(command) => suite::run(&command),
+        #[cfg(feature = "cycles")]
+        Command::Cycles(command) => suite::cycles::run(&command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -81,6 +81,25 @@ fn the_loop_sends_every_frame_back() {
     server.end();
 }
 
+#[cfg(feature = "cycles")]
+#[test]
+fn the_account_of_a_row_is_told_as_a_table() {
+    let mut command = Command::new(PROGRAM);
+    let output = command.args(["cycles", "rr-16", "--seconds", "0.2"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let row = |stage: &str| -> Vec<String> {
+        let line =
+            text.lines().find(|line| line.starts_with(stage)).unwrap_or_else(|| panic!("{text}"));
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(row("all")[1..3], ["100.0", "%"]);
+    // A request is a frame in and a frame out, and hardly more: the line that begins the account anew was heard.
+    let each = |column: usize| row("all")[column].parse::<f64>().unwrap();
+    assert!((1.5..4.0).contains(&(each(4) / each(3))), "{text}");
+    assert!(row("input")[4].parse::<f64>().unwrap() > 0.0, "{text}");
+}
+
 #[test]
 fn two_builds_are_compared_by_their_servers() {
     let folder = std::env::temp_dir().join(socket("compare"));

@@ -21,6 +21,18 @@ impl Clock {
     pub(crate) fn now(&self) -> Instant {
         Instant::from_nanos(self.clock.delta_as_nanos(self.epoch, self.clock.raw()))
     }
+
+    /// What the counter says, from wherever it began.
+    #[cfg(feature = "cycles")]
+    pub(crate) fn ticks(&self) -> u64 {
+        self.clock.raw()
+    }
+
+    /// How long so many of its ticks last.
+    #[cfg(feature = "cycles")]
+    pub(crate) fn span(&self, ticks: u64) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.clock.delta_as_nanos(0, ticks))
+    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub struct CoreSnapshot {
     pub memory_pressure: MemoryPressure,
     /// Every counter, of this core alone. Each core polls queues of its own, so these show how the device spreads packets.
     pub counters: Vec<(Counter, u64)>,
+    /// Where its time has gone, up to its last turn.
+    #[cfg(feature = "cycles")]
+    pub cycles: crate::protocol::Cycles,
     /// Its neighbours on the link.
     pub neighbors: Vec<NeighborInfo>,
 }

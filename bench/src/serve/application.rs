@@ -270,6 +270,12 @@ impl Application for Server {
         }
     }
 
+    #[cfg(feature = "cycles")]
+    fn woken(&mut self, _: &mut Core<'_>) {
+        // Whoever asked may have gone.
+        let _ = self.tell.send(self.totals);
+    }
+
     fn stop(&mut self, _: &mut Core<'_>) {
         // Nobody may be left to hear it.
         let _ = self.tell.send(self.totals);

@@ -11,6 +11,11 @@ use crate::failure::Failure;
 
 /// Begins to watch; the channel gets a message at the end.
 pub(crate) fn watch() -> Result<Receiver<()>, Failure> {
+    watch_input(|| ())
+}
+
+/// The same, and calls `heard` whenever there is input.
+pub(super) fn watch_input(heard: impl Fn() + Send + 'static) -> Result<Receiver<()>, Failure> {
     let (tell, ends) = channel();
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::start)?;
     let by_signal = tell.clone();
@@ -20,7 +25,9 @@ pub(crate) fn watch() -> Result<Receiver<()>, Failure> {
     })?;
     spawn("input", move || {
         let mut input = io::stdin().lock();
-        while input.read(&mut [0; 64]).is_ok_and(|len| len > 0) {}
+        while input.read(&mut [0; 64]).is_ok_and(|len| len > 0) {
+            heard();
+        }
         let _ = tell.send(());
     })?;
     Ok(ends)

@@ -19,6 +19,8 @@ pub(crate) struct Summary {
     resident_kib: Memory,
     /// TIME-WAIT lasts so long, if nothing recycles it.
     time_wait_seconds: u64,
+    #[cfg(feature = "cycles")]
+    account: Option<super::cycles::Account>,
 }
 
 /// Memory in use, in KiB.
@@ -52,7 +54,18 @@ impl Summary {
             drops: drops.filter(|(_, count)| *count > 0).collect(),
             resident_kib: memory,
             time_wait_seconds: time_wait.as_secs(),
+            #[cfg(feature = "cycles")]
+            account: None,
         }
+    }
+
+    /// Adds where the time went, and tells it on standard error.
+    #[cfg(feature = "cycles")]
+    pub(super) fn with_account(self, account: Option<super::cycles::Account>) -> Self {
+        if let Some(account) = &account {
+            eprint!("{}", account.table());
+        }
+        Self { account, ..self }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A process that takes part in a window, and is gone when the window is.
 
+#[cfg(feature = "cycles")]
+use std::io::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -69,6 +71,12 @@ impl Child {
                 Err(RecvTimeoutError::Disconnected) => return Err(self.failure("has ended")),
             }
         }
+    }
+
+    /// Gives it a line of input.
+    #[cfg(feature = "cycles")]
+    pub(crate) fn line(&mut self) -> std::io::Result<()> {
+        self.input.as_mut().map_or(Ok(()), |input| input.write_all(b"\n"))
     }
 
     /// Ends it, and returns the last line that looks like JSON.

@@ -6,6 +6,8 @@
 
 mod base;
 mod child;
+#[cfg(feature = "cycles")]
+pub(crate) mod cycles;
 mod inside;
 mod machine;
 mod network;

@@ -8,6 +8,7 @@ use super::outcome::{Outcome, median};
 use super::rows::{ADDRESSES, Figure, Row};
 use super::window::{Bench, Window};
 use crate::failure::Failure;
+use crate::load::report::Report;
 
 /// What two windows, one after the other, have shown.
 pub(super) struct Pair {
@@ -135,6 +136,16 @@ pub(super) fn note(row: &Row, reference: &Window, ours: &Window) -> Option<Strin
 pub(super) fn figure(row: &Row, window: &Window) -> f64 {
     let report = &window.report;
     match row.figure {
+        Figure::Memory => window.grown_kib as f64 * 1024.0 / report.before.opened.max(1) as f64,
+        Figure::TimeWait => window.grown_beyond_limit().unwrap_or(0.0),
+        Figure::StartUp => window.start_up.as_secs_f64() * 1e3,
+        told => told_by_client(told, report),
+    }
+}
+
+/// What the client's report alone says; nothing where that takes more.
+pub(super) fn told_by_client(figure: Figure, report: &Report) -> f64 {
+    match figure {
         Figure::Responses => report.per_second(report.counts.responses),
         Figure::Connections | Figure::Overload => report.per_second(report.counts.closed),
         Figure::GigabitsIn => report.per_second(report.counts.bytes_in) * 8e-9,
@@ -145,11 +156,9 @@ pub(super) fn figure(row: &Row, window: &Window) -> f64 {
         Figure::Latency | Figure::LatencyOpen => {
             report.latency.as_ref().map_or(0.0, |latency| latency.p50 as f64 / 1e3)
         }
-        Figure::Memory => window.grown_kib as f64 * 1024.0 / report.before.opened.max(1) as f64,
-        Figure::TimeWait => window.grown_beyond_limit().unwrap_or(0.0),
+        Figure::Memory | Figure::TimeWait | Figure::StartUp => 0.0,
         // They have no such windows.
         Figure::ThreadCost | Figure::ThreadLatency | Figure::Growth | Figure::MemoryInside => 0.0,
-        Figure::StartUp => window.start_up.as_secs_f64() * 1e3,
     }
 }
 

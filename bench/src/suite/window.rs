@@ -61,6 +61,8 @@ pub(crate) struct ServerSummary {
     counters: BTreeMap<String, u64>,
     pub(crate) resident_kib: Memory,
     pub(crate) time_wait_seconds: u64,
+    #[cfg(feature = "cycles")]
+    pub(super) account: Option<crate::serve::cycles::Account>,
 }
 
 impl ServerSummary {
@@ -79,8 +81,8 @@ impl Window {
     }
 }
 
-const READY_WITHIN: Duration = Duration::from_secs(10);
-const SET_UP_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const SET_UP_WITHIN: Duration = Duration::from_secs(30);
 /// A million connections take a while.
 const INSIDE_WITHIN: Duration = Duration::from_secs(120);
 
@@ -213,6 +215,21 @@ impl Bench {
         let mut command =
             self.command("serve", self.server_cpu, &format!("memif:{socket},server"), row.serve);
         self.window(("the server", &mut command, "ready"), &socket, row, load)
+    }
+
+    /// The same as two commands, which wait to be told how it goes on.
+    #[cfg(feature = "cycles")]
+    pub(super) fn server_and_client(&self, row: &Row) -> [Command; 2] {
+        let socket = self.socket();
+        let [server, client] = ["server", "client"].map(|role| format!("memif:{socket},{role}"));
+        let mut client = self.command("load", self.client_cpu, &client, &row.load);
+        client.args(["--warm-up", "0.3", "--json", "--seconds", &self.seconds.to_string()]);
+        [self.command("serve", self.server_cpu, &server, row.serve), client]
+    }
+
+    #[cfg(feature = "cycles")]
+    pub(super) fn seconds(&self) -> f64 {
+        self.seconds
     }
 
     pub(super) fn has_base(&self) -> bool {

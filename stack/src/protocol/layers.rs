@@ -10,7 +10,7 @@ use darner_ring::Deferred;
 use pmd::{Burst, Frame, Pool};
 use rustix::io::Errno;
 
-use super::Order;
+use super::{Account, Order};
 use crate::api::{
     ConnectOptions, EchoReply, ListenOptions, Readiness, TcpListener, TcpStream, Token, UdpSocket,
 };
@@ -52,6 +52,7 @@ pub(crate) struct Layers {
     echo_replies: VecDeque<EchoReply>,
     /// Room for what other cores have forwarded; empty between turns.
     forwarded: Vec<Forwarded>,
+    pub(super) account: Account,
 }
 
 impl Layers {
@@ -73,6 +74,7 @@ impl Layers {
             timeouts: VecDeque::new(),
             echo_replies: VecDeque::new(),
             forwarded: Vec::new(),
+            account: Account::start(),
         }
     }
 
@@ -434,6 +436,8 @@ impl Layers {
             buffered: self.tcp.buffered(),
             memory_pressure: self.tcp.memory_pressure(),
             counters: self.net.metrics.counters(),
+            #[cfg(feature = "cycles")]
+            cycles: self.account.cycles(),
             neighbors: self.net.neighbors().map(NeighborInfo::from).collect(),
         }
     }

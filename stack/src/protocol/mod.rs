@@ -4,6 +4,7 @@
 //! applications' hints, lets the application run, and at last transmits what all of that produced. It is told the time
 //! and never waits, so a simulation drives it as well as a thread does ([`thread`]).
 
+mod account;
 mod layers;
 mod openings;
 mod order;
@@ -29,6 +30,11 @@ use crate::tcp::{ConnectionInfo, TcpConfig};
 use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
+pub(crate) use account::Account;
+#[cfg(not(feature = "cycles"))]
+use account::Stage;
+#[cfg(feature = "cycles")]
+pub use account::{Cycles, Spent, Stage};
 pub(crate) use layers::Layers;
 use openings::Openings;
 pub(crate) use order::Order;
@@ -163,27 +169,36 @@ impl Protocol {
     pub fn turn(&mut self, now: Instant) -> Turn {
         let _turn = InTurn::enter(self.layers.shared.index);
         self.layers.net.now = now;
+        self.layers.account.begin();
         let arrived = self.receive() + self.take_forwarded();
         // An idle core is to find out soon that it is.
         let idle = arrived == 0 && self.left == Left::Nothing && self.layers.hears_nothing();
         let work = if idle { 0 } else { self.work(arrived) };
+        self.layers.account.end(work);
         self.layers.net.metrics.count(Counter::LoopTurns);
         Turn { work, finished: self.is_finished(now) }
     }
 
     /// All of a turn but what arrives; returns how much there was with that.
     fn work(&mut self, arrived: usize) -> usize {
-        let work = arrived
-            + self.layers.run_timers(BUDGET)
-            + self.follow_orders()
-            + self.layers.follow_hints(BUDGET);
+        let work = arrived + self.layers.run_timers(BUDGET);
+        self.layers.account.mark(Stage::Timers);
+        let work = work + self.follow_orders();
+        self.layers.account.mark(Stage::Orders);
+        let work = work + self.layers.follow_hints(BUDGET);
         self.layers.follow_deferred();
+        self.layers.account.mark(Stage::Hints);
         let work = work + self.run_application();
+        self.layers.account.mark(Stage::Application);
         // What the application has just written leaves in this turn.
         let work = work + self.layers.follow_hints(BUDGET);
+        self.layers.account.mark(Stage::Hints);
         self.layers.tcp.flush(&mut self.layers.net);
+        self.layers.account.mark(Stage::Flush);
         let work = work + self.loop_back();
+        self.layers.account.mark(Stage::Input);
         self.transmit();
+        self.layers.account.mark(Stage::Transmit);
         self.layers.net.steer.publish();
         let work = work + self.layers.net.readies.wake_all();
         let nothing = work == 0 && !self.has_refused() && self.layers.leaves_nothing();
@@ -278,6 +293,7 @@ impl Protocol {
         }
         if !self.openings.is_empty() {
             count += self.take_openings(pressed);
+            self.layers.account.mark(Stage::Input);
         }
         count
     }
@@ -289,13 +305,16 @@ impl Protocol {
         for _ in 0..openings::BURSTS {
             let Some(queue) = self.queues.get_mut(index) else { break };
             let received = queue.rx_burst(&mut self.received);
+            self.layers.account.mark(Stage::Receive);
             // Most polls find nothing.
             if received == 0 {
                 return (count, Pressed::No);
             }
             count += received;
             left = if self.received.room() == 0 { Pressed::Yes } else { Pressed::No };
-            if self.take_burst(left) == 0 || left == Pressed::No {
+            let set_aside = self.take_burst(left);
+            self.layers.account.mark(Stage::Input);
+            if set_aside == 0 || left == Pressed::No {
                 break;
             }
         }
@@ -341,6 +360,7 @@ impl Protocol {
         let count = self.layers.take_forwarded(BUDGET);
         if count > 0 {
             self.tell_echo_replies();
+            self.layers.account.mark(Stage::Input);
         }
         count
     }
