@@ -25,6 +25,7 @@ struct Client {
     requests: Vec<u8>,
     counts: Counts,
     latencies: Histogram<u64>,
+    patience: Duration,
 }
 
 struct Peer {
@@ -83,14 +84,15 @@ impl Client {
         let buffer = vec![b'x'; BUFFER].into_boxed_slice();
         let (counts, latencies) = (Counts::default(), histogram());
         let requests = REQUEST.repeat(command.depth as usize);
-        Ok(Self { poll, work, server, peers, buffer, requests, counts, latencies })
+        let patience = command.patience();
+        Ok(Self { poll, work, server, peers, buffer, requests, counts, latencies, patience })
     }
 
     fn run_for(&mut self, span: Duration) -> io::Result<()> {
         let begin = Instant::now();
         let mut events = Events::with_capacity(1024);
         while begin.elapsed() < span {
-            match self.poll.poll(&mut events, Some(Duration::ZERO)) {
+            match self.poll.poll(&mut events, Some(self.patience)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 outcome => outcome?,
             }

@@ -24,6 +24,9 @@ pub(crate) struct LoadCommand {
     /// Over the kernel's sockets instead, without a device: requests, http, churn, send and receive, in a closed loop
     #[arg(long, conflicts_with = "device")]
     pub(super) kernel: bool,
+    /// With --kernel: sleep while there is nothing to do, for a CPU that others use, too
+    #[arg(long, requires = "kernel")]
+    sleep: bool,
     /// What to do
     #[arg(long, value_enum, default_value_t = Mode::Requests)]
     pub(super) mode: Mode,
@@ -190,6 +193,11 @@ impl LoadCommand {
         }
     }
 
+    /// Over the kernel: how long it waits for something to do before it looks at the time again.
+    pub(super) fn patience(&self) -> Duration {
+        if self.sleep { LOOK_EVERY } else { Duration::ZERO }
+    }
+
     pub(super) fn addresses(&self) -> Addresses {
         Addresses::new(self.source, self.addresses)
     }
@@ -211,5 +219,7 @@ impl LoadCommand {
     }
 }
 
+/// How far a span may be exceeded.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Every run has the same times between requests.
 const SEED: u64 = 20_260_101;

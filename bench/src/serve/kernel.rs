@@ -22,6 +22,7 @@ struct Server {
     buffer: Box<[u8]>,
     output: Output,
     totals: Totals,
+    patience: Duration,
 }
 
 struct Peer {
@@ -34,12 +35,23 @@ struct Peer {
 
 const LISTENER: Token = Token(usize::MAX);
 const BUFFER: usize = 64 << 10;
-/// How often it is looked whether it is to end; else it never rests.
+/// What it does when there is nothing to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Rest {
+    Spins,
+    Sleeps,
+}
+
+/// How often it is looked whether it is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Serves on a port of all the kernel's addresses until `ends`.
-pub(super) fn run(role: Role, port: u16, ends: &Receiver<()>) -> Result<(), Failure> {
-    let mut server = Server::new(role, port).map_err(|error| {
+pub(super) fn run(
+    role: Role,
+    port: u16,
+    (rest, ends): (Rest, &Receiver<()>),
+) -> Result<(), Failure> {
+    let mut server = Server::new(role, port, rest).map_err(|error| {
         Failure::start(format_args!("cannot listen on the kernel's port {port}: {error}"))
     })?;
     println!("ready on the kernel");
@@ -60,18 +72,22 @@ pub(super) fn run(role: Role, port: u16, ends: &Receiver<()>) -> Result<(), Fail
 }
 
 impl Server {
-    fn new(role: Role, port: u16) -> io::Result<Self> {
+    fn new(role: Role, port: u16, rest: Rest) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut listener = TcpListener::bind(([0, 0, 0, 0], port).into())?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let buffer = vec![b'x'; BUFFER].into_boxed_slice();
         let (peers, free, totals) = (Vec::new(), Vec::new(), Totals::default());
         let output = Output::of(role);
-        Ok(Self { poll, listener, role, peers, free, buffer, output, totals })
+        let patience = match rest {
+            Rest::Spins => Duration::ZERO,
+            Rest::Sleeps => LOOK_EVERY,
+        };
+        Ok(Self { poll, listener, role, peers, free, buffer, output, totals, patience })
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
-        match self.poll.poll(events, Some(Duration::ZERO)) {
+        match self.poll.poll(events, Some(self.patience)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             outcome => outcome?,
         }

@@ -38,7 +38,8 @@ pub(crate) fn run(command: &ServeCommand) -> Result<(), Failure> {
             ));
         }
         command.device.pin()?;
-        return kernel::run(command.role(), command.port(), &ends);
+        let rest = if command.sleep { kernel::Rest::Sleeps } else { kernel::Rest::Spins };
+        return kernel::run(command.role(), command.port(), (rest, &ends));
     }
     let (device, queue) = command.device.open()?;
     let (tell, told) = std::sync::mpsc::channel();

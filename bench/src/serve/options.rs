@@ -26,9 +26,12 @@ pub(crate) struct ServeCommand {
     /// Most connections in TIME-WAIT, a million if not said; said, the end tells how much memory there was when so many were reached
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     time_wait: Option<u32>,
-    /// Over the kernel's sockets instead, without a device; one thread, which never rests either
+    /// Over the kernel's sockets instead, without a device; one thread, which never rests either if not told to
     #[arg(long, conflicts_with = "device")]
     pub(super) kernel: bool,
+    /// With --kernel: sleep while there is nothing to do, for a CPU that others use, too
+    #[arg(long, requires = "kernel")]
+    pub(super) sleep: bool,
     /// What it does with connections
     #[command(subcommand)]
     role: RoleCommand,

@@ -12,7 +12,10 @@ pub(super) fn compares(row: &Row) -> bool {
     use Figure::{Latency, Memory, Responses, StartUp};
     let figures =
         [Connections, GigabitsBoth, GigabitsIn, GigabitsOut, Latency, Memory, Responses, StartUp];
-    row.kernel.is_none() && row.peer.is_none() && figures.contains(&row.figure)
+    row.kernel.is_none()
+        && row.peer.is_none()
+        && row.taps.is_none()
+        && figures.contains(&row.figure)
 }
 
 /// Beside the other build.

@@ -18,6 +18,7 @@ mod pairs;
 mod rows;
 mod stop;
 mod table;
+mod taps;
 mod window;
 
 use std::fs;

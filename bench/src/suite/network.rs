@@ -1,4 +1,4 @@
-//! Namespaces of the kernel: two with a veth pair between them, or one with a tap device.
+//! Namespaces of the kernel: two with a veth pair between them or with a tap device each, or one with a tap device.
 
 use std::process::Command;
 
@@ -31,8 +31,7 @@ impl Network {
         let [server, client] = &network.names;
         run(&format!("ip link add veth0 netns {server} type veth peer name veth0 netns {client}"))?;
         for (name, address) in network.names.iter().zip(ADDRESSES) {
-            run(&format!("ip -n {name} address add {address}/24 dev veth0"))?;
-            run(&format!("ip -n {name} link set veth0 up"))?;
+            give_address(name, "veth0", address)?;
             if offloads == Offloads::Off {
                 run(&format!(
                     "ip netns exec {name} ethtool -K veth0 tso off gso off gro off tx off rx off"
@@ -48,11 +47,7 @@ impl Network {
 
     /// A command in the server's namespace, and one in the client's.
     pub(crate) fn commands(&self) -> [Command; 2] {
-        [0, 1].map(|side: usize| {
-            let mut command = Command::new("ip");
-            command.args(["netns", "exec", &self.names[side]]);
-            command
-        })
+        self.names.each_ref().map(|name| command_in(name))
     }
 }
 
@@ -79,10 +74,7 @@ impl Tap {
         let tap = Self { name };
         let name = &tap.name;
         run(&format!("ip netns add {name}"))?;
-        // The kernel itself has nothing to say on this link.
-        run(&format!(
-            "ip netns exec {name} sysctl -q -w net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"
-        ))?;
+        silence(name)?;
         if by == TapBy::Us {
             run(&format!("ip -n {name} tuntap add dev {TAP} mode tap"))?;
             run(&format!("ip -n {name} link set {TAP} up"))?;
@@ -90,11 +82,64 @@ impl Tap {
         Ok(tap)
     }
 
+    /// The device, which is there by now, gets the client's address.
+    pub(crate) fn give_address(&self) -> Result<(), Failure> {
+        give_address(&self.name, TAP, ADDRESSES[1])
+    }
+
     /// A command in the namespace.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]);
-        command
+        command_in(&self.name)
+    }
+}
+
+/// A server's namespace and a client's, for a tap device each. Gone when it is dropped.
+pub(crate) struct Apart {
+    names: [String; 2],
+}
+
+/// The server's tap device, and the client's. Both are made in the server's namespace.
+pub(crate) const TAPS: [&str; 2] = ["dtap0", "dtap1"];
+
+impl Apart {
+    pub(crate) fn new(number: u32) -> Result<Self, Failure> {
+        let id = std::process::id();
+        let names = ["ts", "tc"].map(|side| format!("darner-{side}-{id}-{number}"));
+        // Dropped, and so taken away, if anything fails.
+        let apart = Self { names };
+        for name in &apart.names {
+            run(&format!("ip netns add {name}"))?;
+            silence(name)?;
+        }
+        Ok(apart)
+    }
+
+    /// The taps are there by now: each side gets its own.
+    pub(crate) fn take_taps(&self) -> Result<(), Failure> {
+        let [server, client] = &self.names;
+        run(&format!("ip -n {server} link set {} netns {client}", TAPS[1]))?;
+        for (name, (tap, address)) in self.names.iter().zip(TAPS.into_iter().zip(ADDRESSES)) {
+            give_address(name, tap, address)?;
+        }
+        Ok(())
+    }
+
+    /// A command in the server's namespace.
+    pub(crate) fn server_command(&self) -> Command {
+        command_in(&self.names[0])
+    }
+
+    /// A command in the client's.
+    pub(crate) fn client_command(&self) -> Command {
+        command_in(&self.names[1])
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = run(&format!("ip netns delete {name}"));
+        }
     }
 }
 
@@ -110,6 +155,24 @@ impl Drop for Network {
             let _ = run(&format!("ip netns delete {name}"));
         }
     }
+}
+
+fn command_in(namespace: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]);
+    command
+}
+
+fn give_address(namespace: &str, device: &str, address: &str) -> Result<(), Failure> {
+    run(&format!("ip -n {namespace} address add {address}/24 dev {device}"))?;
+    run(&format!("ip -n {namespace} link set {device} up"))
+}
+
+/// The kernel itself has nothing to say on links there.
+fn silence(namespace: &str) -> Result<(), Failure> {
+    run(&format!(
+        "ip netns exec {namespace} sysctl -q -w net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"
+    ))
 }
 
 fn run(line: &str) -> Result<(), Failure> {

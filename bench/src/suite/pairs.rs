@@ -6,6 +6,7 @@ use super::machine::DISTURBED;
 use super::open;
 use super::outcome::{Outcome, median};
 use super::rows::{ADDRESSES, Figure, Row};
+use super::taps;
 use super::window::{Bench, Window};
 use crate::failure::Failure;
 use crate::load::report::Report;
@@ -28,6 +29,9 @@ pub(crate) fn measure(
     }
     if let Some(peer) = row.peer {
         return base::beside_peer(bench, (row, peer), count, retries);
+    }
+    if let Some(kind) = row.taps {
+        return taps::measure(bench, (row, kind), count, retries);
     }
     match row.figure {
         Figure::StartUp => start_up(bench, row, count),
@@ -164,7 +168,7 @@ pub(super) fn told_by_client(figure: Figure, report: &Report) -> f64 {
 
 /// The loop's figure in the same unit: a full frame counts with the payload that TCP would have in it.
 fn reference_figure(row: &Row, window: &Window) -> f64 {
-    if row.kernel.is_some() {
+    if row.kernel.is_some() || row.taps.is_some() {
         return figure(row, window);
     }
     let report = &window.report;

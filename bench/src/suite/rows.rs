@@ -2,6 +2,7 @@
 
 mod inside;
 mod peers;
+mod taps;
 
 use super::network::Offloads;
 
@@ -20,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) kernel: Option<Offloads>,
     /// Another stack is the reference, over the same kind of device.
     pub(crate) peer: Option<Peer>,
+    /// The kernel's client is on the other side of a tap; a kernel's server behind two taps is the reference.
+    pub(crate) taps: Option<TapKind>,
     /// What is to be reached: a part of the reference's figure, or for latencies microseconds added to it.
     pub(crate) budget: Option<f64>,
     /// Connections, for the plot.
@@ -35,6 +38,15 @@ pub(crate) struct Row {
 pub(crate) enum Peer {
     Smoltcp,
     Lwip,
+}
+
+/// How the server drives its tap.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TapKind {
+    /// By DPDK's driver.
+    NetTap,
+    /// By `pmd::tap`.
+    Native,
 }
 
 /// When a row is measured.
@@ -122,6 +134,7 @@ pub(crate) fn all() -> Vec<Row> {
         inside::rows(),
         rest(),
         kernel(),
+        taps::rows(),
         peers::rows(),
     ]
     .concat()
@@ -346,6 +359,7 @@ fn row(name: &'static str, what: &'static str, figure: Figure) -> Row {
         reference: SMALL,
         kernel: None,
         peer: None,
+        taps: None,
         budget: None,
         connections: None,
         seconds: 0.0,

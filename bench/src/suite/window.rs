@@ -52,6 +52,16 @@ pub(crate) struct Window {
     pub(crate) server: ServerSummary,
 }
 
+/// A server that a client may come to.
+pub(super) struct Begun {
+    server: Child,
+    start_up: Duration,
+    /// Its memory, in KiB.
+    resident: u64,
+    /// Another process that takes part.
+    pub(super) helper: Option<u32>,
+}
+
 /// What the server has said at its end, if it is one of ours.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -161,20 +171,17 @@ impl Bench {
     /// A server over a tap device, ours or a peer's, and the client on the kernel's side of it.
     pub(super) fn over_tap(&self, row: &Row, peer: Option<Peer>) -> Result<Window, Failure> {
         let by = if peer.is_some() { TapBy::Us } else { TapBy::Server };
-        let tap = Tap::new(self.sockets.fetch_add(1, Ordering::Relaxed), by)?;
+        let tap = Tap::new(self.number(), by)?;
         let (mut server, mut client) = (tap.command(), tap.command());
         let cpu = self.server_cpu.to_string();
         match peer {
             Some(peer) => {
                 // It has no option for that.
                 server.args(["taskset", "--cpu-list", &cpu]).arg(self.peer(peer)?).arg(TAP);
+                server.args(row.serve.split_whitespace());
             }
-            None => {
-                server.arg(&self.program).args(["serve", "--cpu", &cpu]);
-                server.args(["--device", &format!("tap:{TAP}")]);
-            }
+            None => self.serve_over(&mut server, &format!("tap:{TAP}"), row),
         }
-        server.args(row.serve.split_whitespace());
         let cpu = self.client_cpu.to_string();
         client.arg(&self.program).args(["load", "--cpu", &cpu]);
         client.args(["--device", &format!("af_packet:{TAP}")]);
@@ -199,7 +206,7 @@ impl Bench {
 
     /// The same server and requests over the kernel's sockets, in namespaces of their own.
     fn kernel(&self, row: &Row, offloads: Offloads) -> Result<Window, Failure> {
-        let network = Network::new(self.sockets.fetch_add(1, Ordering::Relaxed), offloads)?;
+        let network = Network::new(self.number(), offloads)?;
         let [mut server, mut client] = network.commands();
         let cpu = self.server_cpu.to_string();
         server.arg(&self.program).args(["serve", "--kernel", "--cpu", &cpu]);
@@ -299,17 +306,39 @@ impl Bench {
         row: &Row,
         load: &str,
     ) -> Result<Window, Failure> {
+        self.go_on(self.begin(name, server, ready)?, client, row, load)
+    }
+
+    /// A window's server is there.
+    pub(super) fn begin(
+        &self,
+        name: &str,
+        server: &mut Command,
+        ready: &str,
+    ) -> Result<Begun, Failure> {
         let begin = Instant::now();
         let mut server = Child::start(name, server)?;
         server.expect(ready, READY_WITHIN)?;
         let start_up = begin.elapsed();
         let resident = resident_of(server.id());
+        Ok(Begun { server, start_up, resident, helper: None })
+    }
+
+    /// Its client comes.
+    pub(super) fn go_on(
+        &self,
+        begun: Begun,
+        client: &mut Command,
+        row: &Row,
+        load: &str,
+    ) -> Result<Window, Failure> {
+        let Begun { server, start_up, resident, helper } = begun;
         client.args(load.split_whitespace()).args(["--warm-up", "0.3", "--json"]);
         let seconds = self.seconds.max(row.seconds);
         client.args(["--seconds", &seconds.to_string()]);
         let mut client = Child::start("the client", client)?;
         client.expect(MEASURING, SET_UP_WITHIN)?;
-        let processes = [server.id(), client.id()];
+        let processes: Vec<u32> = [server.id(), client.id()].into_iter().chain(helper).collect();
         let before = Sample::take(&processes);
         let result = client.expect("{", Duration::from_secs_f64(seconds) + READY_WITHIN)?;
         let others = Sample::take(&processes).others_since(&before);
@@ -342,23 +371,60 @@ impl Bench {
         command
     }
 
-    /// Two lcores on one CPU: the one that forwards, and the main one, which waits for input.
     fn testpmd_command(&self, program: &Path, socket: &str) -> Command {
-        // Into a pipe it would else say nothing before its end.
-        let (cpu, mut command) = (self.server_cpu, Command::new("stdbuf"));
-        command.arg("--output=L").arg(program);
-        command.args(["--no-huge", "-m", "256", "--no-shconf", "--no-pci", "--no-telemetry"]);
-        command.arg(format!("--file-prefix={socket}"));
-        command.arg(format!("--lcores=0@{cpu},1@{cpu}"));
+        // Runs the rest of the line.
+        let mut command = Command::new("env");
+        self.testpmd_arguments(&mut command, program, socket);
         command.arg(format!("--vdev=net_memif0,role=server,socket={socket}"));
         command.args(["--", "--forward-mode=io", "--port-topology=loop", "--disable-link-check"]);
         command.args(["--total-num-mbufs=16384", "--rxd=1024", "--txd=1024"]);
         command
     }
 
-    fn socket(&self) -> String {
-        let number = self.sockets.fetch_add(1, Ordering::Relaxed);
-        format!("darner-bench-{}-{number}", std::process::id())
+    /// Adds testpmd and what EAL is told. Two lcores on one CPU: the one that forwards, and the main one, which waits for input.
+    pub(super) fn testpmd_arguments(&self, command: &mut Command, program: &Path, prefix: &str) {
+        let cpu = self.server_cpu;
+        // Into a pipe it would else say nothing before its end.
+        command.args(["stdbuf", "--output=L"]).arg(program);
+        command.args(["--no-huge", "-m", "256", "--no-shconf", "--no-pci", "--no-telemetry"]);
+        command.arg(format!("--file-prefix={prefix}"));
+        command.arg(format!("--lcores=0@{cpu},1@{cpu}"));
+    }
+
+    /// Adds our server over a device.
+    pub(super) fn serve_over(&self, command: &mut Command, device: &str, row: &Row) {
+        let cpu = self.server_cpu.to_string();
+        command.arg(&self.program).args(["serve", "--device", device, "--cpu", &cpu]);
+        command.args(row.serve.split_whitespace());
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    pub(super) fn testpmd(&self) -> Option<&Path> {
+        self.testpmd.as_deref()
+    }
+
+    pub(super) fn client_cpu(&self) -> usize {
+        self.client_cpu
+    }
+
+    /// A CPU that nobody polls on, if there is one; else the client's.
+    pub(super) fn spare_cpu(&self) -> usize {
+        let all = core_affinity::get_core_ids().unwrap_or_default();
+        let taken = [self.server_cpu, self.client_cpu];
+        all.iter().map(|id| id.id).find(|id| !taken.contains(id)).unwrap_or(self.client_cpu)
+    }
+
+    /// No two windows have the same.
+    pub(super) fn number(&self) -> u32 {
+        self.sockets.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A name for sockets and files of one window.
+    pub(super) fn socket(&self) -> String {
+        format!("darner-bench-{}-{}", std::process::id(), self.number())
     }
 }
 
