@@ -138,6 +138,23 @@ fn a_kernel_behind_two_taps_is_what_ours_is_measured_beside() {
 }
 
 #[test]
+fn as_many_cores_are_measured_as_there_are() {
+    let folder = std::env::temp_dir().join(socket("cores"));
+    let mut command = Command::new(PROGRAM);
+    command.args(["suite", "cores", "--pairs", "1", "--seconds", "0.2", "--output"]).arg(&folder);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let read = |name| std::fs::read_to_string(folder.join(name)).unwrap();
+    let results: serde_json::Value = serde_json::from_str(&read("results.json")).unwrap();
+    let page = read("index.html");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let curve = results[0]["curve"].as_array().unwrap();
+    assert_eq!(curve[0][0].as_f64(), Some(1.0));
+    assert!(curve.iter().all(|point| point[1].as_f64().unwrap() > 100.0), "{results}");
+    assert!(page.contains("<h2>cores</h2>") && page.contains(" CPUs, of which"), "{page}");
+}
+
+#[test]
 fn a_suite_that_is_stopped_leaves_nothing_behind() {
     let mut command = Command::new(PROGRAM);
     command.args(["suite", "kernel-rr", "--seconds", "20", "--output", "/tmp"]);

@@ -63,7 +63,7 @@ fn named(name: &str) -> Result<Row, Failure> {
 }
 
 fn measure(bench: &Bench, row: &Row) -> Result<(Report, Account), Failure> {
-    let [mut server, mut client] = bench.server_and_client(row);
+    let [mut server, mut client] = bench.server_and_client(row, bench.lane());
     let mut server = Child::start("the server", &mut server)?;
     server.expect("ready", READY_WITHIN)?;
     let mut client = Child::start("the client", &mut client)?;

@@ -6,6 +6,7 @@
 
 mod base;
 mod child;
+mod cores;
 #[cfg(feature = "cycles")]
 pub(crate) mod cycles;
 mod inside;

@@ -33,7 +33,7 @@ pub(crate) struct Outcome {
     pub(crate) disturbed: bool,
     pub(crate) latency: Option<Latency>,
     pub(crate) reference_latency: Option<Latency>,
-    /// The figure by the number of connections, for a row that goes through several.
+    /// The figure by the number of connections, or of cores, for a row that goes through several.
     pub(crate) curve: Vec<(f64, f64)>,
     /// What the server dropped in the last window.
     pub(crate) drops: BTreeMap<String, u64>,

@@ -22,8 +22,10 @@ pub(crate) fn draw(outcomes: &[Outcome]) -> String {
     let label = |x: f64| shown(10_f64.powf(x));
     plot(&mut page, &[("requests", points)], (label, shown));
     for row in outcomes.iter().filter(|row| !row.curve.is_empty()) {
-        let _ = write!(page, "<h2>{}</h2><p>{}, in {}.</p>", row.name, row.what, row.unit);
-        let points = row.curve.iter().map(|(connections, y)| (connections.log10(), *y)).collect();
+        let _ = write!(page, "<h2>{}</h2><p>{}, in {}", row.name, row.what, row.unit);
+        let note = row.note.as_deref().map_or_else(String::new, |note| format!(": {note}"));
+        let _ = write!(page, "{}.</p>", escaped(&note));
+        let points = row.curve.iter().map(|(x, y)| (x.log10(), *y)).collect();
         plot(&mut page, &[(row.name, points)], (label, shown));
     }
     page.push_str("<h2>Latency</h2><p>In microseconds (logarithmic) beside the loop; to the right ever rarer.</p>");

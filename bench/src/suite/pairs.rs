@@ -1,6 +1,7 @@
 //! A row, pair by pair.
 
 use super::base;
+use super::cores;
 use super::inside;
 use super::machine::DISTURBED;
 use super::open;
@@ -34,6 +35,7 @@ pub(crate) fn measure(
         return taps::measure(bench, (row, kind), count, retries);
     }
     match row.figure {
+        Figure::Cores => cores::measure(bench, row, count),
         Figure::StartUp => start_up(bench, row, count),
         Figure::Memory => memory(bench, row),
         Figure::TimeWait => time_wait(bench, row),
@@ -150,7 +152,7 @@ pub(super) fn figure(row: &Row, window: &Window) -> f64 {
 /// What the client's report alone says; nothing where that takes more.
 pub(super) fn told_by_client(figure: Figure, report: &Report) -> f64 {
     match figure {
-        Figure::Responses => report.per_second(report.counts.responses),
+        Figure::Responses | Figure::Cores => report.per_second(report.counts.responses),
         Figure::Connections | Figure::Overload => report.per_second(report.counts.closed),
         Figure::GigabitsIn => report.per_second(report.counts.bytes_in) * 8e-9,
         Figure::GigabitsBoth => {

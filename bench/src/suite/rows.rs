@@ -62,6 +62,8 @@ pub(crate) enum When {
 pub(crate) enum Figure {
     /// Responses per second, against frames per second.
     Responses,
+    /// The same of several cores together, against as many times one.
+    Cores,
     /// Connections per second, against frames per second.
     Connections,
     /// Gigabits of payload per second.
@@ -94,7 +96,7 @@ pub(crate) enum Figure {
 impl Figure {
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Self::Responses => "responses/s",
+            Self::Responses | Self::Cores => "responses/s",
             Self::Connections | Self::Overload => "connections/s",
             Self::GigabitsIn | Self::GigabitsOut | Self::GigabitsBoth => "Gb/s",
             Self::Latency | Self::LatencyOpen | Self::ThreadLatency => "us",
@@ -161,6 +163,10 @@ fn requests() -> Vec<Row> {
     rows.push(Row {
         load: "--connections 16 --depth 8".to_owned(),
         ..row("pipelined", "64 B, 16 connections, 8 at a time", Figure::Responses)
+    });
+    rows.push(Row {
+        load: "--connections 64".to_owned(),
+        ..row("cores", "64 B, 64 connections on each core", Figure::Cores)
     });
     let pages = |name, what, load: &str| Row {
         serve: "http",

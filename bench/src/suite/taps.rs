@@ -62,7 +62,7 @@ fn kernel_to_kernel(bench: &Bench, row: &Row) -> Result<Window, Failure> {
 }
 
 fn load_kernel(bench: &Bench, client: &mut Command) {
-    let cpu = bench.client_cpu().to_string();
+    let cpu = bench.lane().1.to_string();
     client.arg(bench.program()).args(["load", "--kernel", "--sleep", "--cpu", &cpu]);
 }
 

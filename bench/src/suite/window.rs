@@ -109,10 +109,8 @@ impl Bench {
             )));
         }
         let program = std::env::current_exe().map_err(Failure::start)?;
-        let allowed = core_affinity::get_core_ids().unwrap_or_default();
-        if let Some(cpu) =
-            [server_cpu, client_cpu].iter().find(|cpu| !allowed.iter().any(|id| id.id == **cpu))
-        {
+        let allowed = cpus();
+        if let Some(cpu) = [server_cpu, client_cpu].iter().find(|cpu| !allowed.contains(cpu)) {
             return Err(Failure::start(format_args!(
                 "CPU {cpu} is not there for this process: name two with --server-cpu and --client-cpu (see `taskset -p $$`)"
             )));
@@ -224,17 +222,19 @@ impl Bench {
         self.window(("the server", &mut command, "ready"), &socket, row, load)
     }
 
-    /// The same as two commands, which wait to be told how it goes on.
-    #[cfg(feature = "cycles")]
-    pub(super) fn server_and_client(&self, row: &Row) -> [Command; 2] {
+    /// The same on two CPUs, as commands.
+    pub(super) fn server_and_client(
+        &self,
+        row: &Row,
+        (server_cpu, client_cpu): (usize, usize),
+    ) -> [Command; 2] {
         let socket = self.socket();
         let [server, client] = ["server", "client"].map(|role| format!("memif:{socket},{role}"));
-        let mut client = self.command("load", self.client_cpu, &client, &row.load);
+        let mut client = self.command("load", client_cpu, &client, &row.load);
         client.args(["--warm-up", "0.3", "--json", "--seconds", &self.seconds.to_string()]);
-        [self.command("serve", self.server_cpu, &server, row.serve), client]
+        [self.command("serve", server_cpu, &server, row.serve), client]
     }
 
-    #[cfg(feature = "cycles")]
     pub(super) fn seconds(&self) -> f64 {
         self.seconds
     }
@@ -406,15 +406,15 @@ impl Bench {
         self.testpmd.as_deref()
     }
 
-    pub(super) fn client_cpu(&self) -> usize {
-        self.client_cpu
+    /// The CPUs of the server and of the client.
+    pub(super) fn lane(&self) -> (usize, usize) {
+        (self.server_cpu, self.client_cpu)
     }
 
     /// A CPU that nobody polls on, if there is one; else the client's.
     pub(super) fn spare_cpu(&self) -> usize {
-        let all = core_affinity::get_core_ids().unwrap_or_default();
         let taken = [self.server_cpu, self.client_cpu];
-        all.iter().map(|id| id.id).find(|id| !taken.contains(id)).unwrap_or(self.client_cpu)
+        cpus().into_iter().find(|cpu| !taken.contains(cpu)).unwrap_or(self.client_cpu)
     }
 
     /// No two windows have the same.
@@ -426,6 +426,11 @@ impl Bench {
     pub(super) fn socket(&self) -> String {
         format!("darner-bench-{}-{}", std::process::id(), self.number())
     }
+}
+
+/// All CPUs that this process may use.
+pub(super) fn cpus() -> Vec<usize> {
+    core_affinity::get_core_ids().unwrap_or_default().iter().map(|id| id.id).collect()
 }
 
 fn resident_of(process: u32) -> u64 {
