@@ -1,13 +1,14 @@
 //! Rows whose requests have times of their own, whatever the server does (open loop).
 
+use super::machine::DISTURBED;
 use super::outcome::{Outcome, median};
-use super::pairs::{Pair, collect, compare, figure, note};
+use super::pairs::{Pair, collect, compare, figure, note, quiet};
 use super::rows::{Figure, Row};
 use super::window::{Bench, Window};
 use crate::failure::Failure;
 use crate::load::report::Latency;
 
-/// A closed loop shows once what can be served; then half as much is asked of the loop and of ours.
+/// A closed loop shows once what can be served, in a window that nobody disturbs; then half as much is asked of the loop and of ours.
 pub(super) fn latency(
     bench: &Bench,
     row: &Row,
@@ -15,7 +16,8 @@ pub(super) fn latency(
     retries: u32,
 ) -> Result<Outcome, Failure> {
     let closed = Row { figure: Figure::Responses, ..row.clone() };
-    let rate = figure(&closed, &bench.ours(row, &row.load)?) / 2.0;
+    let window = quiet(retries, || bench.ours(row, &row.load))?;
+    let rate = figure(&closed, &window) / 2.0;
     let load = format!("{} --rate {rate:.0}", row.load);
     let measure =
         || Ok(Pair { reference: bench.reference_at(row, rate)?, ours: bench.ours(row, &load)? });
@@ -23,7 +25,8 @@ pub(super) fn latency(
     let pairs = collect(&mut outcome, (count, retries), measure)?;
     compare(&mut outcome, row, &pairs);
     let percentiles = outcome.latency.as_ref().map_or_else(String::new, percentiles);
-    outcome.note = Some(format!("at {:.0} k/s; {percentiles}", rate / 1e3));
+    let doubt = if window.others > DISTURBED { ", which was measured while disturbed" } else { "" };
+    outcome.note = Some(format!("at {:.0} k/s{doubt}; {percentiles}", rate / 1e3));
     Ok(outcome)
 }
 

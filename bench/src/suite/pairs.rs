@@ -87,6 +87,24 @@ pub(super) fn collect(
     Ok(quiet)
 }
 
+/// One window that nobody has disturbed; or, if there is none in `retries` more, the least disturbed.
+pub(super) fn quiet(
+    retries: u32,
+    measure: impl Fn() -> Result<Window, Failure>,
+) -> Result<Window, Failure> {
+    let mut best = measure()?;
+    for _ in 0..retries {
+        if best.others <= DISTURBED {
+            break;
+        }
+        let next = measure()?;
+        if next.others < best.others {
+            best = next;
+        }
+    }
+    Ok(best)
+}
+
 pub(super) fn compare(outcome: &mut Outcome, row: &Row, pairs: &[Pair]) {
     let of =
         |pick: fn(&Row, &Pair) -> f64| pairs.iter().map(|pair| pick(row, pair)).collect::<Vec<_>>();
@@ -230,4 +248,36 @@ fn time_wait(bench: &Bench, row: &Row) -> Result<Outcome, Failure> {
     outcome.judge(|grown, budget| grown <= budget);
     outcome.drops = window.server.drops;
     Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// How many cores others used in the window that was taken, and in those that were not measured any more.
+    fn taken(retries: u32, windows: &[f64]) -> (f64, Vec<f64>) {
+        let left = RefCell::new(windows.to_vec());
+        let measure = || {
+            let others = left.borrow_mut().remove(0);
+            let (report, server) = Default::default();
+            Ok(Window { report, others, start_up: Duration::ZERO, grown_kib: 0, server })
+        };
+        let window = quiet(retries, measure).unwrap();
+        (window.others, left.into_inner())
+    }
+
+    #[test]
+    fn a_window_is_measured_again_until_it_is_quiet() {
+        assert_eq!(taken(3, &[0.01, 0.0]), (0.01, vec![0.0]));
+        assert_eq!(taken(3, &[0.5, 0.9, 0.08, 0.0]), (0.08, vec![0.0]));
+    }
+
+    #[test]
+    fn where_it_is_never_quiet_the_least_disturbed_counts() {
+        assert_eq!(taken(2, &[0.5, 0.2, 0.9, 0.0]), (0.2, vec![0.0]));
+        assert_eq!(taken(0, &[0.5, 0.0]), (0.5, vec![0.0]));
+    }
 }
