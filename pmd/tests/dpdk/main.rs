@@ -17,11 +17,15 @@ mod softrss;
 mod start;
 mod tap;
 mod veth;
+#[path = "../tap/wire.rs"]
+mod wire;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pmd::dpdk::{Device, DeviceConfig, DeviceSpec, Eal, HugePages};
 use pmd::{Burst, Pool, QueuePair};
+
+use wire::within;
 
 /// EAL as a newcomer has it: without huge pages.
 fn eal() -> Eal {
@@ -54,18 +58,6 @@ fn numbered(pool: &Pool, count: u32) -> Burst {
         burst.push(frame).expect("a burst holds 64");
     }
     burst
-}
-
-/// Polls until `done` has an answer.
-fn within<T>(time: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + time;
-    loop {
-        let answer = done();
-        if answer.is_some() || Instant::now() > deadline {
-            return answer;
-        }
-        std::thread::yield_now();
-    }
 }
 
 /// Whether all frames come back to the pool soon.

@@ -1,16 +1,14 @@
 //! net_tap against the kernel, in a network namespace of the test's own.
 
-use std::io;
-use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use pmd::dpdk::{Device, DeviceConfig};
-use pmd::{Burst, ChecksumStatus, Frame, L4Checksum, Medium, Pool, QueuePair, Rss, TxChecksum};
+use pmd::{Burst, ChecksumStatus, Frame, Medium, Pool, Rss};
 
 use super::forward::{self, Router};
 use super::namespace::{enter, has, ip};
-use super::{completes, eal, open, small, within};
+use super::wire::{Wire, blank, is_udp, kernel_socket, text, within};
+use super::{completes, eal, open, small};
 
 const OURS: [u8; 4] = [10, 9, 0, 2];
 const KERNELS: [u8; 4] = [10, 9, 0, 1];
@@ -29,10 +27,13 @@ fn the_kernel_and_raw_frames_talk_both_ways() {
     assert_eq!(&datagram.head()[42..47], b"hello");
     let found = datagram.rx_offload();
     assert_eq!((found.ip, found.l4), (ChecksumStatus::Good, ChecksumStatus::Good));
+    // Both are left to it in what is sent back.
+    let offered = wire.queues[0].info().tx_offload;
+    assert!(offered.ipv4 && offered.udp);
 
     // From the device's memory, and from the heap, whose frames are copied with what they ask for.
     for pool in [wire.device.pool().clone(), Pool::heap(1, 2048)] {
-        wire.send(echo(&pool, &datagram));
+        wire.echo(&pool, &datagram);
         let mut bytes = [0; 64];
         let (len, from) =
             socket.recv_from(&mut bytes).expect("the echo arrives, its checksums filled in");
@@ -160,7 +161,7 @@ fn frames_that_meet_a_link_that_is_down_are_lost() {
     enter();
     let mut wire = Wire::up(&small());
     ip("link set dtap0 down");
-    let frame = wire.frame(60);
+    let frame = blank(wire.device.pool(), 60);
     let mut burst = Burst::new();
     burst.push(frame).unwrap();
     let gone = within(Duration::from_secs(2), || {
@@ -173,74 +174,18 @@ fn frames_that_meet_a_link_that_is_down_are_lost() {
     ip("link set dtap0 up");
     kernel_socket().send_to(b"hello", "10.9.0.2:7").unwrap();
     wire.receive(|frame| ethertype(frame) == ARP);
-    wire.send(wire.frame(60));
+    wire.send(blank(wire.device.pool(), 60));
     assert_eq!(wire.device.statistics().tx_frames, 1);
 }
 
-/// A tap of ours, with an address on the kernel's side.
-struct Wire {
-    device: Device,
-    queues: Vec<Box<dyn QueuePair>>,
-}
-
-impl Wire {
+impl Wire<Device> {
+    /// With an address on the kernel's side.
     fn up(config: &DeviceConfig) -> Self {
         let (device, queues) = open(eal(), "tap:dtap0", config);
         ip("link set dtap0 up");
         ip("addr add 10.9.0.1/24 dev dtap0");
         Self { device, queues }
     }
-
-    fn frame(&self, len: usize) -> Frame {
-        let mut frame = self.device.pool().alloc().unwrap();
-        frame.append(len).unwrap().fill(0);
-        frame
-    }
-
-    /// The first frame that is `wanted`; others (the kernel announces itself) are dropped.
-    fn receive(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
-        let found = within(Duration::from_secs(5), || {
-            let mut burst = Burst::new();
-            self.queues[0].rx_burst(&mut burst);
-            burst.drain().find(&wanted)
-        });
-        found.expect("the kernel sends it within 5 s")
-    }
-
-    fn send(&mut self, frame: Frame) {
-        let mut burst = Burst::new();
-        burst.push(frame).unwrap();
-        assert_eq!(self.queues[0].tx_burst(&mut burst), 1);
-    }
-
-    /// Receives until the kernel has been silent for a while.
-    fn quiet(&mut self) {
-        while self.wakes(500) {
-            let mut burst = Burst::new();
-            self.queues[0].rx_burst(&mut burst);
-        }
-    }
-
-    /// Whether the descriptor is readable within so many milliseconds.
-    fn wakes(&self, milliseconds: i32) -> bool {
-        let descriptor = self.queues[0].wait_descriptor().expect("net_tap has one");
-        let mut wanted =
-            libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        loop {
-            // SAFETY: one entry, of ours.
-            match unsafe { libc::poll(&raw mut wanted, 1, milliseconds) } {
-                // net_tap's own signal.
-                ..0 => assert_eq!(io::Error::last_os_error().kind(), io::ErrorKind::Interrupted),
-                count => return count > 0,
-            }
-        }
-    }
-}
-
-fn kernel_socket() -> UdpSocket {
-    let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    socket
 }
 
 const ARP: u16 = 0x0806;
@@ -249,18 +194,10 @@ fn ethertype(frame: &Frame) -> u16 {
     u16::from_be_bytes(frame.head()[12..14].try_into().unwrap())
 }
 
-fn is_udp(frame: &Frame) -> bool {
-    ethertype(frame) == 0x0800 && frame.head()[23] == 17
-}
-
-fn text(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
-}
-
 /// To `request`: our address is at the device's.
-fn arp_reply(wire: &Wire, request: &Frame) -> Frame {
+fn arp_reply(wire: &Wire<Device>, request: &Frame) -> Frame {
     let (mac, asked) = (wire.device.mac(), request.head());
-    let mut reply = wire.frame(42);
+    let mut reply = blank(wire.device.pool(), 42);
     let bytes = reply.head_mut();
     bytes[..6].copy_from_slice(&asked[6..12]);
     bytes[6..12].copy_from_slice(&mac);
@@ -271,28 +208,4 @@ fn arp_reply(wire: &Wire, request: &Frame) -> Frame {
     bytes[32..38].copy_from_slice(&asked[22..28]);
     bytes[38..42].copy_from_slice(&KERNELS);
     reply
-}
-
-/// The datagram sent back; both checksums are left to the device.
-fn echo(pool: &Pool, datagram: &Frame) -> Frame {
-    let mut answer = pool.alloc().unwrap();
-    let bytes = answer.append(datagram.len()).unwrap();
-    datagram.copy_to(0, bytes);
-    for (at, len) in [(0, 6), (26, 4), (34, 2)] {
-        let (front, back) = bytes.split_at_mut(at + len);
-        front[at..].swap_with_slice(&mut back[..len]);
-    }
-    bytes[24..26].fill(0);
-    // The pseudo-header's sum: addresses, protocol, length.
-    let words = bytes[26..34].chunks(2).chain([&[0, 17][..], &bytes[38..40]]);
-    let sum: u32 = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-    let folded = u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
-    bytes[40..42].copy_from_slice(&folded.to_be_bytes());
-    answer.request_checksum(TxChecksum {
-        l2_len: 14,
-        l3_len: 20,
-        ipv4_header: true,
-        l4: L4Checksum::Udp,
-    });
-    answer
 }

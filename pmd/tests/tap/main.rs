@@ -6,15 +6,15 @@
 mod forward;
 #[path = "../dpdk/namespace.rs"]
 mod namespace;
+mod wire;
 
-use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use forward::Router;
 use namespace::{drop_capability, enter, has, ip};
 use pmd::tap::{self, Error, MOST_QUEUES, Offload, Options, Spec, Tap};
-use pmd::{Burst, ChecksumStatus, Frame, L4Checksum, Medium, QueuePair, Rss, TxChecksum};
+use pmd::{Burst, ChecksumStatus, Medium, QueuePair, Rss};
+use wire::{Wire, blank, is_udp, kernel_socket, text, within};
 
 #[test]
 fn the_kernel_and_raw_frames_talk_both_ways() {
@@ -34,11 +34,12 @@ fn the_kernel_and_raw_frames_talk_both_ways() {
         let offered = wire.queues[0].info().tx_offload;
         assert_eq!((offered.ipv4, offered.tcp, offered.udp), (false, asks, asks));
 
-        wire.send(echo(&wire, &datagram));
+        let pool = wire.device.pool().clone();
+        wire.echo(&pool, &datagram);
         let mut bytes = [0; 64];
         let (len, from) = socket.recv_from(&mut bytes).expect("the echo arrives with its checksum");
         assert_eq!((&bytes[..len], from.to_string().as_str()), (&b"hello"[..], "10.9.0.2:7"));
-        let counted = wire.tap.statistics();
+        let counted = wire.device.statistics();
         assert_eq!((counted.tx_frames, counted.tx_bytes), (1, 47));
     }
 }
@@ -48,7 +49,7 @@ fn the_kernel_fills_in_what_was_left_open() {
     enter();
     let (mut wire, mut router) = (Wire::up(&small()), Router::new());
     let station = wire.kernels_mac();
-    for frame in forward::open_checksums(wire.tap.pool(), station, false) {
+    for frame in forward::open_checksums(wire.device.pool(), station, false) {
         wire.send(frame);
     }
     let packets = router.take(2);
@@ -62,11 +63,11 @@ fn the_kernel_cuts_what_is_too_large_for_the_next_wire() {
     let (mut wire, mut router) = (Wire::up(&small()), Router::new());
     let station = wire.kernels_mac();
     for (len, size) in [(65_483, 1448), (5000, 1000), (1448, 1448), (100, 1448)] {
-        wire.send(forward::large(wire.tap.pool(), station, false, (len, size)));
+        wire.send(forward::large(wire.device.pool(), station, false, (len, size)));
         let packets = router.take(len.div_ceil(size.into()));
         forward::check_segments(&packets, (len, size.into()));
     }
-    assert_eq!(wire.tap.statistics().tx_frames, 4);
+    assert_eq!(wire.device.statistics().tx_frames, 4);
 }
 
 #[test]
@@ -135,16 +136,16 @@ fn flows_come_back_to_the_queue_that_sent_them() {
     let datagram = wire.receive(is_udp);
     for queue in [2, 0, 3] {
         let mut burst = Burst::new();
-        burst.push(echo(&wire, &datagram)).unwrap();
+        burst.push(wire.answer(wire.device.pool(), &datagram)).unwrap();
         assert_eq!(wire.queues[queue].tx_burst(&mut burst), 1);
         socket.recv_from(&mut [0; 64]).unwrap();
         socket.send_to(b"again", "10.9.0.2:7").unwrap();
         let mut burst = Burst::new();
-        let found = within(|| {
+        let found = within(Duration::from_secs(5), || {
             wire.queues[queue].rx_burst(&mut burst);
-            burst.iter().any(is_udp)
+            burst.iter().any(is_udp).then_some(())
         });
-        assert!(found, "at queue {queue}");
+        assert!(found.is_some(), "at queue {queue}");
     }
 }
 
@@ -156,8 +157,8 @@ fn what_the_kernel_drops_is_counted() {
     for _ in 0..2000 {
         let _ = socket.send_to(b"too many", "10.9.0.2:7");
     }
-    assert!(wire.tap.statistics().rx_missed > 0, "{:?}", wire.tap.statistics());
-    assert_eq!(wire.tap.statistics().rx_frames, 0);
+    assert!(wire.device.statistics().rx_missed > 0, "{:?}", wire.device.statistics());
+    assert_eq!(wire.device.statistics().rx_frames, 0);
 }
 
 #[test]
@@ -165,12 +166,12 @@ fn frames_that_meet_a_link_that_is_down_are_lost() {
     enter();
     let mut wire = Wire::up(&small());
     ip("link set vtap0 down");
-    wire.send(wire.frame(60));
-    let counted = wire.tap.statistics();
+    wire.send(blank(wire.device.pool(), 60));
+    let counted = wire.device.statistics();
     assert_eq!((counted.tx_link_down, counted.tx_frames), (1, 0));
     ip("link set vtap0 up");
-    wire.send(wire.frame(60));
-    assert_eq!(wire.tap.statistics().tx_frames, 1);
+    wire.send(blank(wire.device.pool(), 60));
+    assert_eq!(wire.device.statistics().tx_frames, 1);
 }
 
 #[test]
@@ -181,9 +182,9 @@ fn a_deleted_interface_lets_its_thread_rest() {
     let mut burst = Burst::new();
     assert_eq!(wire.queues[0].rx_burst(&mut burst), 0);
     assert!(wire.queues[0].wait_descriptor().is_none(), "it would tell for ever of an error");
-    wire.send(wire.frame(60));
-    assert_eq!(wire.tap.statistics().tx_link_down, 1);
-    assert!(!wire.tap.is_up());
+    wire.send(blank(wire.device.pool(), 60));
+    assert_eq!(wire.device.statistics().tx_link_down, 1);
+    assert!(!wire.device.is_up());
 }
 
 #[test]
@@ -219,67 +220,19 @@ fn all_queues_that_the_kernel_has_can_be_used() {
     assert_eq!(queues.len(), 256);
 }
 
-/// A tap of ours, with an address on the kernel's side that knows our station.
-struct Wire {
-    tap: Tap,
-    queues: Vec<Box<dyn QueuePair>>,
-}
-
-impl Wire {
+impl Wire<Tap> {
+    /// With an address on the kernel's side, which knows our station.
     fn up(options: &Options) -> Self {
-        let (tap, queues) = open("vtap0,address=10.9.0.1/24", options).unwrap();
-        let mac = tap.mac().map(|byte| format!("{byte:02x}")).join(":");
-        ip(&format!("neigh add 10.9.0.2 lladdr {mac} dev vtap0"));
-        Self { tap, queues }
+        let (device, queues) = open("vtap0,address=10.9.0.1/24", options).unwrap();
+        ip(&format!("neigh add 10.9.0.2 lladdr {} dev vtap0", text(device.mac())));
+        Self { device, queues }
     }
 
     /// The station at the kernel's end.
     fn kernels_mac(&self) -> [u8; 6] {
-        let mut mac = self.tap.mac();
+        let mut mac = self.device.mac();
         mac[5] ^= 1;
         mac
-    }
-
-    fn frame(&self, len: usize) -> Frame {
-        let mut frame = self.tap.pool().alloc().unwrap();
-        frame.append(len).unwrap().fill(0);
-        frame
-    }
-
-    /// The first frame that is `wanted`, at any queue; others are dropped.
-    fn receive(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
-        let mut found = None;
-        within(|| {
-            for queue in &mut self.queues {
-                let mut burst = Burst::new();
-                queue.rx_burst(&mut burst);
-                found = found.take().or_else(|| burst.drain().find(&wanted));
-            }
-            found.is_some()
-        });
-        found.expect("the kernel sends it within 5 s")
-    }
-
-    fn send(&mut self, frame: Frame) {
-        let mut burst = Burst::new();
-        burst.push(frame).unwrap();
-        assert_eq!(self.queues[0].tx_burst(&mut burst), 1);
-    }
-
-    /// Receives until the kernel has been silent for a while.
-    fn quiet(&mut self) {
-        while self.wakes(500) {
-            self.queues[0].rx_burst(&mut Burst::new());
-        }
-    }
-
-    /// Whether the descriptor is readable within so many milliseconds.
-    fn wakes(&self, milliseconds: i32) -> bool {
-        let descriptor = self.queues[0].wait_descriptor().expect("a tap has one");
-        let mut wanted =
-            libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one entry, of ours.
-        unsafe { libc::poll(&raw mut wanted, 1, milliseconds) > 0 }
     }
 }
 
@@ -289,50 +242,6 @@ fn small() -> Options {
 
 fn open(spec: &str, options: &Options) -> Result<(Tap, Vec<Box<dyn QueuePair>>), Error> {
     tap::open(&spec.parse().unwrap(), options)
-}
-
-fn kernel_socket() -> UdpSocket {
-    let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    socket
-}
-
-fn within(mut done: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < deadline {
-        if done() {
-            return true;
-        }
-        std::thread::yield_now();
-    }
-    false
-}
-
-fn is_udp(frame: &Frame) -> bool {
-    frame.head()[12..14] == [8, 0] && frame.head()[23] == 17
-}
-
-/// The datagram sent back. Its checksum is left to the device that can, and left out (UDP may) for one that cannot.
-fn echo(wire: &Wire, datagram: &Frame) -> Frame {
-    let mut answer = wire.tap.pool().frame_of(datagram.head()).unwrap();
-    let bytes = answer.head_mut();
-    // Swapping leaves the IP header's checksum right.
-    for (at, len) in [(0, 6), (26, 4), (34, 2)] {
-        let (front, back) = bytes.split_at_mut(at + len);
-        front[at..].swap_with_slice(&mut back[..len]);
-    }
-    if !wire.queues[0].info().tx_offload.udp {
-        bytes[40..42].fill(0);
-        return answer;
-    }
-    // The pseudo-header's sum: addresses, protocol, length.
-    let words = bytes[26..34].chunks(2).chain([&[0, 17][..], &bytes[38..40]]);
-    let sum: u32 = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-    let folded = u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
-    bytes[40..42].copy_from_slice(&folded.to_be_bytes());
-    let l4 = L4Checksum::Udp;
-    answer.request_checksum(TxChecksum { l2_len: 14, l3_len: 20, ipv4_header: false, l4 });
-    answer
 }
 
 const CAP_NET_ADMIN: u32 = 12;
