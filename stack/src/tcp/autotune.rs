@@ -120,6 +120,7 @@ impl Connection {
         if buffered >= limit as u64 / 2 {
             // By steps: each lets a writer go on that waits.
             self.set_send_buffer((2 * limit).min(largest));
+            self.begin_unsent_low_water(cx);
             self.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
         }
     }
@@ -267,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_send_buffer_holds_two_windows_of_who_fills_it() {
-        let mut t = slow_handshake(&growing());
+        let mut t = slow_handshake(&TcpConfig { unsent_low_water: Some(u32::MAX), ..growing() });
         let mut size_after = |write: usize, ack: usize| {
             assert_eq!(t.write(write), write);
             t.emitted();
@@ -279,5 +280,22 @@ mod tests {
         assert_eq!(size_after(6000, 3001), 4 * FIRST);
         assert_eq!(size_after(8000, 4001), 8 * FIRST);
         assert_eq!(size_after(18_000, 5001), 8 * FIRST, "two windows fit");
+    }
+
+    #[test]
+    fn a_send_buffer_that_has_grown_holds_no_more_unsent_than_at_first() {
+        let mut t = slow_handshake(&growing());
+        for ack in [1001, 2001, 3001] {
+            t.write(LARGEST);
+            t.emitted();
+            t.input(&format!("A 1 ack {ack} win 60000")).unwrap();
+        }
+        while t.write(LARGEST) > 0 {}
+        assert_eq!(t.connection(|c| c.unsent()), FIRST as u64);
+        t.connection(|c| assert!(c.send_buffer() > FIRST && c.send_buffer() < LARGEST));
+        // Whoever says how large it is gets all of that.
+        let Target::Tcp(id) = t.stream().words().target() else { panic!() };
+        t.tcp.set_buffers(&mut t.net, id, (None, Some(LARGEST)));
+        t.connection(|c| assert_eq!(c.socket.send.limit(), LARGEST));
     }
 }

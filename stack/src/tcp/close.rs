@@ -97,7 +97,7 @@ impl Connection {
     }
 
     /// The options, unless somebody is setting one just now: then he hints when he is done.
-    fn take_options(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn take_options(&mut self, cx: &mut Context<'_>) {
         let Ok(options) = self.socket.words.options() else {
             cx.net.metrics.count(Counter::ControlDeferrals);
             return;

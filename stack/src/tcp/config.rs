@@ -20,7 +20,8 @@ pub struct TcpConfig {
     pub receive_buffer_max: usize,
     /// Most bytes that a connection buffers for sending at first, those not yet acknowledged included.
     pub send_buffer: usize,
-    /// What that grows to by itself, with the congestion window. Not above `send_buffer`: it does not grow.
+    /// What that grows to by itself, with the congestion window. Not above `send_buffer`: it does not grow. One that has grown holds no more unsent than
+    /// `send_buffer`, unless `unsent_low_water` says otherwise.
     pub send_buffer_max: usize,
     /// How many bytes a read waits for, if it has room for so many, and are told as readable: see
     /// [`ReadHalf::set_low_water`](crate::ReadHalf::set_low_water).

@@ -1,7 +1,8 @@
 //! Low-water marks: how many bytes are worth telling an application that reads, and how few may wait unsent until one that writes is to go on.
 //!
 //! What is worth reading stands in the receive ring, which both sides see. What may wait unsent is a matter of the send ring's limit: a
-//! connection with such a mark buffers what is on its way and as much more, so that whoever writes finds no room beyond.
+//! connection with such a mark buffers what is on its way and as much more, so that whoever writes finds no room beyond. A buffer that grows by itself has one,
+//! too.
 
 use super::autotune::Sizing;
 use super::connection::{Connection, Context};
@@ -34,7 +35,8 @@ impl Connection {
 
     /// The application may have set another mark.
     pub(super) fn take_unsent_low_water(&mut self, cx: &mut Context<'_>, own: Option<u32>) {
-        let mark = own.or(cx.config.unsent_low_water).map(|mark| mark.max(1));
+        let mark = own.or(cx.config.unsent_low_water).or_else(|| self.mark_of_grown(cx));
+        let mark = mark.map(|mark| mark.max(1));
         if mark == self.unsent_limit().map(|unsent| unsent.mark) {
             return;
         }
@@ -49,6 +51,14 @@ impl Connection {
         if self.unsent_limit().is_none() {
             self.take_unsent_low_water(cx, None);
         }
+    }
+
+    /// A buffer that has grown by itself has done so for what is on its way. What waits unsent needs no more room than there was at first: it would only be written
+    /// earlier than it can leave, and have left the CPU's caches until then.
+    fn mark_of_grown(&self, cx: &Context<'_>) -> Option<u32> {
+        let first = cx.config.send_buffer;
+        let grown = self.snd.sizing == Sizing::Automatic && self.send_buffer() > first;
+        grown.then(|| u32::try_from(first).unwrap_or(u32::MAX))
     }
 
     fn unsent_limit(&self) -> Option<&Unsent> {

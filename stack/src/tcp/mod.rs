@@ -267,6 +267,7 @@ impl Tcp {
             if let Some(limit) = send {
                 connection.set_send_buffer(limit);
                 connection.snd.sizing = Sizing::Fixed;
+                connection.take_options(cx);
                 connection.socket.raise(&mut cx.net.readies, Readiness::WRITABLE);
             }
         });
