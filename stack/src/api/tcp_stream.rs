@@ -224,7 +224,9 @@ impl TcpStream {
         let lingered = self.closing.linger(self.write_waiting());
         self.closing.on_drop = OnDrop::Nothing;
         lingered?;
-        self.take_error().map_or(Ok(()), Err)
+        let error = self.take_error();
+        self.closing.reset_if_asked();
+        error.map_or(Ok(()), Err)
     }
 
     /// Waits until the handshake is done, or has failed.
@@ -263,12 +265,21 @@ impl Closing {
         let settled = || side.is_settled().then_some(());
         side.park(Instant::now().checked_add(span), settled).ok_or(ErrorKind::TimedOut.into())
     }
+
+    /// A close that is to be a reset is one before a half is gone: the protocol thread may look between the two, and would take the end of the sending one for that
+    /// of the stream.
+    fn reset_if_asked(&self) {
+        if self.control.linger().is_some_and(|span| span.is_zero()) {
+            self.control.abort();
+        }
+    }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
         if self.on_drop == OnDrop::Linger && !is_protocol_thread() {
             let _goes_on_by_itself = self.linger(Waiting::FOREVER);
+            self.reset_if_asked();
         }
     }
 }
