@@ -15,7 +15,7 @@ pub struct Burst {
 
 impl Burst {
     /// Most frames in one burst.
-    pub const CAPACITY: usize = 64;
+    pub const CAPACITY: usize = 32;
 
     /// An empty burst.
     pub const fn new() -> Self {

@@ -142,7 +142,11 @@ impl<T: Copy> Wheel<T> {
         let tick = tick_of(at);
         let level = Place::of(tick, self.tick.min(tick)).level;
         let below = shift(level.saturating_sub(1));
-        if below == 0 { at } else { Instant::from_nanos(tick >> below << below << TICK_SHIFT) }
+        if below == 0 {
+            at
+        } else {
+            at.min(Instant::from_nanos(tick >> below << below << TICK_SHIFT))
+        }
     }
 
     fn pop_due_after_moving(&mut self, now: Instant, mut moves: usize) -> Option<(Instant, T)> {

@@ -89,7 +89,7 @@ fn asks_for_connection(link: &Link, frame: &Frame) -> Option<FlowKey4> {
 /// What a core makes connections of in a few milliseconds.
 const MOST: usize = 1024;
 /// Bursts that are taken in one turn to empty a device of everything else.
-pub(super) const BURSTS: usize = 8;
+pub(super) const BURSTS: usize = 16;
 /// How many of those that wait have their turn once the device is empty, and in any case.
 pub(super) const AT_ONCE: usize = Burst::CAPACITY;
 pub(super) const ANYWAY: usize = 4;
