@@ -17,6 +17,8 @@ pub(crate) struct Table<T> {
     limit: usize,
 }
 
+/// A value is looked for in no cache, mostly: it takes no more lines than it must.
+#[repr(align(64))]
 struct Slot<T> {
     generation: u32,
     content: Content<T>,

@@ -3,10 +3,16 @@
 /// Asks the CPU to bring all of a value into its caches, and does not wait for it. A hint: nothing depends on it.
 #[inline]
 pub fn prefetch<T: ?Sized>(value: &T) {
-    let (start, len) = (std::ptr::from_ref(value).cast::<u8>(), size_of_val(value));
-    for offset in (0..len.max(1)).step_by(LINE) {
-        line(start.wrapping_add(offset));
+    let start = std::ptr::from_ref(value).cast::<u8>();
+    for offset in line_starts(start.addr(), size_of_val(value)) {
+        line(start.wrapping_sub(start.addr() % LINE).wrapping_add(offset));
     }
+}
+
+/// Where the lines of `len` bytes begin, the first of which is at `address`, beginning with the line of that.
+#[inline]
+fn line_starts(address: usize, len: usize) -> impl Iterator<Item = usize> {
+    (0..address % LINE + len.max(1)).step_by(LINE)
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -26,6 +32,17 @@ const LINE: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_that_begins_within_a_line_has_the_line_that_it_ends_in_as_well() {
+        let lines = |address, len| line_starts(address, len).collect::<Vec<_>>();
+        assert_eq!(lines(128, 64), [0]);
+        assert_eq!(lines(144, 64), [0, 64]);
+        assert_eq!(lines(191, 1), [0]);
+        assert_eq!(lines(191, 2), [0, 64]);
+        assert_eq!(lines(16, 440), [0, 64, 128, 192, 256, 320, 384, 448]);
+        assert_eq!(lines(7, 0), [0]);
+    }
 
     #[test]
     fn anything_may_be_asked_for() {

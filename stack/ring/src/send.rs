@@ -245,6 +245,12 @@ pub struct SendConsumer {
 }
 
 impl SendConsumer {
+    /// Asks for the memory of what is to be released first.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.reader.prefetch();
+    }
+
     /// How far the application has written, and what follows there: one look at one word.
     #[inline]
     pub fn tail(&mut self) -> SendTail {

@@ -69,6 +69,7 @@ impl TcpSocket {
     /// Asks for the memory that is shared with the application.
     pub(crate) fn prefetch(&self) {
         self.receive.prefetch();
+        self.send.prefetch();
         self.words.prefetch();
     }
 

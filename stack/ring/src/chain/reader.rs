@@ -7,6 +7,7 @@ use super::{Direction, NO_CHAIN, Receiving, Sending, Words, free_chain};
 use crate::chunk::Chunk;
 use crate::fault::{Fault, is_on, ordering};
 use crate::lent::Lent;
+use crate::prefetch::prefetch;
 use crate::sync::Ordering;
 use crate::word::Word;
 
@@ -54,6 +55,14 @@ impl<D: Direction> Reader<D> {
 
     pub(crate) fn words(&self) -> &Words<D> {
         &self.words
+    }
+
+    /// Asks for what says where the first chunk ends.
+    pub(crate) fn prefetch(&self) {
+        if let Some(chunk) = self.chunk {
+            // SAFETY: only this reader gives chunks back, by `&mut self`.
+            prefetch(unsafe { chunk.as_ref() });
+        }
     }
 
     pub(crate) const fn head(&self) -> u64 {
