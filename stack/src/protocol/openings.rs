@@ -13,7 +13,7 @@ use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::link::Link;
 use crate::net::Net;
-use crate::wire::ipv4::{Ipv4View, protocol};
+use crate::wire::ipv4::{HEADER_LEN, Ipv4View, protocol};
 use crate::wire::tcp::{Flags, TcpView};
 
 /// SYNs that wait.
@@ -42,6 +42,9 @@ impl Openings {
     ///
     /// What another core is asked for is only passed on here, which costs little; how many that core takes is its own affair.
     pub(super) fn set_aside(&mut self, net: &Net, received: &mut Burst) -> usize {
+        if !received.iter().any(|frame| may_ask(&net.interface.link, frame)) {
+            return 0;
+        }
         let arrived = received.len();
         for frame in received.drain() {
             let asks = asks_for_connection(&net.interface.link, &frame);
@@ -67,6 +70,19 @@ impl Openings {
         self.waiting.pop_front()
     }
 }
+
+/// Whether it is worth a closer look: most packets have no options of IP, and no SYN where the flags of TCP are then.
+#[inline]
+fn may_ask(link: &Link, frame: &Frame) -> bool {
+    let Some(packet) = frame.head().get(link.header_len()..) else { return false };
+    let plain = packet.first() == Some(&PLAIN);
+    !plain || packet.get(FLAGS_AT).is_some_and(|flags| u16::from(*flags) & Flags::SYN.0 != 0)
+}
+
+/// Version 4, and a header of five words.
+const PLAIN: u8 = 0x45;
+/// The byte of TCP's flags behind such a header.
+const FLAGS_AT: usize = HEADER_LEN + 13;
 
 /// The flow that a SYN is to open, as far as can be told from a glance. What is not plain is taken as it comes.
 #[inline]

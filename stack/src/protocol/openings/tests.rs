@@ -180,3 +180,17 @@ fn only_a_plain_syn_asks_for_a_connection() {
     fragment[7] = 1;
     assert!(!asks(&fragment));
 }
+
+#[test]
+fn what_may_be_a_syn_is_looked_at() {
+    let pool = Pool::heap(1, 256);
+    let worth = |edit: fn(&mut Vec<u8>), flags| {
+        let mut bytes = segment(1000, LISTENING, flags);
+        edit(&mut bytes);
+        may_ask(&Link::new(Medium::Ip, None), &pool.frame_of(&bytes).unwrap())
+    };
+    assert!(worth(|_| {}, Flags::SYN));
+    assert!(!worth(|_| {}, Flags::ACK));
+    assert!(worth(|bytes| bytes[0] = 0x46, Flags::ACK), "the flags are elsewhere");
+    assert!(!worth(|bytes| bytes.truncate(FLAGS_AT), Flags::SYN));
+}
