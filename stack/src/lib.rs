@@ -34,6 +34,7 @@ mod steer;
 #[cfg_attr(not(test), expect(dead_code, reason = "a view shows its whole header, whoever asks"))]
 mod wire;
 
+mod backlog;
 mod link;
 mod neighbor;
 mod net;

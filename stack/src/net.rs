@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pmd::{Frame, Pool, QueueInfo, TxOffload};
 
 use crate::api::Token;
+use crate::backlog::Backlog;
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::icmp::{RateLimit, Trouble};
@@ -41,6 +42,8 @@ pub(crate) struct Net {
     pub(crate) readies: Readies,
     /// Frames ready for the device, which the protocol loop transmits at the end of the turn.
     pub(crate) outbox: VecDeque<Frame>,
+    /// How much of that is streams'.
+    pub(crate) backlog: Backlog,
     /// IP packets that we sent to ourselves. The protocol loop takes them as input; they never reach the device.
     pub(crate) loopback: VecDeque<Frame>,
     pub(crate) interface: Interface,
@@ -144,6 +147,7 @@ impl Net {
             metrics,
             readies: Readies::default(),
             outbox: VecDeque::with_capacity(OUTBOX_LIMIT),
+            backlog: Backlog::default(),
             loopback: VecDeque::new(),
             interface,
             routes,
@@ -248,13 +252,19 @@ impl Net {
             return Err(Drop::OutboxFull);
         }
         self.outbox.push_back(frame);
+        self.backlog.give();
         Ok(())
     }
 
-    /// How many more full segments of new data are to wait for the device. What waits longer there says nothing new about the path, and takes the
-    /// place of what the CPU's caches could hold; so a connection goes on in the next turn (as with TCP small queues of Linux).
-    pub(crate) fn backlog_room(&self) -> usize {
-        BACKLOG.saturating_sub(self.outbox.len())
+    /// The end of a turn begins: connections send what they may.
+    pub(crate) fn begin_flush(&mut self) {
+        self.backlog.begin(self.outbox.len());
+    }
+
+    /// How many more full segments of new data may leave in this flush.
+    pub(crate) fn backlog_room(&self) -> u32 {
+        let frames = (self.outbox_room() + 1).saturating_sub(OUTBOX_RESERVE);
+        self.backlog.room().min(u32::try_from(frames).unwrap_or(u32::MAX))
     }
 
     /// How many more frames [`Net::transmit`] takes in this turn.
@@ -286,9 +296,6 @@ impl Interface {
 
 /// Frames that may wait for the device. More than one turn makes, unless the device is stuck.
 const OUTBOX_LIMIT: usize = 1024;
-
-/// Full segments that may wait for the device: a few bursts, so that one that has room is not kept waiting.
-const BACKLOG: usize = 128;
 
 /// Frames kept for others while one connection has much to send, or many timers have: they go on in the next turn.
 pub(crate) const OUTBOX_RESERVE: usize = 64;

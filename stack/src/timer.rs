@@ -17,8 +17,8 @@
 //! A timer that the wheel finds due when it comes to its slot above level 0 fires from there. So one that is set for the beginning of a slot is moved less often,
 //! and may stand for a deadline that is a little later: see [`Wheel::shortly_before`].
 //!
-//! A million timers can share one slot, so a single call of [`Wheel::pop_due`] moves only a
-//! few down and then returns; packets get their turn before the next call goes on.
+//! A million timers can share one slot, so a turn moves only a few down ([`Moves`]); packets get
+//! theirs before the next one goes on.
 //!
 //! Nine levels cover every deadline that [`Instant`] can hold, so there is no list for the rest.
 
@@ -95,10 +95,11 @@ impl<T: Copy> Wheel<T> {
     /// was armed, if that was later).
     ///
     /// `None` means that nothing is due, or that timers from further up the wheel have to be moved
-    /// first and this call has done its share of that. In the second case
+    /// first and as many were moved as may be. In the second case
     /// [`Wheel::next_deadline`] is not after `now`.
+    #[cfg(test)]
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, T)> {
-        self.pop_due_after_moving(now, MOVES_PER_CALL)
+        self.pop_due_within(now, &mut Moves::default())
     }
 
     /// What the timer is for that is likely to fire next, if that is near.
@@ -149,10 +150,15 @@ impl<T: Copy> Wheel<T> {
         }
     }
 
-    fn pop_due_after_moving(&mut self, now: Instant, mut moves: usize) -> Option<(Instant, T)> {
+    /// The same for several calls that may move no more than `moves` together.
+    pub(crate) fn pop_due_within(
+        &mut self,
+        now: Instant,
+        moves: &mut Moves,
+    ) -> Option<(Instant, T)> {
         let now = now.as_nanos() >> TICK_SHIFT;
         while !self.stays_idle(now) {
-            if let Some(due) = self.cascade(&mut moves) {
+            if let Some(due) = self.cascade(moves) {
                 return Some(self.take(due));
             }
             if self.cascading.is_some() {
@@ -176,14 +182,14 @@ impl<T: Copy> Wheel<T> {
 
     /// Moves timers out of the slot that the wheel has reached, to where they belong seen from its
     /// first tick. Stops at one that is due at that tick, and names it.
-    fn cascade(&mut self, moves: &mut usize) -> Option<u32> {
-        while let Some(place) = self.cascading.filter(|_| *moves > 0) {
-            *moves -= 1;
+    fn cascade(&mut self, moves: &mut Moves) -> Option<u32> {
+        while let Some(place) = self.cascading.filter(|_| moves.0 > 0) {
             let index = self.first_at(place);
             let tick = tick_of(self.nodes[index].deadline);
             if tick <= self.tick {
                 return Some(index);
             }
+            moves.0 -= 1;
             self.unlink(index);
             self.link_at(index, Place::of(tick, self.tick));
         }
@@ -315,8 +321,15 @@ const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
 /// Enough digits for every tick.
 const LEVELS: usize = (u64::BITS - TICK_SHIFT).div_ceil(DIGIT_BITS) as usize;
-/// How many timers one call moves down: about 10 us of work when none of them is cached.
-const MOVES_PER_CALL: usize = 256;
+/// How many timers may be moved down.
+pub(crate) struct Moves(usize);
+
+/// About 10 us of work when none of them is cached.
+impl Default for Moves {
+    fn default() -> Self {
+        Self(256)
+    }
+}
 
 const _: () = assert!(size_of::<TimerKey>() == 8 && size_of::<Option<TimerKey>>() == 8);
 const _: () = assert!(size_of::<Node<Entry<u64>>>() <= 32 + size_of::<u64>());

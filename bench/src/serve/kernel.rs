@@ -33,8 +33,6 @@ struct Peer {
     closing: bool,
 }
 
-const LISTENER: Token = Token(usize::MAX);
-const BUFFER: usize = 64 << 10;
 /// What it does when there is nothing to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Rest {
@@ -42,6 +40,8 @@ pub(super) enum Rest {
     Sleeps,
 }
 
+const LISTENER: Token = Token(usize::MAX);
+const BUFFER: usize = 64 << 10;
 /// How often it is looked whether it is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 

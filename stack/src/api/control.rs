@@ -155,7 +155,7 @@ impl Control {
 
     /// Most bytes that may wait unsent: a write takes no more than brings them to so many, and waits, however large the send buffer is; who
     /// writes is told once they are half as many. What is sent and not acknowledged does not count. `None`: the stack's default,
-    /// [`TcpConfig::unsent_low_water`](crate::TcpConfig::unsent_low_water). Like `TCP_NOTSENT_LOWAT` of Linux.
+    /// [`TcpConfig::unsent_low_water`](crate::TcpConfig::unsent_low_water), or without one what the send buffer held at first, once that has grown by itself. Like `TCP_NOTSENT_LOWAT` of Linux.
     pub fn set_unsent_low_water(&self, bytes: Option<u32>) {
         self.change(Change::UnsentLowWater(bytes));
     }

@@ -225,16 +225,16 @@ impl TcpStream {
         self.closing.on_drop = OnDrop::Nothing;
         lingered?;
         let error = self.take_error();
-        self.closing.reset_if_asked();
+        self.closing.reset_if_due();
         error.map_or(Ok(()), Err)
     }
 
-    /// Waits until the handshake is done, or has failed.
     /// Writes what there is room for before the connection is open.
     pub(crate) fn preload(&mut self, bytes: &[u8]) -> usize {
         self.write.preload(bytes)
     }
 
+    /// Waits until the handshake is done, or has failed.
     pub(crate) fn wait_connected(&self, deadline: Option<Instant>) -> io::Result<()> {
         self.write.wait_connected(deadline)
     }
@@ -266,10 +266,11 @@ impl Closing {
         side.park(Instant::now().checked_add(span), settled).ok_or(ErrorKind::TimedOut.into())
     }
 
-    /// A close that is to be a reset is one before a half is gone: the protocol thread may look between the two, and would take the end of the sending one for that
-    /// of the stream.
-    fn reset_if_asked(&self) {
-        if self.control.linger().is_some_and(|span| span.is_zero()) {
+    /// A close that is a reset, because it was asked for or loses bytes that nobody has read, is one before a half is gone: the protocol thread may look between
+    /// the two, and would take the end of the sending one for that of the stream.
+    fn reset_if_due(&self) {
+        let asked = self.control.linger().is_some_and(|span| span.is_zero());
+        if asked || self.control.has_unread() {
             self.control.abort();
         }
     }
@@ -279,7 +280,7 @@ impl Drop for Closing {
     fn drop(&mut self) {
         if self.on_drop == OnDrop::Linger && !is_protocol_thread() {
             let _goes_on_by_itself = self.linger(Waiting::FOREVER);
-            self.reset_if_asked();
+            self.reset_if_due();
         }
     }
 }

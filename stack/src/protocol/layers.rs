@@ -29,6 +29,7 @@ use crate::socket::{CoreShared, Hints, Inbox, ListenerShared, Part, Target, Told
 use crate::steer::{Forwarded, Seat};
 use crate::tcp::{Settled, Tcp};
 use crate::time::Instant;
+use crate::timer::Moves;
 use crate::udp::Udp;
 use crate::wire::icmpv4::{IcmpHeader, Unreachable};
 use crate::wire::ipv4::protocol;
@@ -237,12 +238,12 @@ impl Layers {
 
     /// Runs the timers that are due; returns how many there were.
     pub(super) fn run_timers(&mut self, budget: usize) -> usize {
-        let mut count = 0;
+        let (mut count, mut moves) = (0, Moves::default());
         // Thousands may be due at once, each with a segment to send: what the device does not take yet would be dropped. Some run however full the
         // outbox is: a device that is stuck, or a flood that is answered, must not stop time.
         while count < budget
             && (count < TIMERS_ANYWAY || self.net.outbox_room() > OUTBOX_RESERVE / 2)
-            && let Some((_, timer)) = self.net.timers.pop_due(self.net.now)
+            && let Some((_, timer)) = self.net.timers.pop_due_within(self.net.now, &mut moves)
         {
             count += 1;
             if let Some(&Timer::Tcp(next)) = self.net.timers.next_up() {

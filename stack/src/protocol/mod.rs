@@ -100,7 +100,7 @@ enum Pressed {
 /// What a turn of the protocol loop did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Turn {
-    /// Packets, timers, hints, orders and readiness that were handled; zero for an idle turn.
+    /// Packets, timers, hints, orders and readiness that were handled, and connections that went on with what the device had no room for; zero for an idle turn.
     pub work: usize,
     /// The stack was stopped and everything is closed: further turns do nothing.
     pub finished: bool,
@@ -193,7 +193,7 @@ impl Protocol {
         // What the application has just written leaves in this turn.
         let work = work + self.layers.follow_hints(BUDGET);
         self.layers.account.mark(Stage::Hints);
-        self.layers.tcp.flush(&mut self.layers.net);
+        let work = work + self.layers.tcp.flush(&mut self.layers.net);
         self.layers.account.mark(Stage::Flush);
         let work = work + self.loop_back();
         self.layers.account.mark(Stage::Input);

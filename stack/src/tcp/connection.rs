@@ -47,6 +47,8 @@ pub(super) struct Connection {
     pub(super) sack: bool,
     /// On the list of connections that have something to do at the end of the turn.
     pub(super) listed: bool,
+    /// On the list of those that go on when the device has room.
+    pub(super) waits: bool,
     /// Why the peer may be out of reach, as ICMP has it: the cause that is told if the connection is given up.
     pub(super) soft_error: Option<Failure>,
     /// How often in a row what is first in line was sent again, or the window probed, without an answer.
@@ -336,6 +338,7 @@ impl Connection {
             buffered: 0,
             sack: config.sack,
             listed: false,
+            waits: false,
             soft_error: None,
             retries: 0,
             probe_backoff: 0,

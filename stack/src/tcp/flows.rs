@@ -103,6 +103,17 @@ mod tests {
         for (n, flow) in flows.iter().enumerate() {
             assert_eq!(t.tcp.find(flow).is_some(), n % 3 == 0);
         }
+        // Others take the places, whose ports are not told apart by where flows were last found.
+        for port in 1..=400 {
+            t.peer_port = 1024 + port;
+            t.input("S 0 mss 1000").unwrap();
+            t.sent();
+            t.input("A 1 ack 1").unwrap();
+            assert!(t.tcp.find(&t.flow()).is_some());
+        }
+        for (n, flow) in flows.iter().enumerate() {
+            assert_eq!(t.tcp.find(flow).is_some(), n % 3 == 0);
+        }
         let mut stranger = flows[0];
         stranger.local_port += 1;
         assert_eq!(t.tcp.find(&stranger), None);

@@ -81,6 +81,7 @@ mod schedules;
 #[cfg(test)]
 mod states;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::api::Readiness;
@@ -143,15 +144,15 @@ pub(crate) struct Tcp {
     memory: Memory,
     /// Connections that something has happened to in this turn.
     dirty: Vec<SocketId>,
-    /// Those of them that the device has kept from sending more; empty between turns.
-    partly: Vec<SocketId>,
+    /// Connections that the device keeps from sending more, in the order in which they go on.
+    waiting: VecDeque<SocketId>,
     gathered: Gathered,
     foreseen: Foreseen,
     #[cfg(test)]
     prediction: predict::Prediction,
 }
 
-/// What a timer of TCP is for.
+/// What a timer of TCP is for. It may go off before its time, and is then armed again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Timer {
     /// The earliest deadline of a connection.
@@ -192,7 +193,7 @@ impl Tcp {
             challenges: Challenges::new(config.challenge_acks),
             memory: Memory::new(config.max_buffered),
             dirty: Vec::new(),
-            partly: Vec::new(),
+            waiting: VecDeque::new(),
             gathered: Gathered::default(),
             foreseen: Foreseen::default(),
             #[cfg(test)]
@@ -273,37 +274,49 @@ impl Tcp {
         });
     }
 
-    /// The end of a turn: every connection that something has happened to sends what it may, once. Those that the device keeps from more go on in the next
-    /// turn, and first those that it has kept from everything.
-    pub(crate) fn flush(&mut self, net: &mut Net) {
+    /// The end of a turn: every connection that something has happened to sends what it may, once, and before them, as far as the device has room, those that it kept
+    /// from sending more. Returns how many of these there were.
+    pub(crate) fn flush(&mut self, net: &mut Net) -> usize {
         self.count_memory_again(net);
-        if self.dirty.is_empty() {
-            return;
+        net.begin_flush();
+        let mut went_on = 0;
+        for _ in 0..self.waiting.len() {
+            if net.backlog_room() == 0 {
+                break;
+            }
+            let Some(id) = self.waiting.pop_front() else { break };
+            went_on += 1;
+            self.flush_one(net, id, |connection| connection.waits = false);
         }
         let mut dirty = std::mem::take(&mut self.dirty);
-        dirty.retain(|&id| {
-            let Some((connection, mut cx)) = self.borrow(net, id) else { return false };
-            let rest = connection.transmit(&mut cx);
-            connection.listed = rest != Rest::Nothing;
-            let earliest = connection.deadlines.earliest();
-            connection.wheel.arm(cx.net, earliest, Timer::Connection(id));
-            if rest == Rest::Some {
-                self.partly.push(id);
-            }
-            rest == Rest::Everything
-        });
-        dirty.append(&mut self.partly);
+        for id in dirty.drain(..) {
+            self.flush_one(net, id, |connection| connection.listed = false);
+        }
         self.dirty = dirty;
+        went_on
+    }
+
+    /// A connection, which `unlist` takes off the list that it was on, sends what it may.
+    #[inline]
+    fn flush_one(&mut self, net: &mut Net, id: SocketId, unlist: impl FnOnce(&mut Connection)) {
+        let Some((connection, mut cx)) = self.borrow(net, id) else { return };
+        unlist(connection);
+        let rest = connection.transmit(&mut cx);
+        let earliest = connection.deadlines.earliest();
+        connection.wheel.arm(cx.net, earliest, Timer::Connection(id));
+        if rest == Rest::More && !std::mem::replace(&mut connection.waits, true) {
+            self.waiting.push_back(id);
+        }
     }
 
     /// Whether the next flush finds connections that have something to do, as after one in which the device kept them from sending more.
     pub(crate) fn has_more(&self) -> bool {
-        !self.dirty.is_empty()
+        !(self.dirty.is_empty() && self.waiting.is_empty())
     }
 
     /// Whether the next flush finds nothing unless something happens.
     pub(crate) fn leaves_nothing(&self) -> bool {
-        self.dirty.is_empty() && self.memory.is_counted()
+        !self.has_more() && self.memory.is_counted()
     }
 
     /// Resets everything: the stack stops.

@@ -44,7 +44,7 @@ impl Connection {
         // The segment that ends what is written is another matter.
         let unsent = u32::try_from(self.unsent().saturating_sub(1)).unwrap_or(u32::MAX);
         let bytes = room.min(self.usable_window()).min(unsent).min(pushed_at.unwrap_or(u32::MAX));
-        let segments = (bytes / mss).min(u32::try_from(frames).unwrap_or(u32::MAX));
+        let segments = (bytes / mss).min(frames);
         if segments < 2 {
             return None;
         }

@@ -18,13 +18,11 @@ enum Next {
     Again(Seq, u32),
 }
 
-/// What new data waits for the device alone at the end of a turn.
+/// Whether new data waits for the device alone at the end of a turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Rest {
     Nothing,
-    /// Some of it has left.
-    Some,
-    Everything,
+    More,
 }
 
 /// A segment of new data.
@@ -47,19 +45,18 @@ impl Connection {
     pub(super) fn transmit(&mut self, cx: &mut Context<'_>) -> Rest {
         let mut rest = Rest::Nothing;
         if self.may_send_data() {
-            let before = self.snd.nxt;
             match self.transmit_data(cx) {
-                Ok(HeldBack::ByDevice) if self.snd.nxt == before => rest = Rest::Everything,
-                Ok(HeldBack::ByDevice) => rest = Rest::Some,
-                Ok(_) => {}
+                Ok(HeldBack::ByDevice) => rest = Rest::More,
+                Ok(_) => {
+                    self.flushed();
+                    self.watch_window(cx.now());
+                }
                 Err(NotSent) => {
                     self.retry_soon(cx.now());
                     return rest;
                 }
             }
-            self.flushed();
             self.watch_unsent(cx);
-            self.watch_window(cx.now());
             if self.state.can_receive() && self.owes_window_update() {
                 self.ack_now();
             }
@@ -133,13 +130,13 @@ impl Connection {
             if cx.net.outbox_room() < OUTBOX_RESERVE {
                 return Err(NotSent);
             }
+            let mss = u32::from(self.snd.mss);
+            let is_full = matches!(&step, Next::New(segment) if segment.len >= mss);
+            if is_full && cx.net.backlog_room() == 0 {
+                return Ok(HeldBack::ByDevice);
+            }
             let (sent, is_last) = match step {
                 Next::Again(seq, len) => (self.send_again(cx, seq, len), false),
-                Next::New(segment)
-                    if segment.len >= self.snd.mss.into() && cx.net.backlog_room() == 0 =>
-                {
-                    return Ok(HeldBack::ByDevice);
-                }
                 Next::New(segment) => {
                     let segment = self.in_train(cx.config, segment);
                     match self.train_of(cx, &segment) {
@@ -150,6 +147,9 @@ impl Connection {
             };
             let (Ok(len), Some(sender)) = (sent, &mut self.sender) else { return Err(NotSent) };
             sender.paced(cx.now(), len, cx.config.pacing, self.rtt.srtt());
+            if is_full {
+                cx.net.backlog.spend(len / mss);
+            }
             if is_last && sender.board.lost() == 0 {
                 return Ok(HeldBack::ByNothing);
             }
@@ -380,7 +380,10 @@ fn saturating(len: u64) -> u32 {
 mod tests {
     use std::io::Write;
 
+    use crate::api::TcpStream;
+    use crate::backlog;
     use crate::counters::Counter;
+    use crate::tcp::TcpConfig;
     use crate::tcp::harness::Harness;
 
     #[test]
@@ -449,63 +452,95 @@ mod tests {
         assert_eq!(t.sent().len(), 10);
     }
 
-    /// Frames of others wait for the device, and leave room for so many full segments.
-    fn crowd(t: &mut Harness, room: usize) {
-        t.net.outbox.clear();
-        while t.net.backlog_room() > room {
-            let frame = t.net.alloc().unwrap();
-            t.net.transmit(frame).unwrap();
-        }
-    }
-
-    #[test]
-    fn full_segments_wait_while_enough_waits_for_the_device() {
-        let mut t = Harness::connected();
-        crowd(&mut t, 2);
-        t.write(4500);
-        assert_eq!((t.net.backlog_room(), t.connection(|c| c.unsent())), (0, 2500));
-        assert!(t.tcp.has_more());
-        t.net.outbox.clear();
-        t.tcp.flush(&mut t.net);
-        assert_eq!(t.sent(), ["A 2001+1000 ack 1", "A 3001+1000 ack 1", "PA 4001+500 ack 1"]);
-        assert!(!t.tcp.has_more());
-    }
-
-    #[test]
-    fn a_small_segment_does_not_wait_for_the_device() {
-        let mut t = Harness::connected();
-        crowd(&mut t, 0);
-        t.write(10);
-        assert_eq!(t.connection(|c| c.unsent()), 0);
-    }
-
-    #[test]
-    fn who_was_kept_from_everything_goes_on_before_who_was_kept_from_some() {
-        let mut t = Harness::listening(&Harness::plain(), 2);
-        let mut streams = Vec::new();
-        for port in [1, 2] {
+    /// One stream of several, each with a window for all that is written to it.
+    fn streams<const N: usize>(t: &mut Harness, ports: [u16; N]) -> [TcpStream; N] {
+        ports.map(|port| {
             t.peer_port = port;
             t.input("S 0 mss 1000").unwrap();
             t.sent();
             t.input("A 1 ack 1").unwrap();
             assert!(t.accept());
-            streams.push(t.stream.take().unwrap());
-        }
-        crowd(&mut t, 3);
-        streams.iter_mut().for_each(|stream| stream.write_all(&[0; 9000]).unwrap());
+            t.connection(|c| c.snd.wnd = 1 << 20);
+            t.stream.take().unwrap()
+        })
+    }
+
+    fn wide() -> Harness {
+        let config = TcpConfig { initial_window: 250, send_buffer: 1 << 20, ..Harness::plain() };
+        Harness::listening(&config, 2)
+    }
+
+    const AT_ONCE: u64 = backlog::AT_ONCE as u64 * 1000;
+
+    fn unsent<const N: usize>(t: &mut Harness, ports: [u16; N]) -> [u64; N] {
+        ports.map(|port| {
+            t.peer_port = port;
+            t.connection(|c| c.unsent())
+        })
+    }
+
+    #[test]
+    fn full_segments_wait_while_those_before_them_wait_for_the_device() {
+        let mut t = wide();
+        let [mut stream] = streams(&mut t, [1]);
+        stream.write_all(&[0; 200_500]).unwrap();
         t.application();
-        let left = |t: &mut Harness| {
-            [1, 2].map(|port| {
-                t.peer_port = port;
-                t.connection(|c| c.unsent())
-            })
-        };
-        assert_eq!(left(&mut t), [6000, 9000]);
-        for want in [[6000, 6000], [3000, 6000], [3000, 3000]] {
-            crowd(&mut t, 3);
-            t.tcp.flush(&mut t.net);
-            assert_eq!(left(&mut t), want);
+        for _ in 0..3 {
+            assert_eq!(unsent(&mut t, [1]), [200_500 - AT_ONCE]);
+            assert!(t.tcp.has_more());
+            assert_eq!(t.tcp.flush(&mut t.net), 0);
         }
+        t.net.outbox.clear();
+        assert_eq!(t.tcp.flush(&mut t.net), 1);
+        assert_eq!(unsent(&mut t, [1]), [0]);
+        assert!(!t.tcp.has_more());
+    }
+
+    #[test]
+    fn neither_others_nor_small_segments_wait_for_that() {
+        let mut t = wide();
+        let [mut a, mut b] = streams(&mut t, [1, 2]);
+        for _ in 0..2 * backlog::AT_ONCE {
+            let frame = t.net.alloc().unwrap();
+            t.net.transmit(frame).unwrap();
+        }
+        a.write_all(&[0; 200_000]).unwrap();
+        t.application();
+        assert_eq!(unsent(&mut t, [1]), [200_000 - AT_ONCE]);
+        b.write_all(&[0; 10]).unwrap();
+        t.application();
+        assert_eq!(unsent(&mut t, [2]), [0]);
+    }
+
+    #[test]
+    fn those_who_wait_for_the_device_take_turns() {
+        let mut t = wide();
+        let mut both = streams(&mut t, [1, 2]);
+        both.iter_mut().for_each(|stream| stream.write_all(&[0; 250_000]).unwrap());
+        t.application();
+        let mut left = vec![unsent(&mut t, [1, 2])];
+        while t.tcp.has_more() {
+            t.net.outbox.clear();
+            t.tcp.flush(&mut t.net);
+            left.push(unsent(&mut t, [1, 2]));
+        }
+        let second = 250_000 - (2 * AT_ONCE - 250_000);
+        let want = [[250_000 - AT_ONCE, 250_000], [0, second], [0, second - AT_ONCE], [0, 0]];
+        assert_eq!(left, want);
+    }
+
+    /// A cork that is pulled while the device holds back.
+    #[test]
+    fn a_flush_is_not_forgotten_while_the_device_has_no_room() {
+        let mut t = wide();
+        let [mut stream] = streams(&mut t, [1]);
+        stream.set_cork(true);
+        stream.write_all(&[0; 200_500]).unwrap();
+        stream.set_nodelay(true);
+        t.application();
+        t.net.outbox.clear();
+        t.tcp.flush(&mut t.net);
+        assert_eq!(unsent(&mut t, [1]), [0]);
     }
 
     #[test]

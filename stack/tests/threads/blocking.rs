@@ -278,15 +278,39 @@ fn linger_runs_out_and_the_connection_goes_on_closing() {
     assert_eq!(all.len(), written);
 }
 
+/// Often, because the protocol thread must not look between the ends of two halves.
 #[test]
 fn linger_of_zero_resets() {
     let stack = stack();
-    let (mut client, mut server) = pair(&stack);
-    client.set_linger(Some(Duration::ZERO));
-    client.write_all(b"lost").unwrap();
-    drop(client);
-    let mut all = Vec::new();
-    assert_eq!(server.read_to_end(&mut all).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    for round in 0..40 {
+        let (mut client, mut server) = pair(&stack);
+        client.set_linger(Some(Duration::ZERO));
+        client.write_all(b"lost").unwrap();
+        if round % 2 == 0 {
+            drop(client)
+        } else {
+            client.close().unwrap()
+        }
+        assert_reset(&mut server);
+    }
+}
+
+/// RFC 2525, section 2.17.
+#[test]
+fn bytes_that_nobody_has_read_make_the_close_a_reset() {
+    let stack = stack();
+    for _ in 0..20 {
+        let (mut client, mut server) = pair(&stack);
+        server.write_all(b"unread").unwrap();
+        client.peek(&mut [0]).unwrap();
+        drop(client);
+        assert_reset(&mut server);
+    }
+}
+
+fn assert_reset(stream: &mut darner::TcpStream) {
+    let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
 ///
