@@ -61,7 +61,7 @@ impl<T: Copy> Wheel<T> {
         Self { nodes: Nodes::new(), levels, tick: 0, idle_until: 0, cascading: None }
     }
 
-    /// Arms a timer. A deadline that has passed means: at the next call of [`Wheel::pop_due`].
+    /// Arms a timer. A deadline that has passed means: at the next call of [`Wheel::pop_due_within`].
     pub(crate) fn insert(&mut self, at: Instant, value: T) -> TimerKey {
         let mut generation = NonZeroU32::MIN;
         let deadline = self.not_before_now(at);
@@ -111,7 +111,7 @@ impl<T: Copy> Wheel<T> {
         self.nodes.get(self.first_at(place)).map(|entry| &entry.value)
     }
 
-    /// Whether [`Wheel::pop_due`] has to be called at `now`. If not, the wheel stands there from now on.
+    /// Whether [`Wheel::pop_due_within`] has to be called at `now`. If not, the wheel stands there from now on.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         !self.stays_idle(now.as_nanos() >> TICK_SHIFT)
     }
@@ -125,7 +125,7 @@ impl<T: Copy> Wheel<T> {
         idle
     }
 
-    /// A time at which [`Wheel::pop_due`] should be called, if any timer is armed.
+    /// A time at which [`Wheel::pop_due_within`] should be called, if any timer is armed.
     ///
     /// It is exact for timers that are due within 64 ticks, and for others a lower bound: a call
     /// at that time may find nothing, and brings the bound closer.
