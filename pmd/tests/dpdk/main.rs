@@ -55,7 +55,7 @@ fn numbered(pool: &Pool, count: u32) -> Burst {
         let bytes = frame.append(64).expect("a fresh frame has room");
         bytes.fill(0);
         bytes[..4].copy_from_slice(&number.to_be_bytes());
-        burst.push(frame).expect("a burst holds 64");
+        burst.push(frame).expect("a burst holds so many");
     }
     burst
 }

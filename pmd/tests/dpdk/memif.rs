@@ -62,14 +62,14 @@ fn pair(eal: Eal, socket: &str) -> (Open, Open) {
 
 /// The receiver polls meanwhile: a client lends the server buffers only when it receives.
 fn pass((sender, tx): &mut Open, (_, rx): &mut Open) {
-    let mut burst = numbered(sender.pool(), 40);
+    let mut burst = numbered(sender.pool(), 20);
     let mut arrived = Burst::new();
     let all = within(Duration::from_secs(2), || {
         tx[0].tx_burst(&mut burst);
         rx[0].rx_burst(&mut arrived);
-        (arrived.len() == 40).then_some(())
+        (arrived.len() == 20).then_some(())
     });
-    assert!(all.is_some(), "{} of 40 frames arrived", arrived.len());
+    assert!(all.is_some(), "{} of 20 frames arrived", arrived.len());
     for (number, frame) in (0_u32..).zip(arrived.iter()) {
         assert_eq!((frame.len(), &frame.head()[..4]), (64, &number.to_be_bytes()[..]));
     }

@@ -43,9 +43,9 @@ fn a_burst_is_filled_up_and_no_further() {
     let (device, mut queues) = open(eal(), "vdev:net_null0,size=100", &small());
     let mut burst = Burst::new();
     burst.push(device.pool().alloc().unwrap()).unwrap();
-    assert_eq!(queues[0].rx_burst(&mut burst), 63);
+    assert_eq!(queues[0].rx_burst(&mut burst), Burst::CAPACITY - 1);
     assert_eq!(queues[0].rx_burst(&mut burst), 0);
     assert!(burst.iter().skip(1).all(|frame| frame.len() == 100));
-    assert_eq!(queues[0].tx_burst(&mut burst), 64);
-    assert_eq!(device.statistics().tx_frames, 64);
+    assert_eq!(queues[0].tx_burst(&mut burst), Burst::CAPACITY);
+    assert_eq!(device.statistics().tx_frames, Burst::CAPACITY as u64);
 }

@@ -12,26 +12,26 @@ const RING: &str = "vdev:net_ring0";
 fn what_is_sent_comes_back_in_order() {
     let (device, mut queues) = open(eal(), RING, &small());
     assert_eq!(device.driver(), "net_ring");
-    let mut burst = numbered(device.pool(), 64);
-    assert_eq!(queues[0].tx_burst(&mut burst), 64);
+    let mut burst = numbered(device.pool(), 32);
+    assert_eq!(queues[0].tx_burst(&mut burst), 32);
     assert!(burst.is_empty());
 
-    assert_eq!(queues[0].rx_burst(&mut burst), 64);
+    assert_eq!(queues[0].rx_burst(&mut burst), 32);
     let numbers: Vec<[u8; 4]> = burst.iter().map(|f| f.head()[..4].try_into().unwrap()).collect();
-    let sent: Vec<[u8; 4]> = (0..64_u32).map(u32::to_be_bytes).collect();
+    let sent: Vec<[u8; 4]> = (0..32_u32).map(u32::to_be_bytes).collect();
     assert_eq!(numbers, sent);
 
     let before = frames_dropped_singly();
     burst.clear();
     assert_eq!(frames_dropped_singly(), before, "a burst is freed in bulk");
     assert!(completes(device.pool()));
-    assert_eq!((device.statistics().tx_frames, device.statistics().rx_frames), (64, 64));
+    assert_eq!((device.statistics().tx_frames, device.statistics().rx_frames), (32, 32));
 }
 
 #[test]
 fn frames_are_freed_on_threads_that_dpdk_does_not_know() {
     let (device, mut queues) = open(eal(), RING, &small());
-    let mut burst = numbered(device.pool(), 64);
+    let mut burst = numbered(device.pool(), 32);
     queues[0].tx_burst(&mut burst);
     queues[0].rx_burst(&mut burst);
     let one = burst.drain_front(1).next();
@@ -44,7 +44,7 @@ fn frames_are_freed_on_another_registered_core() {
     let (device, mut queues) = open(eal(), RING, &small());
     let pool = device.pool().clone();
     thread::spawn(move || {
-        let mut burst = numbered(&pool, 64);
+        let mut burst = numbered(&pool, 32);
         queues[0].tx_burst(&mut burst);
         queues[0].rx_burst(&mut burst);
         // The other thread is the one that allocated, on a core of its own.
@@ -149,7 +149,7 @@ fn a_full_device_leaves_the_rest_in_the_burst() {
     // net_ring holds 1023 frames.
     let mut sent = 0;
     let left = loop {
-        let mut burst = numbered(device.pool(), 60);
+        let mut burst = numbered(device.pool(), 30);
         sent += queues[0].tx_burst(&mut burst);
         if !burst.is_empty() {
             break burst;
@@ -157,7 +157,7 @@ fn a_full_device_leaves_the_rest_in_the_burst() {
     };
     assert_eq!(sent, 1023);
     let first = left.iter().next().unwrap().head()[..4].to_vec();
-    assert_eq!(first, u32::try_from(1023 % 60).unwrap().to_be_bytes());
+    assert_eq!(first, u32::try_from(1023 % 30).unwrap().to_be_bytes());
     drop(left);
     drop(queues);
     let pool = device.pool().clone();
