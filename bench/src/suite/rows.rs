@@ -243,7 +243,7 @@ fn time_wait() -> Vec<Row> {
             "--time-wait 50000 respond --close",
         ),
         Row {
-            seconds: 20.0,
+            seconds: 40.0,
             when: When::Full,
             ..limit(
                 "time-wait-1m",
