@@ -91,12 +91,7 @@ impl<T: Copy> Wheel<T> {
         Ok(())
     }
 
-    /// The next timer that is due at `now`, with the deadline it was armed for (or the moment it
-    /// was armed, if that was later).
-    ///
-    /// `None` means that nothing is due, or that timers from further up the wheel have to be moved
-    /// first and as many were moved as may be. In the second case
-    /// [`Wheel::next_deadline`] is not after `now`.
+    /// [`pop_due_within`](Self::pop_due_within) a budget of its own.
     #[cfg(test)]
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, T)> {
         self.pop_due_within(now, &mut Moves::default())
@@ -150,7 +145,12 @@ impl<T: Copy> Wheel<T> {
         }
     }
 
-    /// The same for several calls that may move no more than `moves` together.
+    /// The next timer that is due at `now`, with the deadline it was armed for (or the moment it
+    /// was armed, if that was later).
+    ///
+    /// `None` means that nothing is due, or that timers from further up the wheel have to be moved
+    /// first and `moves`, which several calls may share, are used up. In the second case
+    /// [`Wheel::next_deadline`] is not after `now`.
     pub(crate) fn pop_due_within(
         &mut self,
         now: Instant,

@@ -192,15 +192,14 @@ fn streams() -> Vec<Row> {
     };
     let (to, from) = (Figure::GigabitsOut, Figure::GigabitsIn);
     let large = "--connections 16 --response 16384";
-    let [sends, receives] = ["--mode send --connections 1", "--mode receive --connections 1"];
     let budget = Some(0.8);
     let both = Figure::GigabitsBoth;
     vec![
         stream("rr-16kB", "64 B to 16 kB, 16 connections", from, "respond --response 16384", large),
-        Row { budget, ..stream("bulk-in", "1 connection, to the server", to, "sink", sends) },
+        Row { budget, ..stream("bulk-in", "1 connection, to the server", to, "sink", SEND) },
         Row {
             budget,
-            ..stream("bulk-out", "1 connection, from the server", from, "source", receives)
+            ..stream("bulk-out", "1 connection, from the server", from, "source", RECEIVE)
         },
         stream("bulk-both", "1 connection, both ways at once", both, "both", BOTH),
     ]
@@ -254,6 +253,10 @@ fn time_wait() -> Vec<Row> {
     ]
 }
 
+/// One stream from the client, and one to it.
+const SEND: &str = "--mode send --connections 1";
+const RECEIVE: &str = "--mode receive --connections 1";
+
 /// 768 MiB for a million idle connections.
 const IDLE_MOST: f64 = 805.0;
 
@@ -284,7 +287,6 @@ fn kernel() -> Vec<Row> {
     };
     use Figure::{Connections, GigabitsIn, GigabitsOut, Responses};
     let (rr, churn) = ("--connections 16", "--mode churn --connections 16 --addresses 16");
-    let (send, receive) = ("--mode send --connections 1", "--mode receive --connections 1");
     vec![
         beside(
             "kernel-rr",
@@ -316,16 +318,16 @@ fn kernel() -> Vec<Row> {
             "bulk to the server; kernel, veth",
             GigabitsOut,
             "sink",
-            send,
+            SEND,
             Offloads::On,
         ),
-        beside("kernel-in-off", "the same, offloads off", GigabitsOut, "sink", send, Offloads::Off),
+        beside("kernel-in-off", "the same, offloads off", GigabitsOut, "sink", SEND, Offloads::Off),
         beside(
             "kernel-out",
             "bulk from the server; kernel, veth",
             GigabitsIn,
             "source",
-            receive,
+            RECEIVE,
             Offloads::On,
         ),
         beside(
@@ -333,7 +335,7 @@ fn kernel() -> Vec<Row> {
             "the same, offloads off",
             GigabitsIn,
             "source",
-            receive,
+            RECEIVE,
             Offloads::Off,
         ),
     ]

@@ -221,11 +221,15 @@ impl TcpStream {
     /// stream is non-blocking or on a protocol thread; it goes on closing as well.
     pub fn close(mut self) -> io::Result<()> {
         refuse_child()?;
-        let lingered = self.closing.linger(self.write_waiting());
         self.closing.on_drop = OnDrop::Nothing;
-        lingered?;
+        let end = self.closing.end();
+        if let End::Linger(span) = end {
+            self.closing.linger(span, self.write_waiting())?;
+        }
         let error = self.take_error();
-        self.closing.reset_if_due();
+        if end == End::Reset {
+            self.closing.control.abort();
+        }
         error.map_or(Ok(()), Err)
     }
 
@@ -244,16 +248,30 @@ impl TcpStream {
     }
 }
 
+/// How a connection ends that is closed now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// Because that was asked for, or bytes are lost that nobody has read. It is reset before a half is gone: the protocol thread may look between the two, and would take
+    /// the end of the sending one for that of the stream.
+    Reset,
+    /// When the peer has everything, or after so long.
+    Linger(Duration),
+    ByItself,
+}
+
 impl Closing {
-    /// Ends the connection and waits, if it is to linger, until the peer has everything.
-    fn linger(&self, waiting: Waiting) -> io::Result<()> {
-        let Some(span) = self.control.linger().filter(|span| !span.is_zero()) else {
-            return Ok(());
-        };
-        if self.control.has_unread() {
-            // The close is a reset: an end in good order, and waiting for it, would say that nothing is lost.
-            return Ok(());
+    fn end(&self) -> End {
+        match self.control.linger() {
+            Some(Duration::ZERO) => End::Reset,
+            // An end in good order, and waiting for it, would say that nothing is lost.
+            _ if self.control.has_unread() => End::Reset,
+            Some(span) => End::Linger(span),
+            None => End::ByItself,
         }
+    }
+
+    /// Ends the connection and waits for so long until the peer has everything.
+    fn linger(&self, span: Duration, waiting: Waiting) -> io::Result<()> {
         self.control.shutdown(Shutdown::Write);
         let side = self.control.side();
         if side.is_settled() {
@@ -265,22 +283,17 @@ impl Closing {
         let settled = || side.is_settled().then_some(());
         side.park(Instant::now().checked_add(span), settled).ok_or(ErrorKind::TimedOut.into())
     }
-
-    /// A close that is a reset, because it was asked for or loses bytes that nobody has read, is one before a half is gone: the protocol thread may look between
-    /// the two, and would take the end of the sending one for that of the stream.
-    fn reset_if_due(&self) {
-        let asked = self.control.linger().is_some_and(|span| span.is_zero());
-        if asked || self.control.has_unread() {
-            self.control.abort();
-        }
-    }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if self.on_drop == OnDrop::Linger && !is_protocol_thread() {
-            let _goes_on_by_itself = self.linger(Waiting::FOREVER);
-            self.reset_if_due();
+        if self.on_drop == OnDrop::Nothing || is_protocol_thread() {
+            return;
+        }
+        match self.end() {
+            End::Reset => self.control.abort(),
+            End::Linger(span) => _ = self.linger(span, Waiting::FOREVER),
+            End::ByItself => {}
         }
     }
 }

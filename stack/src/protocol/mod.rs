@@ -360,8 +360,8 @@ impl Protocol {
         let count = self.layers.take_forwarded(BUDGET);
         if count > 0 {
             self.tell_echo_replies();
-            self.layers.account.mark(Stage::Input);
         }
+        self.layers.account.mark(Stage::Input);
         count
     }
 

@@ -107,6 +107,23 @@ fn sleeping_until_the_next_deadline_converges() {
     }
 }
 
+/// Between any two that fire from a slot above level 0 there are others that have to be moved.
+#[test]
+fn timers_that_fire_on_the_way_do_not_renew_the_budget_of_moves() {
+    let mut wheel = Wheel::new();
+    let start = 3 << shift(2);
+    for n in 0..20_000_u64 {
+        wheel.insert(nanos((start + n % 64) << TICK_SHIFT), n);
+    }
+    let (now, mut moves) = (nanos((start + 64) << TICK_SHIFT), Moves::default());
+    let mut fired = 0;
+    while wheel.pop_due_within(now, &mut moves).is_some() {
+        fired += 1;
+    }
+    assert_eq!((moves.0, fired), (0, 5), "256 moves, and one that is due before each 63");
+    assert!(wheel.next_deadline().unwrap() <= now);
+}
+
 proptest! {
     #[test]
     fn a_timer_that_is_armed_shortly_before_is_moved_once_at_most(

@@ -1,6 +1,6 @@
 //! Rows beside other stacks, all over a tap device of the same kind, with the same client on its other side (`af_packet`).
 
-use super::{Figure, Peer, Row, When, row};
+use super::{Figure, Peer, RECEIVE, Row, SEND, When, row};
 
 pub(super) fn rows() -> Vec<Row> {
     let beside = |name, what, figure, serve, load: &str, peer| Row {
@@ -12,7 +12,6 @@ pub(super) fn rows() -> Vec<Row> {
     };
     use Figure::{GigabitsIn, GigabitsOut, Responses};
     use Peer::{Lwip, Smoltcp};
-    let (send, receive) = ("--mode send --connections 1", "--mode receive --connections 1");
     let requests = "--connections 16";
     vec![
         beside(
@@ -23,8 +22,8 @@ pub(super) fn rows() -> Vec<Row> {
             requests,
             Smoltcp,
         ),
-        beside("peer-smoltcp-in", "bulk to the server", GigabitsOut, "sink", send, Smoltcp),
-        beside("peer-smoltcp-out", "bulk from the server", GigabitsIn, "source", receive, Smoltcp),
+        beside("peer-smoltcp-in", "bulk to the server", GigabitsOut, "sink", SEND, Smoltcp),
+        beside("peer-smoltcp-out", "bulk from the server", GigabitsIn, "source", RECEIVE, Smoltcp),
         beside(
             "peer-lwip-rr",
             "64 B, 16 connections; lwIP, tap",
@@ -33,7 +32,7 @@ pub(super) fn rows() -> Vec<Row> {
             requests,
             Lwip,
         ),
-        beside("peer-lwip-in", "bulk to the server", GigabitsOut, "sink", send, Lwip),
-        beside("peer-lwip-out", "bulk from the server", GigabitsIn, "source", receive, Lwip),
+        beside("peer-lwip-in", "bulk to the server", GigabitsOut, "sink", SEND, Lwip),
+        beside("peer-lwip-out", "bulk from the server", GigabitsIn, "source", RECEIVE, Lwip),
     ]
 }
