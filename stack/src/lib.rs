@@ -14,6 +14,7 @@
 extern crate self as darner;
 
 // What every layer uses.
+mod blocks;
 mod clock;
 mod config;
 pub mod counters;

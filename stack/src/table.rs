@@ -2,15 +2,16 @@
 
 use darner_ring::prefetch;
 
+use crate::blocks::Blocks;
 use crate::socket::SocketId;
 
 /// A slab of values. An id names its value for as long as that is there, and nothing afterwards: not even once the
 /// place has been taken by another.
 ///
-/// It grows by whole blocks, so that growth never moves a value and never pauses. Places are reused
+/// It grows by so many places at a time ([`BLOCK`]) that growth never pauses, and moves no value. Places are reused
 /// oldest first: a generation then comes around as late as possible (socket contract, R-26).
 pub(crate) struct Table<T> {
-    blocks: Vec<Box<[Slot<T>]>>,
+    slots: Blocks<Slot<T>>,
     vacant_first: u32,
     vacant_last: u32,
     len: usize,
@@ -32,7 +33,7 @@ enum Content<T> {
 impl<T> Table<T> {
     /// An empty table for at most `limit` values.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { blocks: vec![], vacant_first: NONE, vacant_last: NONE, len: 0, limit }
+        Self { slots: Blocks::new(), vacant_first: NONE, vacant_last: NONE, len: 0, limit }
     }
 
     /// Puts in what `make` makes, which is told its id. `None`, and nothing made, at the limit.
@@ -91,13 +92,12 @@ impl<T> Table<T> {
 
     /// Asks for the memory of a place, and does not look at it.
     pub(crate) fn prefetch(&self, index: u32) {
-        let block = self.blocks.get(index as usize / BLOCK);
-        block.and_then(|block| block.get(index as usize % BLOCK)).into_iter().for_each(prefetch);
+        self.slots.get(index).into_iter().for_each(prefetch);
     }
 
     /// What is at a place.
     pub(crate) fn at(&self, index: u32) -> Option<&T> {
-        let slot = self.blocks.get(index as usize / BLOCK)?.get(index as usize % BLOCK)?;
+        let slot = self.slots.get(index)?;
         match &slot.content {
             Content::Occupied(value) => Some(value),
             Content::Vacant { .. } => None,
@@ -106,14 +106,14 @@ impl<T> Table<T> {
 
     /// The id of what is at a place, if anything is.
     pub(crate) fn id_at(&self, index: u32) -> Option<SocketId> {
-        let slot = self.blocks.get(index as usize / BLOCK)?.get(index as usize % BLOCK)?;
+        let slot = self.slots.get(index)?;
         let occupied = matches!(slot.content, Content::Occupied(_));
         occupied.then_some(SocketId { index, generation: slot.generation })
     }
 
     /// Every place that there is, taken or not.
     pub(crate) fn places(&self) -> u32 {
-        u32::try_from(self.blocks.len() * BLOCK).unwrap_or(u32::MAX)
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
 
     /// The ids of all values.
@@ -122,7 +122,7 @@ impl<T> Table<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.blocks.iter().flatten().filter_map(|slot| match &slot.content {
+        self.slots.iter().filter_map(|slot| match &slot.content {
             Content::Occupied(value) => Some(value),
             Content::Vacant { .. } => None,
         })
@@ -133,21 +133,20 @@ impl<T> Table<T> {
     }
 
     fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
-        let index = index as usize;
-        self.blocks.get_mut(index / BLOCK)?.get_mut(index % BLOCK)
+        self.slots.get_mut(index)
     }
 
     /// Adds a block of vacant slots; `None` when their numbers have run out.
     fn grow(&mut self) -> Option<()> {
-        let first = u32::try_from(self.blocks.len() * BLOCK).ok()?;
-        let last = u32::try_from((self.blocks.len() + 1) * BLOCK - 1).ok()?;
+        let first = u32::try_from(self.slots.len()).ok()?;
+        let last = u32::try_from(self.slots.len() + BLOCK - 1).ok()?;
         if last == NONE {
             return None;
         }
         let next_of = |index| if index == last { NONE } else { index + 1 };
         let slot =
             |index| Slot { generation: 0, content: Content::Vacant { next: next_of(index) } };
-        self.blocks.push((first..=last).map(slot).collect());
+        (first..=last).map(slot).for_each(|slot| self.slots.push(slot));
         (self.vacant_first, self.vacant_last) = (first, last);
         Some(())
     }
