@@ -63,8 +63,7 @@ lint: deps
 	$(CARGO) fmt --manifest-path bench/peers/smoltcp/Cargo.toml --check
 	$(CARGO) clippy --manifest-path bench/peers/smoltcp/Cargo.toml --target-dir target/peers/smoltcp -- -D warnings
 	$(HIDDEN) $(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p darner -p darner-bench --features darner-bench/cycles --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features darner-bench/cycles -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
 	shellcheck hugepages.sh scripts/* .ci/run app/tests/hugepages/fake/*
 
@@ -146,10 +145,9 @@ nic:
 bench-instructions: deps
 	@scripts/bench-instructions
 
-# Devices, programs and the kernel as a peer.
+# Devices, programs and the kernel as a peer. What is kept of a turn's stages is tested with them.
 test-dpdk: deps
-	$(NEXTEST) -p pmd --features pmd/dpdk -p dpdk-sys -p darner-app -p darner-bench
-	$(NEXTEST) -p darner -p darner-bench --features darner-bench/cycles -E 'test(account) or test(cycles)'
+	$(NEXTEST) -p pmd --features pmd/dpdk,darner-bench/cycles -p dpdk-sys -p darner-app -p darner-bench
 
 clean:
 	$(CARGO) clean

@@ -68,7 +68,7 @@ pub use config::{Config, DuplicateDetection, Idle, SteeringConfig};
 pub use darner_ring::Lent;
 pub use ip::{BadPrefix, Ipv4Prefix};
 pub use metrics::Metrics;
-#[cfg(feature = "cycles")]
+#[cfg(any(test, feature = "cycles"))]
 pub use protocol::{Cycles, Spent, Stage};
 pub use protocol::{Protocol, Turn};
 pub use snapshot::{CONNECTIONS_MAX, CoreSnapshot, NeighborInfo, NeighborState, Snapshot};

@@ -3,17 +3,17 @@
 //! It is kept with the feature `cycles` only: then the time is read some twelve times in a turn that has work. Nothing depends on it, so that a
 //! simulation's trace stays the same. Without the feature an [`Account`] has neither size nor code.
 
-#[cfg(feature = "cycles")]
+#[cfg(any(test, feature = "cycles"))]
 mod kept;
 
 #[cfg(feature = "cycles")]
 pub(crate) use kept::Account;
-#[cfg(feature = "cycles")]
+#[cfg(any(test, feature = "cycles"))]
 pub use kept::{Cycles, Spent};
 
 /// What a protocol thread does in a turn, in this order.
 #[cfg_attr(
-    not(feature = "cycles"),
+    not(any(test, feature = "cycles")),
     expect(unreachable_pub, reason = "who keeps no account is not told of one")
 )]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,14 +35,14 @@ pub enum Stage {
     /// A burst is given to the device.
     Transmit,
     /// Everything else: other threads and cores are told, and the loop goes round.
-    #[cfg(feature = "cycles")]
+    #[cfg(any(test, feature = "cycles"))]
     Rest,
     /// All of the turns that found nothing to do, and the time from such a turn to the next.
-    #[cfg(feature = "cycles")]
+    #[cfg(any(test, feature = "cycles"))]
     Idle,
 }
 
-#[cfg(feature = "cycles")]
+#[cfg(any(test, feature = "cycles"))]
 impl Stage {
     /// All stages, in the order of a turn.
     pub const ALL: [Self; 10] = [

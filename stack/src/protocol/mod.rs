@@ -31,9 +31,9 @@ use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
 pub(crate) use account::Account;
-#[cfg(not(feature = "cycles"))]
+#[cfg(not(any(test, feature = "cycles")))]
 use account::Stage;
-#[cfg(feature = "cycles")]
+#[cfg(any(test, feature = "cycles"))]
 pub use account::{Cycles, Spent, Stage};
 pub(crate) use layers::Layers;
 use openings::Openings;

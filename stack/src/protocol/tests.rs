@@ -300,29 +300,3 @@ fn an_address_that_many_share_cannot_be_ours() {
         assert!(error.contains(address), "{error}");
     }
 }
-
-#[cfg(feature = "cycles")]
-#[test]
-fn an_account_has_all_of_a_threads_time() {
-    let (queue, _far_end) = mem::ethernet(Pool::heap(64, 2048), 1500, [2, 0, 0, 0, 0, 1]);
-    let before = std::time::Instant::now();
-    let alarm = Box::new(Alarm(Arc::new(AtomicUsize::new(0))));
-    let mut protocol = Protocol::new(&config(), vec![Box::new(queue)], alarm, [0; 32]).unwrap();
-    let begun = std::time::Instant::now();
-    let mut idle = 0;
-    for millis in 1..=51 {
-        std::thread::sleep(Duration::from_millis(1));
-        let turn = protocol.turn(Instant::from_millis(millis));
-        idle += u64::from(turn.work == 0);
-    }
-    let (least, most) = (begun.elapsed(), before.elapsed());
-    let cycles = protocol.snapshot().cycles;
-    // A timer was due.
-    assert!(idle < 51);
-    assert_eq!((cycles.turns, cycles.idle_turns), (51, idle));
-    let all = cycles.busy().time + cycles.spent(Stage::Idle).time;
-    // Two clocks.
-    let tolerance = most / 50 + Duration::from_millis(1);
-    assert!(all + tolerance > least && all < most + tolerance, "{least:?} {all:?} {most:?}");
-    assert!(cycles.spent(Stage::Application).ticks > 0);
-}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Stage;
+#[cfg(feature = "cycles")]
 use crate::clock::Clock;
 
 /// What a thread has spent on each [`Stage`] since it began.
@@ -60,11 +61,13 @@ impl Cycles {
 const STAGES: usize = Stage::ALL.len();
 
 /// Reads the clock for a [`Ledger`].
+#[cfg(feature = "cycles")]
 pub(crate) struct Account {
     clock: Clock,
     ledger: Ledger,
 }
 
+#[cfg(feature = "cycles")]
 impl Account {
     pub(crate) fn start() -> Self {
         let clock = Clock::start();
