@@ -8,6 +8,8 @@ mod account;
 mod layers;
 mod openings;
 mod order;
+#[cfg(test)]
+mod peer;
 mod rest;
 pub(crate) mod thread;
 
@@ -26,7 +28,7 @@ use crate::snapshot::CoreSnapshot;
 use crate::socket::thread::InTurn;
 use crate::socket::{CoreShared, Target};
 use crate::steer::Seat;
-use crate::tcp::{ConnectionInfo, TcpConfig};
+use crate::tcp::{ConnectionInfo, GATHERED_BURSTS, TcpConfig};
 use crate::time::Instant;
 use crate::wire::ethernet::MacAddr;
 
@@ -298,30 +300,36 @@ impl Protocol {
         count
     }
 
-    /// Takes a burst, and more as long as each is full and has SYNs, which cost little. Returns how many frames that was, and whether there are more.
+    /// Takes a burst, and more as long as each is full and cost little. Returns how many frames that was, and whether there are more.
     #[inline]
     fn receive_from(&mut self, index: usize) -> (usize, Pressed) {
         let (mut count, mut left) = (0, Pressed::No);
-        for _ in 0..openings::BURSTS {
+        for bursts in 1..=openings::BURSTS {
             let Some(queue) = self.queues.get_mut(index) else { break };
             let received = queue.rx_burst(&mut self.received);
             self.layers.account.mark(Stage::Receive);
+            left = if self.received.room() == 0 { Pressed::Yes } else { Pressed::No };
             // Most polls find nothing.
             if received == 0 {
-                return (count, Pressed::No);
-            }
-            count += received;
-            left = if self.received.room() == 0 { Pressed::Yes } else { Pressed::No };
-            let set_aside = self.take_burst(left);
-            self.layers.account.mark(Stage::Input);
-            if set_aside == 0 || left == Pressed::No {
                 break;
             }
+            count += received;
+            let set_aside = self.take_burst(left);
+            // Segments of one connection in a row are as good as one.
+            let goes_on = bursts < GATHERED_BURSTS && self.layers.tcp.has_gathered(count);
+            self.layers.account.mark(Stage::Input);
+            if left == Pressed::No || set_aside == 0 && !goes_on {
+                break;
+            }
+        }
+        if count > 0 {
+            self.layers.settle_gathered();
+            self.layers.account.mark(Stage::Input);
         }
         (count, left)
     }
 
-    /// Takes what was received through the layers. Where there is more than that SYNs are set aside; returns how many.
+    /// Takes what was received through the layers, and leaves what TCP has gathered last. Where there is more than that SYNs are set aside; returns how many.
     fn take_burst(&mut self, pressed: Pressed) -> usize {
         let metrics = &self.layers.net.metrics;
         metrics.add(Counter::FramesReceived, self.received.len() as u64);
@@ -333,7 +341,6 @@ impl Protocol {
         }
         self.layers.foresee(&self.received);
         self.received.drain().for_each(|frame| self.layers.input(frame));
-        self.layers.settle_gathered();
         self.tell_echo_replies();
         set_aside
     }
@@ -434,6 +441,7 @@ impl Protocol {
 
     fn tell_echo_replies(&mut self) {
         while let Some(reply) = self.layers.pop_echo_reply() {
+            self.layers.settle_gathered();
             self.with_application(|application, core| application.echo_reply(core, reply));
         }
     }

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pmd::{Pool, mem};
 
+use super::peer::{LISTENING, Said, listening};
 use super::*;
 use crate::api::{ListenOptions, Readiness, TcpListener, TcpStream, Token};
 use crate::config::DuplicateDetection;
 use crate::rng::Rng;
 use crate::stack::Stack;
 use crate::steer::seats;
+use crate::tcp::seq::Seq;
+use crate::wire::ipv4::HEADER_LEN;
+use crate::wire::tcp::{Flags, TcpView};
 
 struct Idle;
 
@@ -299,4 +303,45 @@ fn an_address_that_many_share_cannot_be_ours() {
         let error = config.check(queue.info()).unwrap_err().to_string();
         assert!(error.contains(address), "{error}");
     }
+}
+
+/// Between those of two nothing is gathered, so a burst is a turn's work.
+#[test]
+fn segments_of_one_connection_are_as_good_as_one() {
+    for (peers, taken) in [(1, GATHERED_BURSTS * Burst::CAPACITY), (2, Burst::CAPACITY)] {
+        let (mut protocol, handle) = listening();
+        let sent: Vec<u32> =
+            (1..=peers).map(|port| connected(&mut protocol, &handle, port)).collect();
+        let segments = 3 * Burst::CAPACITY;
+        for number in 0..segments {
+            let peer = number % sent.len();
+            let seq = 1 + u32::try_from(number / sent.len()).unwrap();
+            let ports = (u16::try_from(1 + peer).unwrap(), LISTENING);
+            let said = Said { ports, flags: Flags::ACK, seq, ack: sent[peer], data: b"." };
+            handle.inject_bytes(&said.packet()).unwrap();
+        }
+        protocol.turn(NOW);
+        assert_eq!(segments - handle.arriving(), taken, "{peers} connections");
+        while protocol.turn(NOW).is_busy() {}
+        let numbers = 1 + u32::try_from(segments / sent.len()).unwrap();
+        assert_eq!(acknowledged(&handle), Some(Seq(numbers)), "{peers} connections");
+    }
+}
+
+/// Up to where the last segment that was sent acknowledges.
+fn acknowledged(handle: &mem::MemHandle) -> Option<Seq> {
+    let last = std::iter::from_fn(|| handle.take_bytes()).last()?;
+    Some(TcpView::parse(&last[HEADER_LEN..]).unwrap().ack())
+}
+
+/// The peer's handshake from `port`; returns what it acknowledges then.
+fn connected(protocol: &mut Protocol, handle: &mem::MemHandle, port: u16) -> u32 {
+    let said = |flags, seq, ack| Said { ports: (port, LISTENING), flags, seq, ack, data: &[] };
+    handle.inject_bytes(&said(Flags::SYN, 0, 0).packet()).unwrap();
+    protocol.turn(NOW);
+    let answer = handle.take_bytes().expect("a SYN-ACK");
+    let ack = TcpView::parse(&answer[HEADER_LEN..]).unwrap().seq().0 + 1;
+    handle.inject_bytes(&said(Flags::ACK, 1, ack).packet()).unwrap();
+    while protocol.turn(NOW).is_busy() {}
+    ack
 }

@@ -1,7 +1,7 @@
 //! Segments of one connection that arrive in a row are taken as one: their data as one run, their acknowledgements as the last.
 //!
 //! It is what NICs and kernels do as LRO and GRO, at the only place where it costs nothing else: only segments that were
-//! [predicted](super::predict) are gathered, only while nothing else arrives, and no longer than for one burst of the device. The peer cannot tell
+//! [predicted](super::predict) are gathered, only while nothing else arrives, and no longer than for a burst of the device, or some that are all of one connection. The peer cannot tell
 //! the difference: ACKs go out at the end of a turn anyway, and a cumulative ACK says what those before it have said.
 
 use arrayvec::ArrayVec;
@@ -21,13 +21,14 @@ use crate::socket::SocketId;
 pub(super) struct Gathered {
     to: Option<To>,
     /// Those that carry something.
-    frames: ArrayVec<Frame, { Burst::CAPACITY }>,
+    frames: ArrayVec<Frame, { BURSTS * Burst::CAPACITY }>,
 }
 
 struct To {
     id: SocketId,
     /// All of them as one.
     segment: Plain,
+    count: usize,
     /// How many of them acknowledge something new.
     acks: u32,
     /// Bytes that the window takes.
@@ -59,6 +60,7 @@ impl To {
         if segment.len == 0 {
             segment.timestamps = next.timestamps;
         }
+        self.count += 1;
         self.acks += u32::from(next.ack != segment.ack);
         (segment.last, segment.ack, segment.window) = (next.seq, next.ack, next.window);
         segment.len += next.len;
@@ -91,7 +93,7 @@ impl Tcp {
         let (room, nxt) = (connection.receive_window(), connection.snd.nxt);
         let acks = u32::from(plain.ack != connection.snd.una);
         self.keep(&plain, datagram.frame);
-        self.gathered.to = Some(To { id, segment: plain, acks, room, nxt });
+        self.gathered.to = Some(To { id, segment: plain, count: 1, acks, room, nxt });
         Ok(())
     }
 
@@ -101,6 +103,13 @@ impl Tcp {
             frame.trim_front(plain.header_len);
             self.gathered.frames.push(frame);
         }
+    }
+
+    /// Whether at least the last `count` segments were gathered, and more can be.
+    #[inline]
+    pub(crate) fn has_gathered(&self, count: usize) -> bool {
+        let in_a_row = self.gathered.to.as_ref().map_or(0, |to| to.count);
+        in_a_row >= count && !self.gathered.frames.is_full()
     }
 
     /// What was gathered reaches its connection. To be called at the end of a burst, and before anything else happens.
@@ -138,6 +147,9 @@ impl Tcp {
         Err(Drop::TcpAfterClose)
     }
 }
+
+/// Bursts that are taken in one turn as long as all of it is gathered for one connection: its trains then follow larger groups of ACKs.
+pub(crate) const BURSTS: usize = 2;
 
 #[cfg(test)]
 mod tests;

@@ -98,6 +98,7 @@ use connection::{Connection, Context, Deadlines, Owed, WheelEntry};
 use fast_open::{CookieKey, Cookies};
 use flows::Flows;
 use foresee::Foreseen;
+pub(crate) use gather::BURSTS as GATHERED_BURSTS;
 use gather::Gathered;
 use half_open::HalfOpenTable;
 use isn::Isn;

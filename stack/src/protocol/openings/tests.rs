@@ -1,78 +1,14 @@
-use std::io;
-use std::net::Ipv4Addr;
-
-use pmd::{Medium, Pool, QueuePair, mem};
+use pmd::{Medium, Pool, mem};
 
 use super::*;
-use crate::api::{Application, Core, Readiness, Token};
-use crate::config::{Config, DuplicateDetection};
 use crate::protocol::Protocol;
-use crate::tcp::seq::Seq;
+use crate::protocol::peer::{LISTENING, Said, listening, listening_on};
 use crate::time::Instant;
-use crate::wire::checksum::Sum;
-use crate::wire::ipv4::{FragmentField, HEADER_LEN, Ipv4Header};
-use crate::wire::tcp::TcpHeader;
-use crate::wire::tcp_options::TcpOptions;
 
-const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const LISTENING: u16 = 80;
 const CLOSED: u16 = 81;
 
-struct Listening;
-
-impl Application for Listening {
-    fn start(&mut self, core: &mut Core<'_>) -> io::Result<()> {
-        core.listen((US, LISTENING).into(), 1 << 12, Token(0)).map(std::mem::forget)
-    }
-
-    fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {}
-}
-
 fn segment(source_port: u16, destination_port: u16, flags: Flags) -> Vec<u8> {
-    let header = TcpHeader {
-        source_port,
-        destination_port,
-        seq: Seq(1),
-        ack: Seq(0),
-        flags,
-        window: 1000,
-        urgent_pointer: 0,
-        options: TcpOptions::default(),
-    };
-    let len = header.header_len();
-    let mut bytes = vec![0; HEADER_LEN + len];
-    let (ip, tcp) = bytes.split_first_chunk_mut().unwrap();
-    header.emit(tcp);
-    let mut sum = Sum::pseudo_header_v4(PEER, US, protocol::TCP, u16::try_from(len).unwrap());
-    sum.add_bytes(tcp);
-    tcp[16..18].copy_from_slice(&sum.finish().to_be_bytes());
-    Ipv4Header {
-        tos: 0,
-        total_len: u16::try_from(HEADER_LEN + len).unwrap(),
-        identification: 0,
-        fragment: FragmentField::DONT_FRAGMENT,
-        ttl: 64,
-        protocol: protocol::TCP,
-        source: PEER,
-        destination: US,
-    }
-    .emit(ip);
-    bytes
-}
-
-fn listening() -> (Protocol, mem::MemHandle) {
-    let (queue, handle) = mem::device(Pool::heap(20_000, 256), 1500);
-    (listening_on(vec![Box::new(queue)]), handle)
-}
-
-fn listening_on(queues: Vec<Box<dyn QueuePair>>) -> Protocol {
-    let config = Config {
-        addresses: vec!["10.0.0.2/24".parse().unwrap()],
-        duplicate_detection: DuplicateDetection::Off,
-        ..Config::default()
-    };
-    Protocol::new(&config, queues, Box::new(Listening), [0; 32]).unwrap()
+    Said { ports: (source_port, destination_port), flags, seq: 1, ack: 0, data: &[] }.packet()
 }
 
 /// How many of the frames that were sent are resets, and how many are not.
