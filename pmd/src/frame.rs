@@ -147,7 +147,21 @@ impl Frame {
 
     /// Drops `len` bytes in front, over as many segments as they span; all of them if the packet is shorter. The first
     /// segment stays even when it is emptied, so that headers can be put back.
+    #[inline]
     pub fn trim_front(&mut self, len: usize) {
+        let first = self.segment_mut();
+        // Headers are in the first one, mostly.
+        match u16::try_from(len) {
+            Ok(short) if short <= first.data_len => {
+                first.data_off += short;
+                first.data_len -= short;
+                first.pkt_len -= u32::from(short);
+            }
+            _ => self.trim_over_segments(len),
+        }
+    }
+
+    fn trim_over_segments(&mut self, len: usize) {
         let mut left = len.min(self.len());
         // `left` is at most `pkt_len`, a u32.
         self.segment_mut().pkt_len -= u32::try_from(left).unwrap_or(u32::MAX);

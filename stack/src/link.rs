@@ -22,17 +22,27 @@ impl Link {
     }
 
     /// Takes the link's header off a received frame, if the frame is for us.
+    #[inline]
     pub(crate) fn input(&self, mut frame: Frame) -> Result<Inbound, Drop> {
         let Medium::Ethernet(ours) = self.medium else { return bare(frame) };
+        if self.vlan.is_none() && is_plain(&frame, ours) {
+            frame.trim_front(HEADER_LEN);
+            return Ok(Inbound::Ipv4(frame, Cast::Unicast));
+        }
+        self.judge(frame, MacAddr(ours))
+    }
+
+    /// Takes whatever frame may come.
+    fn judge(&self, mut frame: Frame, ours: MacAddr) -> Result<Inbound, Drop> {
         if !frame.pull_up(HEADER_LEN) {
             return Err(Drop::EthernetRunt);
         }
         let view = EthernetView::parse(frame.head())?;
         // Group addresses do not send; what comes from ourselves is an echo, or an impostor.
-        if view.source().is_multicast() || view.source() == MacAddr(ours) {
+        if view.source().is_multicast() || view.source() == ours {
             return Err(Drop::EthernetSource);
         }
-        let cast = Cast::of(view.destination(), MacAddr(ours))?;
+        let cast = Cast::of(view.destination(), ours)?;
         let (ethertype, header_len) = self.untag(&mut frame)?;
         frame.trim_front(header_len);
         match ethertype {
@@ -128,6 +138,18 @@ impl Cast {
         }
     }
 }
+
+/// Whether a frame is what nearly all are: an IPv4 packet without a tag, from one other station to ours.
+#[inline]
+fn is_plain(frame: &Frame, ours: [u8; 6]) -> bool {
+    let Some(head) = frame.head().first_chunk::<HEADER_LEN>() else { return false };
+    let (addresses, ethertype) = head.split_at(12);
+    let (destination, source) = addresses.split_at(6);
+    destination == ours && source != ours && source[0] & 1 == 0 && ethertype == IPV4
+}
+
+/// [`EtherType::IPV4`] as it is sent.
+const IPV4: [u8; 2] = [0x08, 0x00];
 
 /// A frame of a device without a link layer: the first bits say which IP it is.
 fn bare(frame: Frame) -> Result<Inbound, Drop> {

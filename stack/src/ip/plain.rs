@@ -36,11 +36,9 @@ impl Net {
 #[inline]
 fn plain_header(packet: &Frame) -> Option<Ipv4View<'_>> {
     let head = packet.head();
-    let view = Ipv4View::parse_head(head, packet.len()).ok()?;
+    let view = Ipv4View::parse_plain(head, packet.len())?;
     let headers = (HEADER_LEN + tcp::MAX_HEADER_LEN).min(packet.len());
-    let plain = view.header_len() == HEADER_LEN
-        && !view.fragment().is_fragment()
-        && head.len() >= headers
+    let plain = head.len() >= headers
         && match packet.rx_offload().ip {
             ChecksumStatus::Good => true,
             ChecksumStatus::Bad => false,

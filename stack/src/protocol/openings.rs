@@ -13,7 +13,7 @@ use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::link::Link;
 use crate::net::Net;
-use crate::wire::ipv4::{HEADER_LEN, Ipv4View, protocol};
+use crate::wire::ipv4::{HEADER_LEN, Ipv4View, PLAIN, protocol};
 use crate::wire::tcp::{Flags, TcpView};
 
 /// SYNs that wait.
@@ -79,8 +79,6 @@ fn may_ask(link: &Link, frame: &Frame) -> bool {
     !plain || packet.get(FLAGS_AT).is_some_and(|flags| u16::from(*flags) & Flags::SYN.0 != 0)
 }
 
-/// Version 4, and a header of five words.
-const PLAIN: u8 = 0x45;
 /// The byte of TCP's flags behind such a header.
 const FLAGS_AT: usize = HEADER_LEN + 13;
 

@@ -40,6 +40,19 @@ impl<'a> Ipv4View<'a> {
         Ok(Self { fixed, header, payload: rest.get(..payload_len).unwrap_or(rest) })
     }
 
+    /// The same for a whole datagram without options; `None` for any other.
+    #[inline]
+    pub(crate) fn parse_plain(head: &'a [u8], len: usize) -> Option<Self> {
+        let (fixed, rest) = head.split_first_chunk::<HEADER_LEN>()?;
+        let total_len = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+        let fragment = FragmentField(u16::from_be_bytes([fixed[6], fixed[7]])).is_fragment();
+        if fixed[0] != PLAIN || fragment || total_len < HEADER_LEN || total_len > len {
+            return None;
+        }
+        let payload = rest.get(..total_len - HEADER_LEN).unwrap_or(rest);
+        Some(Self { fixed, header: fixed, payload })
+    }
+
     /// Bytes of the header, options included: 20 to 60.
     pub(crate) fn header_len(&self) -> usize {
         self.header.len()
@@ -239,6 +252,8 @@ pub(crate) mod protocol {
 
 /// Bytes of a header without options.
 pub(crate) const HEADER_LEN: usize = 20;
+/// The first byte of a packet of version 4 whose header has five words, and so no options.
+pub(crate) const PLAIN: u8 = 0x45;
 
 const CHECKSUM: std::ops::Range<usize> = 10..12;
 const MORE_FRAGMENTS: u16 = 0x2000;
