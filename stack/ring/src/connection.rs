@@ -51,7 +51,7 @@ impl ConnectionCloser {
         receive::shut(&self.pair);
     }
 
-    /// Whether bytes wait that nobody has read, or said that nobody would.
+    /// Whether bytes wait that nobody has read, or said that nobody would. An urgent byte that the stream skips does not count.
     pub fn has_unread(&self) -> bool {
         receive::has_unread(&self.pair)
     }

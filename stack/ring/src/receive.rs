@@ -6,7 +6,7 @@ use std::fmt;
 use crate::chain::{Direction, Pair, Reader, Receiving, Words, Writer, chain};
 use crate::fault::{Fault, is_on};
 use crate::lent::Lent;
-use crate::mark::{Mark, UrgentDelivery};
+use crate::mark::{Mark, MarkWord, UrgentDelivery};
 use crate::sync::Arc;
 use crate::word::Word;
 
@@ -169,15 +169,8 @@ impl ReceiveProducer {
     /// How many bytes were written that nobody has read, or said that nobody would: to be asked when the reader's end
     /// is dropped. Zero once it was shut. An urgent byte that the stream skips does not count.
     pub fn unread(&self) -> u64 {
-        let head = self.writer.words().head().load(); // D2
-        if head.has(SHUT) {
-            return 0;
-        }
-        let unread = head.position()..self.writer.tail();
-        let skipped = self.writer.words().mark().load().is_some_and(|mark| {
-            mark.delivery == UrgentDelivery::Apart && unread.contains(&mark.position)
-        });
-        (unread.end.saturating_sub(unread.start)) - u64::from(skipped)
+        let words = self.writer.words();
+        unread(words.head().load(), self.writer.tail(), words.mark()) // D2
     }
 
     /// Whether a byte is urgent that reading has not gone past.
@@ -549,7 +542,7 @@ impl ReceiveCloser {
         shut(self.words.pair());
     }
 
-    /// Whether bytes wait that nobody has read, or said that nobody would.
+    /// Whether bytes wait that nobody has read, or said that nobody would. An urgent byte that the stream skips does not count.
     pub fn has_unread(&self) -> bool {
         has_unread(self.words.pair())
     }
@@ -563,7 +556,20 @@ pub(crate) fn shut(pair: &Pair) {
 /// [`ReceiveCloser::has_unread`] of a connection's receive ring.
 pub(crate) fn has_unread(pair: &Pair) -> bool {
     let head = Receiving::head(pair).load(); // D2
-    !head.has(SHUT) && Receiving::writer(pair).tail().load().position() > head.position()
+    let tail = Receiving::writer(pair).tail().load().position(); // A2
+    unread(head, tail, Receiving::rare(pair).mark()) > 0
+}
+
+/// How many bytes before `tail` nobody has read, or said that nobody would. An urgent byte that the stream skips is none of them.
+fn unread(head: Word, tail: u64, mark: &MarkWord) -> u64 {
+    if head.has(SHUT) {
+        return 0;
+    }
+    let unread = head.position()..tail;
+    let skipped = mark.load().is_some_and(|mark| {
+        mark.delivery == UrgentDelivery::Apart && unread.contains(&mark.position)
+    });
+    unread.end.saturating_sub(unread.start) - u64::from(skipped)
 }
 
 impl fmt::Debug for ReceiveCloser {

@@ -212,7 +212,7 @@ impl TcpStream {
     }
 
     /// Closes the connection and says what became of what was written. Without [linger](Control::set_linger) it returns at
-    /// once.
+    /// once; so it does with bytes that were received and not read, which make it a reset (RFC 1122, section 4.2.2.13).
     ///
     /// # Errors
     ///

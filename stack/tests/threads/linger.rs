@@ -104,6 +104,25 @@ fn with_bytes_unread_a_close_resets_and_does_not_linger() {
     assert_eq!(server.read_to_end(&mut all).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
+/// It is none of the stream's bytes: who has read those has read everything.
+#[test]
+fn an_urgent_byte_that_nobody_has_fetched_is_not_unread() {
+    let stack = stack();
+    let (mut client, mut server) = pair(&stack);
+    server.write_all(b"ask").unwrap();
+    server.send_oob(b"!").unwrap();
+    client.read_exact(&mut [0; 3]).unwrap();
+    while !client.at_mark() {
+        thread::yield_now();
+    }
+    client.write_all(b"answer").unwrap();
+    client.set_linger(Some(LONG));
+    client.close().unwrap();
+    let mut all = Vec::new();
+    server.read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"answer");
+}
+
 /// Without the stream nobody lingers: the halves close in the background, in whichever order they go.
 #[test]
 fn halves_do_not_linger() {

@@ -259,6 +259,10 @@ impl Drop for WriterWords {
 }
 
 impl RareWords {
+    pub(crate) fn mark(&self) -> &MarkWord {
+        &self.mark
+    }
+
     fn new() -> Self {
         Self { limit: AtomicU32::new(0), window: AtomicU32::new(OPEN), mark: MarkWord::new() }
     }
