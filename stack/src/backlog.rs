@@ -1,17 +1,17 @@
 //! How much new data in full segments may wait for the device.
 //!
-//! Of what a core's connections make no more than [`AT_ONCE`] waits in the outbox, and more is made only when the device has taken all of that. So what is under
+//! Of what a core's connections make no more than [`AT_ONCE`] waits in the outbox, and more is made only when all of that has gone to the device. So what is under
 //! way stays small enough for the CPU's caches, whatever the windows allow, and whoever else sends (datagrams, answers, other cores) neither counts nor can keep
 //! them from their turn.
 
-/// Full segments of new data that may still be made, and those that the device may not have taken yet.
+/// Full segments of new data that may still be made, and those that may still be in the outbox.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     /// Frames that were ever put into the outbox.
     given: u64,
     /// How many that were when the last full segment was made.
     until: u64,
-    /// Full segments made since the device had last taken all of them.
+    /// Full segments made since all of them had last left it.
     made: u32,
 }
 
@@ -36,10 +36,17 @@ impl Backlog {
         AT_ONCE.saturating_sub(self.made)
     }
 
-    /// So many were made.
-    pub(crate) fn spend(&mut self, segments: u32) {
-        self.made = self.made.saturating_add(segments);
-        self.until = self.given;
+    /// How many frames were ever put into the outbox.
+    pub(crate) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// So many were made since there were `before` frames. Those that are not for the device, but for ourselves, do not count.
+    pub(crate) fn spend(&mut self, before: u64, segments: u32) {
+        if self.given != before {
+            self.made = self.made.saturating_add(segments);
+            self.until = self.given;
+        }
     }
 }
 
@@ -57,11 +64,12 @@ mod tests {
         backlog.begin(0);
         assert_eq!(backlog.room(), AT_ONCE);
         given(&mut backlog, 100);
-        backlog.spend(100);
+        backlog.spend(0, 100);
         assert_eq!(backlog.room(), AT_ONCE - 100);
         backlog.begin(1);
         assert_eq!(backlog.room(), AT_ONCE - 100);
-        backlog.spend(30);
+        given(&mut backlog, 28);
+        backlog.spend(100, 28);
         assert_eq!(backlog.room(), 0);
         backlog.begin(1);
         assert_eq!(backlog.room(), 0);
@@ -76,7 +84,7 @@ mod tests {
         backlog.begin(500);
         assert_eq!(backlog.room(), AT_ONCE);
         given(&mut backlog, 1);
-        backlog.spend(1);
+        backlog.spend(500, 1);
         given(&mut backlog, 300);
         backlog.begin(300);
         assert_eq!(
@@ -84,5 +92,17 @@ mod tests {
             AT_ONCE,
             "the device has taken ours, and none of what came later"
         );
+    }
+
+    /// A frame of somebody else is stuck, and says nothing of what goes on without the device.
+    #[test]
+    fn what_is_for_ourselves_does_not_count() {
+        let mut backlog = Backlog::default();
+        given(&mut backlog, 1);
+        for _ in 0..10 {
+            backlog.begin(1);
+            assert_eq!(backlog.room(), AT_ONCE);
+            backlog.spend(1, AT_ONCE);
+        }
     }
 }

@@ -46,9 +46,12 @@ impl Connection {
         let mut rest = Rest::Nothing;
         if self.may_send_data() {
             match self.transmit_data(cx) {
-                Ok(HeldBack::ByDevice) => rest = Rest::More,
-                Ok(_) => {
-                    self.flushed();
+                Ok(held_back) => {
+                    if held_back == HeldBack::ByDevice {
+                        rest = Rest::More;
+                    } else {
+                        self.flushed();
+                    }
                     self.watch_window(cx.now());
                 }
                 Err(NotSent) => {
@@ -135,6 +138,7 @@ impl Connection {
             if is_full && cx.net.backlog_room() == 0 {
                 return Ok(HeldBack::ByDevice);
             }
+            let given = cx.net.backlog.given();
             let (sent, is_last) = match step {
                 Next::Again(seq, len) => (self.send_again(cx, seq, len), false),
                 Next::New(segment) => {
@@ -148,7 +152,7 @@ impl Connection {
             let (Ok(len), Some(sender)) = (sent, &mut self.sender) else { return Err(NotSent) };
             sender.paced(cx.now(), len, cx.config.pacing, self.rtt.srtt());
             if is_full {
-                cx.net.backlog.spend(len / mss);
+                cx.net.backlog.spend(given, len / mss);
             }
             if is_last && sender.board.lost() == 0 {
                 return Ok(HeldBack::ByNothing);

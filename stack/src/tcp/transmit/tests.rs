@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::time::Duration;
 
 use crate::api::TcpStream;
 use crate::backlog;
@@ -143,6 +144,22 @@ fn those_who_wait_for_the_device_take_turns() {
     let second = 250_000 - (2 * AT_ONCE - 250_000);
     let want = [[250_000 - AT_ONCE, 250_000], [0, second], [0, second - AT_ONCE], [0, 0]];
     assert_eq!(left, want);
+}
+
+/// Nothing of the second was ever sent: without a time of its own its writer would wait as long as the device does.
+#[test]
+fn a_device_that_is_stuck_does_not_stop_a_user_timeout() {
+    let mut t = wide();
+    let [mut a, mut b] = streams(&mut t, [1, 2]);
+    b.set_user_timeout(Some(Duration::from_secs(30)));
+    a.write_all(&[0; 200_000]).unwrap();
+    t.application();
+    b.write_all(&[0; 5000]).unwrap();
+    t.application();
+    assert_eq!(unsent(&mut t, [2]), [5000]);
+    // A retransmission timeout later it is asked after, and from then on the time runs.
+    t.at(32_000);
+    assert_eq!(t.state(), None);
 }
 
 /// A cork that is pulled while the device holds back.
