@@ -4,9 +4,9 @@ use darner_ring::ask_for_huge_pages;
 
 /// Values that keep their numbers and their places, however many come.
 ///
-/// Memory comes in blocks, each as large as all before it and one more: so there are few, a number says which one it is in, and growth neither moves nor
+/// Memory comes in blocks, each twice as large as the one before it: so there are few, a number says which one it is in, and growth neither moves nor
 /// copies anything. Those that are large enough lie on huge pages, where the kernel has them: what a hundred thousand connections are looked up in
-/// takes a few dozen of those, and more small ones than a CPU remembers.
+/// takes some twenty of those, and more small ones than a CPU remembers.
 pub(crate) struct Blocks<T> {
     /// The first has [`FIRST`] values, each other twice as many as the one before it. All but the last are full.
     blocks: Vec<Vec<T>>,
@@ -89,6 +89,7 @@ mod tests {
         assert_eq!(blocks.get(0).map(std::ptr::from_ref), first);
         let lens: Vec<usize> = blocks.blocks.iter().map(Vec::len).collect();
         assert_eq!(lens, [FIRST, 2 * FIRST, 4 * FIRST, 3 * FIRST]);
-        assert!(blocks.blocks.iter().all(|block| block.capacity() >= block.len()));
+        let capacities: Vec<usize> = blocks.blocks.iter().map(Vec::capacity).collect();
+        assert_eq!(capacities, [FIRST, 2 * FIRST, 4 * FIRST, 8 * FIRST]);
     }
 }

@@ -8,7 +8,7 @@ use crate::socket::SocketId;
 /// A slab of values. An id names its value for as long as that is there, and nothing afterwards: not even once the
 /// place has been taken by another.
 ///
-/// It grows by so many places at a time ([`BLOCK`]) that growth never pauses, and moves no value. Places are reused
+/// It grows by so few places at a time ([`BLOCK`]) that growth takes no longer than what else a turn does, and moves no value. Places are reused
 /// oldest first: a generation then comes around as late as possible (socket contract, R-26).
 pub(crate) struct Table<T> {
     slots: Blocks<Slot<T>>,

@@ -53,6 +53,16 @@ pub(crate) struct TimerKey {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct StaleKey;
 
+/// How many timers may be moved down.
+pub(crate) struct Moves(usize);
+
+/// About 10 us of work when none of them is cached.
+impl Default for Moves {
+    fn default() -> Self {
+        Self(256)
+    }
+}
+
 impl<T: Copy> Wheel<T> {
     /// An empty wheel that stands at the epoch.
     pub(crate) fn new() -> Self {
@@ -321,15 +331,6 @@ const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
 /// Enough digits for every tick.
 const LEVELS: usize = (u64::BITS - TICK_SHIFT).div_ceil(DIGIT_BITS) as usize;
-/// How many timers may be moved down.
-pub(crate) struct Moves(usize);
-
-/// About 10 us of work when none of them is cached.
-impl Default for Moves {
-    fn default() -> Self {
-        Self(256)
-    }
-}
 
 const _: () = assert!(size_of::<TimerKey>() == 8 && size_of::<Option<TimerKey>>() == 8);
 const _: () = assert!(size_of::<Node<Entry<u64>>>() <= 32 + size_of::<u64>());
