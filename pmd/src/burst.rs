@@ -75,18 +75,37 @@ impl Burst {
 
     /// Frees every frame, in bulk where the memory is a device's.
     pub fn clear(&mut self) {
-        #[cfg(feature = "dpdk")]
-        self.clear_mbufs();
-        let segments = self.frames.as_ptr().cast::<NonNull<Segment>>();
-        let count = self.frames.len();
-        // SAFETY: `Frame` is a transparent pointer to a segment; after `set_len` the chains are owned by this function
-        // alone, which frees each once.
-        unsafe {
-            self.frames.set_len(0);
-            for index in 0..count {
-                free_chain(*segments.add(index));
-            }
+        free_all(&mut self.frames);
+    }
+}
+
+/// Frees every frame, in bulk where the memory is a device's, and leaves nothing.
+pub fn free_all<const MOST: usize>(frames: &mut ArrayVec<Frame, MOST>) {
+    #[cfg(feature = "dpdk")]
+    free_mbufs(frames);
+    let segments = frames.as_ptr().cast::<NonNull<Segment>>();
+    let count = frames.len();
+    // SAFETY: `Frame` is a transparent pointer to a segment; after `set_len` the chains are owned by this function
+    // alone, which frees each once.
+    unsafe {
+        frames.set_len(0);
+        for index in 0..count {
+            free_chain(*segments.add(index));
         }
+    }
+}
+
+/// Frees the frames that are wholly device memory, if all are; that is so in every burst of a running device.
+#[cfg(feature = "dpdk")]
+fn free_mbufs<const MOST: usize>(frames: &mut ArrayVec<Frame, MOST>) {
+    if !frames.iter().all(Frame::is_all_mbuf) {
+        return;
+    }
+    let count = u32::try_from(frames.len()).unwrap_or(0);
+    // SAFETY: all segments are mbufs of chains that this owns, and forgets.
+    unsafe {
+        dpdk_sys::rte_pktmbuf_free_bulk(frames.as_mut_ptr().cast(), count);
+        frames.set_len(0);
     }
 }
 
@@ -141,17 +160,6 @@ impl Burst {
     /// Takes one frame out of the middle.
     pub(crate) fn remove(&mut self, index: usize) -> Option<Frame> {
         self.frames.pop_at(index)
-    }
-
-    /// Frees the frames that are wholly device memory, if all are; that is so in every burst of a running device.
-    fn clear_mbufs(&mut self) {
-        if !self.frames.iter().all(Frame::is_all_mbuf) {
-            return;
-        }
-        let count = u32::try_from(self.len()).unwrap_or(0);
-        // SAFETY: all segments are mbufs of chains that the burst owns, and forgets.
-        unsafe { dpdk_sys::rte_pktmbuf_free_bulk(self.frames.as_mut_ptr().cast(), count) };
-        self.forget_front(self.len());
     }
 }
 

@@ -27,7 +27,7 @@ pub mod sim;
 pub mod tap;
 pub mod toeplitz;
 
-pub use burst::Burst;
+pub use burst::{Burst, free_all};
 pub use frame::{
     ChecksumStatus, Frame, IpVersion, L4Checksum, RxOffload, Segments, TxChecksum, TxSegmentation,
     frames_dropped_singly,

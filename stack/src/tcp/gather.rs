@@ -1,11 +1,12 @@
 //! Segments of one connection that arrive in a row are taken as one: their data as one run, their acknowledgements as the last.
 //!
 //! It is what NICs and kernels do as LRO and GRO, at the only place where it costs nothing else: only segments that were
-//! [predicted](super::predict) are gathered, only while nothing else arrives, and no longer than for a burst of the device, or some that are all of one connection. The peer cannot tell
+//! [predicted](super::predict) are gathered, only while nothing else arrives, and no longer than for a burst of the device, or for those that a turn takes together: some that are all of
+//! one connection, or full of SYNs that are set aside. The peer cannot tell
 //! the difference: ACKs go out at the end of a turn anyway, and a cumulative ACK says what those before it have said.
 
 use arrayvec::ArrayVec;
-use pmd::{Burst, Frame};
+use pmd::{Burst, Frame, free_all};
 
 use super::Tcp;
 use super::connection::Context;
@@ -20,8 +21,41 @@ use crate::socket::SocketId;
 #[derive(Default)]
 pub(super) struct Gathered {
     to: Option<To>,
-    /// Those that carry something.
+    /// Those that were gathered since they were last freed, together: first those that are of no use any more.
     frames: ArrayVec<Frame, { BURSTS * Burst::CAPACITY }>,
+    /// Where those begin that carry something for `to`.
+    payload: usize,
+}
+
+impl Gathered {
+    #[inline]
+    fn keep(&mut self, plain: &Plain, mut frame: Frame) {
+        if plain.len > 0 {
+            frame.trim_front(plain.header_len);
+            self.frames.push(frame);
+        } else {
+            self.frames.push(frame);
+            self.payload = self.frames.len();
+        }
+    }
+
+    fn payload(&self) -> &[Frame] {
+        self.frames.get(self.payload..).unwrap_or_default()
+    }
+
+    /// What there is is of no use any more.
+    #[inline]
+    fn pass(&mut self) {
+        self.payload = self.frames.len();
+        if self.frames.is_full() {
+            self.free();
+        }
+    }
+
+    fn free(&mut self) {
+        free_all(&mut self.frames);
+        self.payload = 0;
+    }
 }
 
 struct To {
@@ -78,10 +112,10 @@ impl Tcp {
             && !self.gathered.frames.is_full()
             && to.take(plain).is_ok()
         {
-            self.keep(plain, datagram.frame);
+            self.gathered.keep(plain, datagram.frame);
             return Ok(());
         }
-        if let Err(drop) = self.settle_gathered(net) {
+        if let Err(drop) = self.pass_on_gathered(net) {
             net.metrics.count_drop(drop);
         }
         let Some(plain) = plain else { return Err(datagram) };
@@ -92,17 +126,9 @@ impl Tcp {
         }
         let (room, nxt) = (connection.receive_window(), connection.snd.nxt);
         let acks = u32::from(plain.ack != connection.snd.una);
-        self.keep(&plain, datagram.frame);
+        self.gathered.keep(&plain, datagram.frame);
         self.gathered.to = Some(To { id, segment: plain, count: 1, acks, room, nxt });
         Ok(())
-    }
-
-    #[inline]
-    fn keep(&mut self, plain: &Plain, mut frame: Frame) {
-        if plain.len > 0 {
-            frame.trim_front(plain.header_len);
-            self.gathered.frames.push(frame);
-        }
     }
 
     /// Whether at least the last `count` segments were gathered, and more can be.
@@ -112,17 +138,22 @@ impl Tcp {
         in_a_row >= count && !self.gathered.frames.is_full()
     }
 
-    /// What was gathered reaches its connection. To be called at the end of a burst, and before anything else happens.
+    /// What was gathered reaches its connection, and the frames their device. To be called behind the bursts that are taken together, and before anything else happens.
     ///
     /// # Errors
     ///
     /// Why it was dropped.
     pub(crate) fn settle_gathered(&mut self, net: &mut Net) -> Result<(), Drop> {
+        let taken = self.pass_on_gathered(net);
+        self.gathered.free();
+        taken
+    }
+
+    fn pass_on_gathered(&mut self, net: &mut Net) -> Result<(), Drop> {
         let Self { gathered, connections, config, challenges, memory, cookies, dirty, .. } = self;
-        let Gathered { to, frames } = gathered;
-        let Some(To { id, segment, acks, .. }) = to.take() else { return Ok(()) };
+        let Some(To { id, segment, acks, .. }) = gathered.to.take() else { return Ok(()) };
         let Some(connection) = connections.get_mut(id) else {
-            frames.clear();
+            gathered.pass();
             return Err(Drop::TcpNoSocket);
         };
         if segment.len > 0 && connection.socket.is_closed() {
@@ -130,18 +161,18 @@ impl Tcp {
             return self.refuse_gathered(net, id, segment.ack);
         }
         let mut cx = Context { net, config, challenges, memory, cookies };
-        let taken = connection.take_predicted(&mut cx, (&segment, acks), frames);
+        let taken = connection.take_predicted(&mut cx, (&segment, acks), gathered.payload());
         if !std::mem::replace(&mut connection.listed, true) {
             dirty.push(id);
         }
-        frames.clear();
+        gathered.pass();
         taken
     }
 
     #[cold]
     fn refuse_gathered(&mut self, net: &mut Net, id: SocketId, ack: Seq) -> Result<(), Drop> {
-        let more = self.gathered.frames.len().saturating_sub(1);
-        self.gathered.frames.clear();
+        let more = self.gathered.payload().len().saturating_sub(1);
+        self.gathered.pass();
         self.with_connection(net, id, |connection, cx| connection.refuse_after_close(cx, ack));
         (0..more).for_each(|_| net.metrics.count_drop(Drop::TcpAfterClose));
         Err(Drop::TcpAfterClose)
