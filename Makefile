@@ -145,9 +145,10 @@ nic:
 bench-instructions: deps
 	@scripts/bench-instructions
 
-# Devices, programs and the kernel as a peer. What is kept of a turn's stages is tested with them.
+# Devices, programs and the kernel as a peer; then the account of a thread's time, which is a build of its own.
 test-dpdk: deps
-	$(NEXTEST) -p pmd --features pmd/dpdk,darner-bench/cycles -p dpdk-sys -p darner-app -p darner-bench
+	$(NEXTEST) -p pmd --features pmd/dpdk -p dpdk-sys -p darner-app -p darner-bench
+	$(NEXTEST) -p darner-bench --features cycles --test cycles --test memif -E 'test(account)'
 
 clean:
 	$(CARGO) clean

@@ -175,7 +175,7 @@ impl Layers {
         }
     }
 
-    /// What TCP has gathered from a burst reaches its connection: at the end of the burst, and before anything else happens to any.
+    /// What TCP has gathered reaches its connection: behind the bursts that are taken together, and before anything else happens to any.
     pub(super) fn settle_gathered(&mut self) {
         if let Err(drop) = self.tcp.settle_gathered(&mut self.net) {
             self.net.metrics.count_drop(drop);

@@ -12,7 +12,6 @@ use crate::config::DuplicateDetection;
 use crate::rng::Rng;
 use crate::stack::Stack;
 use crate::steer::seats;
-use crate::tcp::seq::Seq;
 use crate::wire::ipv4::HEADER_LEN;
 use crate::wire::tcp::{Flags, TcpView};
 
@@ -308,30 +307,59 @@ fn an_address_that_many_share_cannot_be_ours() {
 /// Between those of two nothing is gathered, so a burst is a turn's work.
 #[test]
 fn segments_of_one_connection_are_as_good_as_one() {
-    for (peers, taken) in [(1, GATHERED_BURSTS * Burst::CAPACITY), (2, Burst::CAPACITY)] {
+    let burst = Burst::CAPACITY;
+    for (peers, segments, taken) in
+        [(1, 3 * burst, GATHERED_BURSTS * burst), (2, 3 * burst, burst), (1, burst, burst)]
+    {
         let (mut protocol, handle) = listening();
         let sent: Vec<u32> =
             (1..=peers).map(|port| connected(&mut protocol, &handle, port)).collect();
-        let segments = 3 * Burst::CAPACITY;
         for number in 0..segments {
             let peer = number % sent.len();
-            let seq = 1 + u32::try_from(number / sent.len()).unwrap();
-            let ports = (u16::try_from(1 + peer).unwrap(), LISTENING);
-            let said = Said { ports, flags: Flags::ACK, seq, ack: sent[peer], data: b"." };
-            handle.inject_bytes(&said.packet()).unwrap();
+            inject_byte(&handle, 1 + peer, number / sent.len(), sent[peer]);
         }
         protocol.turn(NOW);
         assert_eq!(segments - handle.arriving(), taken, "{peers} connections");
         while protocol.turn(NOW).is_busy() {}
-        let numbers = 1 + u32::try_from(segments / sent.len()).unwrap();
-        assert_eq!(acknowledged(&handle), Some(Seq(numbers)), "{peers} connections");
+        assert_eq!(acknowledged(&handle, 1), segments / sent.len(), "{peers} connections");
     }
 }
 
-/// Up to where the last segment that was sent acknowledges.
-fn acknowledged(handle: &mem::MemHandle) -> Option<Seq> {
-    let last = std::iter::from_fn(|| handle.take_bytes()).last()?;
-    Some(TcpView::parse(&last[HEADER_LEN..]).unwrap().ack())
+/// More of them than are kept together.
+#[test]
+fn what_is_gathered_between_those_who_ask_arrives_whole() {
+    let (mut protocol, handle) = listening();
+    let ack = connected(&mut protocol, &handle, 1);
+    let segments = 4 * GATHERED_BURSTS * Burst::CAPACITY;
+    for number in 0..segments {
+        inject_byte(&handle, 1, number, ack);
+        let ports = (u16::try_from(2 + number).unwrap(), LISTENING);
+        let said = Said { ports, flags: Flags::SYN, seq: 0, ack: 0, data: &[] };
+        handle.inject_bytes(&said.packet()).unwrap();
+    }
+    protocol.turn(NOW);
+    assert_eq!(handle.arriving(), 0, "the device was emptied");
+    while protocol.turn(NOW).is_busy() {}
+    assert_eq!(acknowledged(&handle, 1), segments);
+    assert_eq!(protocol.layers.net.pool_available(), protocol.layers.frames(), "no frame is kept");
+}
+
+/// A byte from a peer, which has sent so many before.
+fn inject_byte(handle: &mem::MemHandle, port: usize, before: usize, ack: u32) {
+    let ports = (u16::try_from(port).unwrap(), LISTENING);
+    let seq = 1 + u32::try_from(before).unwrap();
+    let said = Said { ports, flags: Flags::ACK, seq, ack, data: b"." };
+    handle.inject_bytes(&said.packet()).unwrap();
+}
+
+/// How many bytes a peer was told to have arrived. Takes all that was sent.
+fn acknowledged(handle: &mem::MemHandle, port: u16) -> usize {
+    let sent: Vec<Vec<u8>> = std::iter::from_fn(|| handle.take_bytes()).collect();
+    let mut acks = sent.iter().filter_map(|packet| {
+        let segment = TcpView::parse(&packet[HEADER_LEN..]).unwrap();
+        (segment.destination_port() == port).then(|| segment.ack().0)
+    });
+    acks.next_back().expect("an ACK") as usize - 1
 }
 
 /// The peer's handshake from `port`; returns what it acknowledges then.

@@ -20,7 +20,7 @@ pub(crate) struct Stray {
 impl Tcp {
     /// A datagram for us that carries a segment.
     ///
-    /// It may wait for those that follow it in the same burst, behind which comes [`settle_gathered`](Self::settle_gathered).
+    /// It may wait for those that follow it in the same turn, behind which comes [`settle_gathered`](Self::settle_gathered).
     pub(crate) fn input(&mut self, net: &mut Net, datagram: Datagram) -> Result<(), Drop> {
         net.metrics.count(Counter::TcpInSegs);
         let datagram = match self.gather(net, datagram) {
