@@ -1,12 +1,9 @@
 //! Values by number, in memory that grows and never moves them.
 
-use darner_ring::ask_for_huge_pages;
-
 /// Values that keep their numbers and their places, however many come.
 ///
 /// Memory comes in blocks, each twice as large as the one before it: so there are few, a number says which one it is in, and growth neither moves nor
-/// copies anything. Those that are large enough lie on huge pages, where the kernel has them: what a hundred thousand connections are looked up in
-/// takes some twenty of those, and more small ones than a CPU remembers.
+/// copies anything. The kernel gives memory of a large block when it is first used.
 pub(crate) struct Blocks<T> {
     /// The first has [`FIRST`] values, each other twice as many as the one before it. All but the last are full.
     blocks: Vec<Vec<T>>,
@@ -22,9 +19,7 @@ impl<T> Blocks<T> {
     pub(crate) fn push(&mut self, value: T) {
         let (block, _) = place_of(self.len);
         if block == self.blocks.len() {
-            let mut memory = Vec::with_capacity(FIRST << block);
-            ask_for_huge_pages(memory.spare_capacity_mut());
-            self.blocks.push(memory);
+            self.blocks.push(Vec::with_capacity(FIRST << block));
         }
         self.blocks[block].push(value);
         self.len += 1;

@@ -291,6 +291,23 @@ mod tests {
     }
 
     proptest! {
+        /// Which the general way would take like that, and no other.
+        #[test]
+        fn what_is_plain_is_seen_at_a_glance(
+            destination in prop_oneof![3 => Just(OURS), 1 => any::<[u8; 6]>()],
+            source in prop_oneof![3 => Just(THEIRS), 1 => Just(OURS), 1 => any::<[u8; 6]>()],
+            ethertype in prop_oneof![3 => Just([8, 0]), 1 => Just([0x81, 0]), 1 => any::<[u8; 2]>()],
+            rest in prop::collection::vec(any::<u8>(), 0..6),
+        ) {
+            let frame = Pool::heap(1, 64)
+                .frame_of(&[&destination[..], &source, &ethertype, &rest].concat())
+                .unwrap();
+            let plain = is_plain(&frame, OURS);
+            let untagged = ethertype != [0x81, 0];
+            let judged = ethernet(None).judge(frame, MacAddr(OURS));
+            prop_assert_eq!(plain, untagged && matches!(judged, Ok(Inbound::Ipv4(_, Cast::Unicast))));
+        }
+
         #[test]
         fn arbitrary_frames_are_taken_or_dropped(
             vlan in prop::option::of(0..3_u16), addresses in any::<bool>(), tagged in any::<bool>(),

@@ -43,7 +43,6 @@ mod flags;
 pub mod fork;
 mod futex;
 mod hint_map;
-mod huge;
 mod lent;
 #[cfg(loom)]
 #[cfg(test)]
@@ -75,7 +74,6 @@ pub use event_count::EventCount;
 pub use event_source::EventSource;
 pub use flags::Flags;
 pub use hint_map::HintMap;
-pub use huge::ask_for_huge_pages;
 pub use lent::Lent;
 pub use mark::{Mark, UrgentDelivery};
 pub use owners::{Left, Owners};

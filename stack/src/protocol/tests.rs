@@ -1,13 +1,14 @@
-use std::io;
+use std::io::{self, Read};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use etherparse::PacketBuilder;
 use pmd::{Pool, mem};
 
-use super::peer::{LISTENING, Said, listening};
+use super::peer::{LISTENING, PEER, Said, US, listening};
 use super::*;
-use crate::api::{ListenOptions, Readiness, TcpListener, TcpStream, Token};
+use crate::api::{EchoReply, ListenOptions, Readiness, TcpListener, TcpStream, Token};
 use crate::config::DuplicateDetection;
 use crate::rng::Rng;
 use crate::stack::Stack;
@@ -342,6 +343,50 @@ fn what_is_gathered_between_those_who_ask_arrives_whole() {
     while protocol.turn(NOW).is_busy() {}
     assert_eq!(acknowledged(&handle, 1), segments);
     assert_eq!(protocol.layers.net.pool_available(), protocol.layers.frames(), "no frame is kept");
+}
+
+/// Reads when an echo reply comes.
+#[derive(Default)]
+struct Pinged {
+    listener: Option<TcpListener>,
+    stream: Option<TcpStream>,
+    read: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Application for Pinged {
+    fn start(&mut self, core: &mut Core<'_>) -> io::Result<()> {
+        self.listener = Some(core.listen((US, LISTENING).into(), 1, Token(0))?);
+        Ok(())
+    }
+
+    fn ready(&mut self, _: &mut Core<'_>, _: Token, _: Readiness) {
+        let accepted = self.listener.as_ref().map(TcpListener::accept);
+        self.stream =
+            accepted.and_then(Result::ok).map(|(stream, _)| stream).or(self.stream.take());
+    }
+
+    fn echo_reply(&mut self, _: &mut Core<'_>, _: EchoReply) {
+        let mut bytes = [0; 8];
+        let len = self.stream.as_mut().unwrap().read(&mut bytes).unwrap();
+        self.read.lock().unwrap().extend(&bytes[..len]);
+    }
+}
+
+/// Also that which came behind it in the burst: the application may end the connection.
+#[test]
+fn who_is_told_of_an_echo_reply_finds_what_was_gathered() {
+    let application = Pinged::default();
+    let read = application.read.clone();
+    let (mut protocol, handle) = alone(application);
+    let ack = connected(&mut protocol, &handle, 1);
+    inject_byte(&handle, 1, 0, ack);
+    let reply = PacketBuilder::ipv4(PEER.octets(), US.octets(), 64).icmpv4_echo_reply(1, 1);
+    let mut bytes = Vec::new();
+    reply.write(&mut bytes, b"ping").unwrap();
+    handle.inject_bytes(&bytes).unwrap();
+    inject_byte(&handle, 1, 1, ack);
+    protocol.turn(NOW);
+    assert_eq!(*read.lock().unwrap(), b"..");
 }
 
 /// A byte from a peer, which has sent so many before.
