@@ -21,6 +21,7 @@ use crate::load::addresses::Addresses;
 use crate::load::plan::{Pace, Plan, Work};
 use crate::load::report::Report;
 use crate::load::run::Spans;
+use crate::load::schedule::{Arrival, Schedule};
 use crate::load::tcp::Tcp;
 use crate::serve::application::{Role, Server};
 use crate::serve::config;
@@ -47,6 +48,9 @@ pub(crate) struct InsideCommand {
     /// On how many of them requests are under way at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     under_way: u32,
+    /// Requests per second at equal intervals, whatever the server does; else the next one is made when the last is answered
+    #[arg(long, value_name = "PER_SECOND")]
+    rate: Option<f64>,
     /// The protocol thread's CPU
     #[arg(long, value_name = "CPU")]
     cpu: Option<usize>,
@@ -183,6 +187,12 @@ impl InsideCommand {
         {
             return Err(Failure::usage("--warm-up, --seconds and --set-up are 0 to 3600"));
         }
+        if self.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+            return Err(Failure::usage("--rate is a number above zero"));
+        }
+        if self.rate.is_some() && self.mode == Doing::Rest {
+            return Err(Failure::usage("--rate goes with requests"));
+        }
         Ok(())
     }
 
@@ -191,10 +201,11 @@ impl InsideCommand {
             Doing::Requests => Work::Requests { request: SIZE, response: SIZE, depth: 1 },
             Doing::Rest => Work::Rest,
         };
+        let at = |rate| Pace::Open(Schedule::new(rate, Arrival::Fixed, 1));
         let plan = Plan {
             connections: self.connections,
             work,
-            pace: Pace::Closed,
+            pace: self.rate.map_or(Pace::Closed, at),
             timestamps: true,
             in_flight: SIZE,
             under_way: self.under_way,

@@ -20,7 +20,7 @@ mod process;
 pub(crate) mod report;
 mod resend;
 pub(crate) mod run;
-mod schedule;
+pub(crate) mod schedule;
 pub(crate) mod segment;
 mod send;
 pub(crate) mod tcp;

@@ -27,7 +27,15 @@ pub(super) fn rows() -> Vec<Row> {
             Some(300.0),
         ),
         beside("thread-latency", "1 connection, the same", latency, "thread", one, Some(1.0)),
-        beside("thread-parked", "the same, woken each time", latency, "parked", one, None),
+        // So far apart that the thread has done looking and sleeps.
+        beside(
+            "thread-parked",
+            "5000 requests/s, woken for each",
+            latency,
+            "parked",
+            "--connections 1 --under-way 1 --rate 5000",
+            None,
+        ),
         grown("growth", "cost of 64 B up to 100,000 connections", 100_000, When::Always),
         grown("growth-1m", "the same up to 1,000,000", 1_000_000, When::Full),
         Row {
