@@ -145,11 +145,11 @@ fn is_plain(frame: &Frame, ours: [u8; 6]) -> bool {
     let Some(head) = frame.head().first_chunk::<HEADER_LEN>() else { return false };
     let (addresses, ethertype) = head.split_at(12);
     let (destination, source) = addresses.split_at(6);
-    destination == ours && source != ours && source[0] & 1 == 0 && ethertype == IPV4
+    destination == ours
+        && source != ours
+        && source[0] & 1 == 0
+        && ethertype == EtherType::IPV4.0.to_be_bytes()
 }
-
-/// [`EtherType::IPV4`] as it is sent.
-const IPV4: [u8; 2] = [0x08, 0x00];
 
 /// A frame of a device without a link layer: the first bits say which IP it is.
 fn bare(frame: Frame) -> Result<Inbound, Drop> {

@@ -101,7 +101,7 @@ impl<T: Copy> Wheel<T> {
         Ok(())
     }
 
-    /// [`pop_due_within`](Self::pop_due_within) a budget of its own.
+    /// [`pop_due_within`](Self::pop_due_within) with moves of its own.
     #[cfg(test)]
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, T)> {
         self.pop_due_within(now, &mut Moves::default())

@@ -21,7 +21,7 @@ use crate::load::addresses::Addresses;
 use crate::load::plan::{Pace, Plan, Work};
 use crate::load::report::Report;
 use crate::load::run::Spans;
-use crate::load::schedule::{Arrival, Schedule};
+use crate::load::schedule::{self, Arrival, Schedule};
 use crate::load::tcp::Tcp;
 use crate::serve::application::{Role, Server};
 use crate::serve::config;
@@ -49,7 +49,7 @@ pub(crate) struct InsideCommand {
     #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     under_way: u32,
     /// Requests per second at equal intervals, whatever the server does; else the next one is made when the last is answered
-    #[arg(long, value_name = "PER_SECOND")]
+    #[arg(long, value_name = "PER_SECOND", value_parser = schedule::rate)]
     rate: Option<f64>,
     /// The protocol thread's CPU
     #[arg(long, value_name = "CPU")]
@@ -186,9 +186,6 @@ impl InsideCommand {
             .any(|span| !(0.0..=3600.0).contains(span))
         {
             return Err(Failure::usage("--warm-up, --seconds and --set-up are 0 to 3600"));
-        }
-        if self.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-            return Err(Failure::usage("--rate is a number above zero"));
         }
         if self.rate.is_some() && self.mode == Doing::Rest {
             return Err(Failure::usage("--rate goes with requests"));

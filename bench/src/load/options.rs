@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::addresses::Addresses;
 use super::plan::{Closer, Pace, Plan, Work};
 use super::run::Spans;
-use super::schedule::{Arrival, Schedule};
+use super::schedule::{self, Arrival, Schedule};
 use crate::device::DeviceOptions;
 use crate::failure::Failure;
 
@@ -53,7 +53,7 @@ pub(crate) struct LoadCommand {
     pub(super) depth: u32,
     /// Requests (or connections with `churn`, frames with `echo-frames`) per second, whatever the server does; else the next one is made when
     /// the last is answered
-    #[arg(long, value_name = "PER_SECOND")]
+    #[arg(long, value_name = "PER_SECOND", value_parser = schedule::rate)]
     rate: Option<f64>,
     /// How requests with a rate are spread
     #[arg(long, value_enum, default_value_t = Arrival::Poisson)]
@@ -133,9 +133,6 @@ impl LoadCommand {
                 most / self.addresses,
                 self.connections.div_ceil(most / self.addresses)
             )));
-        }
-        if self.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-            return Err(Failure::usage("--rate is a number above zero"));
         }
         let at_times = [Mode::Requests, Mode::Http, Mode::Churn, Mode::EchoFrames];
         if self.rate.is_some() && !at_times.contains(&self.mode) {

@@ -16,6 +16,12 @@ pub(crate) struct Schedule {
     late: VecDeque<u64>,
 }
 
+/// Reads how many requests there are per second.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "a rate is a number above zero".to_owned())
+}
+
 /// How requests are spread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(crate) enum Arrival {

@@ -315,10 +315,10 @@ impl Protocol {
             }
             count += received;
             let set_aside = self.take_burst(left);
-            // Segments of one connection in a row are as good as one.
-            let goes_on = bursts < GATHERED_BURSTS && self.layers.tcp.has_gathered(count);
             self.layers.account.mark(Stage::Input);
-            if left == Pressed::No || set_aside == 0 && !goes_on {
+            // Segments of one connection in a row are as good as one.
+            let one = || bursts < GATHERED_BURSTS && self.layers.tcp.has_gathered(count);
+            if left == Pressed::No || !(set_aside > 0 || one()) {
                 break;
             }
         }

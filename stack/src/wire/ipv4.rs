@@ -44,13 +44,13 @@ impl<'a> Ipv4View<'a> {
     #[inline]
     pub(crate) fn parse_plain(head: &'a [u8], len: usize) -> Option<Self> {
         let (fixed, rest) = head.split_first_chunk::<HEADER_LEN>()?;
-        let total_len = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
-        let fragment = FragmentField(u16::from_be_bytes([fixed[6], fixed[7]])).is_fragment();
-        if fixed[0] != PLAIN || fragment || total_len < HEADER_LEN || total_len > len {
+        let view = Self { fixed, header: fixed, payload: rest };
+        let total_len = view.total_len();
+        let fits = (HEADER_LEN..=len).contains(&total_len);
+        if fixed[0] != PLAIN || view.fragment().is_fragment() || !fits {
             return None;
         }
-        let payload = rest.get(..total_len - HEADER_LEN).unwrap_or(rest);
-        Some(Self { fixed, header: fixed, payload })
+        Some(Self { payload: rest.get(..total_len - HEADER_LEN).unwrap_or(rest), ..view })
     }
 
     /// Bytes of the header, options included: 20 to 60.
