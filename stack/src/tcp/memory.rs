@@ -52,9 +52,14 @@ impl Memory {
         self.refused == Refused::None && self.pressure() == MemoryPressure::None
     }
 
+    /// How many bytes more there are.
+    pub(super) fn left(&self) -> usize {
+        self.limit.saturating_sub(self.used)
+    }
+
     /// Whether there are `bytes` more.
     pub(super) fn admit(&mut self, bytes: usize) -> Result<(), Drop> {
-        if bytes > self.limit.saturating_sub(self.used) {
+        if bytes > self.left() {
             return self.refuse(Drop::TcpMemoryLimit);
         }
         Ok(())
@@ -173,6 +178,32 @@ mod tests {
         assert_eq!(t.tcp.buffered(), 16_000);
         t.input("RA 1 ack 1").unwrap();
         assert_eq!(t.tcp.buffered(), 0);
+    }
+
+    /// A ring takes memory by the chunk, and so more than what has waited for a gap did.
+    #[test]
+    fn what_waits_gives_way_if_it_would_take_more_in_the_ring_than_there_is() {
+        let tight = TcpConfig { receive_buffer: 16_000, ..config(1) };
+        let mut t = Harness::connected_with(&tight);
+        t.burst(&["A 1+980 ack 1", "A 991+20 ack 1", "A 1021+1 ack 1"]);
+        assert_eq!(t.tcp.buffered(), SMALL_CHUNK + 21);
+        t.sent();
+        assert_eq!(t.input("A 981+10 ack 1"), Ok(()));
+        assert_eq!(t.sent(), ["A 1 ack 991"], "what waited was given up");
+        assert_eq!(t.net.metrics.dropped(Drop::TcpMemoryOutOfOrder), 2);
+        assert_eq!(t.tcp.buffered(), SMALL_CHUNK);
+        t.input("A 991+31 ack 1").unwrap();
+        assert_eq!(read_all(&mut t), 1021);
+    }
+
+    /// Who has read everything is not kept waiting by what came too early.
+    #[test]
+    fn what_waits_gives_way_to_what_it_waits_for() {
+        let tight = TcpConfig { receive_buffer: 16_000, ..config(1) };
+        let mut t = Harness::connected_with(&tight);
+        t.input("A 1501+10 ack 1").unwrap();
+        assert_eq!(t.input("A 1+1400 ack 1"), Ok(()));
+        assert_eq!(read_all(&mut t), 1400);
     }
 
     /// Small reads are not told, so the first refusal is what brings them to light.

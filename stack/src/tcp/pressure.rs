@@ -5,7 +5,7 @@
 //! | 1/2 | windows: none opens by more than a few segments, and what was promised holds | `tcpMemorySqueezed` |
 //! | 3/4 | what waits for a gap, old and new: it comes again | `tcp-memory-out-of-order` |
 //! | 7/8 | connections: none begins | `tcp-memory-connection` |
-//! | all | segments in order | `tcp-memory-limit` |
+//! | all | segments in order, after what waits for them | `tcp-memory-limit` |
 
 use super::Tcp;
 use super::connection::{Connection, Context};
@@ -65,12 +65,15 @@ impl Connection {
         if self.rcv.squeezed { room.min(SEGMENTS * u32::from(self.rcv.full)) } else { room }
     }
 
-    /// Gives up what waits for a gap, if it has come to that. The peer was told that it is here, and must be able to send it again
-    /// (RFC 2018, section 8).
+    /// Gives up what waits for a gap, if it has come to that.
     pub(super) fn drop_out_of_order(&mut self, cx: &mut Context<'_>) {
-        if cx.memory.pressure() < MemoryPressure::OutOfOrder {
-            return;
+        if cx.memory.pressure() >= MemoryPressure::OutOfOrder {
+            self.give_up_out_of_order(cx);
         }
+    }
+
+    /// Gives up what waits for a gap. The peer was told that it is here, and must be able to send it again (RFC 2018, section 8).
+    pub(super) fn give_up_out_of_order(&mut self, cx: &mut Context<'_>) {
         if let Some(queue) = self.reassembly.take() {
             let segments = queue.segments();
             (0..segments).for_each(|_| cx.net.metrics.count_drop(Drop::TcpMemoryOutOfOrder));

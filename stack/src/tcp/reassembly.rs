@@ -155,6 +155,14 @@ impl Reassembly {
         })
     }
 
+    /// Where the stream would go on if everything before `end` was here: behind what is held from there on without a gap.
+    pub(super) fn end_with(&self, end: Seq) -> Seq {
+        self.runs
+            .front()
+            .filter(|first| first.start.at_or_before(end))
+            .map_or(end, |first| first.end)
+    }
+
     /// The peer's FIN has the number `at`. Bytes from there on are not part of the stream.
     pub(super) fn note_fin(&mut self, at: Seq) -> Result<(), FinElsewhere> {
         let goes_on = self.runs.back().is_some_and(|last| last.end.follows(at));

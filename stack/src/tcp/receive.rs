@@ -57,6 +57,11 @@ impl Connection {
 
     /// In order: it goes to the application, and with it whatever has waited for it.
     fn take_in_order(&mut self, cx: &mut Context<'_>, payload: Frame, fin: bool) -> Step {
+        if !self.has_memory_for_what_waits(cx, payload.len()) {
+            self.give_up_out_of_order(cx);
+            self.count_memory(cx);
+            self.ack_now();
+        }
         if let Err(limit) = self.admit(cx, payload.len()) {
             return dropped(limit);
         }
@@ -87,6 +92,15 @@ impl Connection {
     pub(super) fn admit(&mut self, cx: &mut Context<'_>, len: usize) -> Result<(), Drop> {
         let memory = self.socket.receive.memory_for(len);
         cx.memory.admit(memory).inspect_err(|_| self.ack_now())
+    }
+
+    /// Whether there is memory in the ring for so many bytes and for those that wait for them. Where they are now they take less: a ring
+    /// takes memory by the chunk.
+    fn has_memory_for_what_waits(&mut self, cx: &Context<'_>, len: usize) -> bool {
+        let Some(queue) = &self.reassembly else { return true };
+        let end = queue.end_with(self.rcv.nxt + u32::try_from(len).unwrap_or(0));
+        let all = end.offset_from(self.rcv.nxt) as usize;
+        self.socket.receive.memory_for(all) <= cx.memory.left()
     }
 
     /// What was delivered is there to be read, and to be acknowledged.

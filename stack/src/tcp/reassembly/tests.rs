@@ -106,6 +106,19 @@ fn what_may_pass_the_queue_ends_where_held_bytes_begin() {
 }
 
 #[test]
+fn the_stream_goes_on_behind_what_is_held_without_a_gap() {
+    let mut bench = Bench::new(ROOMY);
+    let next = bench.next;
+    assert_eq!(bench.queue.end_with(next + 10), next + 10);
+    assert_eq!(bench.insert(4, "ef"), Insertion::Held);
+    assert_eq!(bench.insert(6, "gh"), Insertion::Held);
+    assert_eq!(bench.insert(9, "j"), Insertion::Held);
+    for (end, behind) in [(3, 3), (4, 8), (5, 8), (12, 8)] {
+        assert_eq!(bench.queue.end_with(next + end), next + behind, "{end}");
+    }
+}
+
+#[test]
 fn the_fin_ends_the_stream() {
     let mut bench = Bench::new(ROOMY);
     let fin = bench.next + 4;
