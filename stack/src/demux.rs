@@ -29,6 +29,11 @@ impl<K: FlowKey, V: Copy> FlowTable<K, V> {
         self.table.find(self.hash.of(key), |(held, _)| held == key).map(|&(_, value)| value)
     }
 
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let found = self.table.find_mut(self.hash.of(key), |(held, _)| held == key);
+        found.map(|(_, value)| value)
+    }
+
     /// Files `value` under `key` and returns what was there before.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         let hash = self.hash.of(&key);

@@ -124,8 +124,8 @@ impl<K: FlowKey> HalfOpenTable<K> {
         let Limits { all, listener, source } = self.limits;
         match () {
             () if self.entries.len() >= all => Err(NoRoom::OnCore),
-            () if self.shares.of(&flow.destination()) >= listener => Err(NoRoom::ForListener),
-            () if self.shares.of(&flow.source()) >= source => Err(NoRoom::ForSource),
+            () if self.shares.of_destination(flow) >= listener => Err(NoRoom::ForListener),
+            () if self.shares.of_source(flow) >= source => Err(NoRoom::ForSource),
             () => Ok(()),
         }
     }

@@ -2,35 +2,47 @@
 
 use crate::demux::{FlowHash, FlowKey, FlowTable};
 
-/// Counts by [`FlowKey::source`] and [`FlowKey::destination`], which are never the same. Who has nothing costs nothing, so there are at most
-/// twice as many counts as entries.
+/// Who has nothing costs nothing, so there are at most as many counts of either kind as entries.
 pub(super) struct Shares<K> {
-    counts: FlowTable<K, u32>,
+    /// By [`FlowKey::source`].
+    sources: FlowTable<K, u32>,
+    /// By [`FlowKey::destination`], of which there are few: a table of their own remembers the hash of the last.
+    destinations: FlowTable<K, u32>,
 }
 
 impl<K: FlowKey> Shares<K> {
     pub(super) fn new(hash: FlowHash) -> Self {
-        Self { counts: FlowTable::new(hash) }
+        Self { sources: FlowTable::new(hash.clone()), destinations: FlowTable::new(hash) }
     }
 
-    pub(super) fn of(&self, whose: &K) -> usize {
-        self.counts.get(whose).unwrap_or(0) as usize
+    /// Of the network that the flow's peer is in.
+    pub(super) fn of_source(&self, flow: &K) -> usize {
+        self.sources.get(&flow.source()).unwrap_or(0) as usize
+    }
+
+    /// Of the flow's listener.
+    pub(super) fn of_destination(&self, flow: &K) -> usize {
+        self.destinations.get(&flow.destination()).unwrap_or(0) as usize
     }
 
     /// A flow comes into the table.
     pub(super) fn add(&mut self, flow: &K) {
-        for whose in [flow.source(), flow.destination()] {
-            let count = self.counts.get(&whose).unwrap_or(0);
-            self.counts.insert(whose, count + 1);
+        let Self { sources, destinations } = self;
+        for (counts, whose) in [(sources, flow.source()), (destinations, flow.destination())] {
+            match counts.get_mut(&whose) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(whose, 1)),
+            }
         }
     }
 
     /// A flow that is in the table leaves.
     pub(super) fn remove(&mut self, flow: &K) {
-        for whose in [flow.source(), flow.destination()] {
-            match self.counts.get(&whose) {
-                Some(count) if count > 1 => drop(self.counts.insert(whose, count - 1)),
-                _ => drop(self.counts.remove(&whose)),
+        let Self { sources, destinations } = self;
+        for (counts, whose) in [(sources, flow.source()), (destinations, flow.destination())] {
+            match counts.get_mut(&whose) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(counts.remove(&whose)),
             }
         }
     }
@@ -95,8 +107,8 @@ mod tests {
                 }
                 let count = |is: &dyn Fn(&FlowKey4) -> bool| inside.values().filter(|flow| is(flow)).count();
                 let (source, destination) = (flow.source(), flow.destination());
-                prop_assert_eq!(shares.of(&source), count(&|other| other.source() == source));
-                prop_assert_eq!(shares.of(&destination), count(&|other| other.destination() == destination));
+                prop_assert_eq!(shares.of_source(&flow), count(&|other| other.source() == source));
+                prop_assert_eq!(shares.of_destination(&flow), count(&|other| other.destination() == destination));
             }
         }
     }
