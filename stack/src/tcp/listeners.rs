@@ -1,6 +1,5 @@
 //! Who listens where: at an address of ours, or with the unspecified one at all of them.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
@@ -15,8 +14,10 @@ use crate::socket::{ListenerEnd, ListenerShared, Readies, Told};
 
 /// The listeners of one core.
 pub(super) struct Listeners {
-    /// By address and port as one [number](number_of), which is compared at once.
-    by_address: BTreeMap<u64, Group>,
+    /// In the order of address and port as one [number](number_of), which is compared at once.
+    by_address: Vec<(u64, Group)>,
+    /// The address that was asked for last, and where its group is: a handshake asks for one again and again.
+    last: Option<(u64, usize)>,
     /// Closed, with children that somebody was in the way of.
     closing: Vec<ListenerEnd>,
     /// A child waits outside its shard, because somebody was inside.
@@ -71,19 +72,24 @@ impl From<ListenError> for io::Error {
 
 impl Listeners {
     pub(super) fn new(hash: FlowHash, core: usize) -> Self {
-        let (by_address, closing) = (BTreeMap::new(), Vec::new());
-        Self { by_address, closing, stashed: Stashed::No, keyed: Keyed::No, hash, core }
+        let (by_address, closing) = (Vec::new(), Vec::new());
+        let (stashed, keyed) = (Stashed::No, Keyed::No);
+        Self { by_address, last: None, closing, stashed, keyed, hash, core }
     }
 
     /// Whose connections of this flow are: the listener at exactly its address, else the one at all addresses.
     pub(super) fn find(&mut self, flow: &FlowKey4) -> Option<&mut ListenerEnd> {
         let exact = number_of(flow.local_port, flow.local);
-        let key = if self.by_address.contains_key(&exact) {
-            exact
-        } else {
-            number_of(flow.local_port, Ipv4Addr::UNSPECIFIED)
+        let index = match self.last {
+            Some((last, index)) if last == exact => index,
+            _ => {
+                let everywhere = number_of(flow.local_port, Ipv4Addr::UNSPECIFIED);
+                let index = self.place(exact).or_else(|_| self.place(everywhere)).ok()?;
+                self.last = Some((exact, index));
+                index
+            }
         };
-        let group = self.by_address.get_mut(&key)?;
+        let (_, group) = self.by_address.get_mut(index)?;
         match group.as_slice() {
             [_] => group.first_mut(),
             members => {
@@ -96,8 +102,21 @@ impl Listeners {
     }
 
     pub(super) fn has_port(&self, port: u16) -> bool {
-        let all = number_of(port, Ipv4Addr::UNSPECIFIED)..=number_of(port, Ipv4Addr::BROADCAST);
-        self.by_address.range(all).next().is_some()
+        let first = match self.place(number_of(port, Ipv4Addr::UNSPECIFIED)) {
+            Ok(index) | Err(index) => self.by_address.get(index),
+        };
+        first.is_some_and(|&(key, _)| key <= number_of(port, Ipv4Addr::BROADCAST))
+    }
+
+    /// Where the group of this address is, or would be.
+    fn place(&self, key: u64) -> Result<usize, usize> {
+        self.by_address.binary_search_by_key(&key, |&(key, _)| key)
+    }
+
+    fn group_at(&mut self, address: SocketAddr) -> Option<&mut Group> {
+        let SocketAddr::V4(address) = address else { return None };
+        let index = self.place(key_of(address)).ok()?;
+        self.by_address.get_mut(index).map(|(_, group)| group)
     }
 
     fn insert(
@@ -105,7 +124,13 @@ impl Listeners {
         address: SocketAddrV4,
         listener: Arc<ListenerShared>,
     ) -> Result<(), ListenError> {
-        let group = self.by_address.entry(key_of(address)).or_default();
+        let key = key_of(address);
+        let index = self.place(key).unwrap_or_else(|index| {
+            self.by_address.insert(index, (key, Group::new()));
+            self.last = None;
+            index
+        });
+        let (_, group) = &mut self.by_address[index];
         let shared = |listener: &ListenerShared| listener.options().sharing != Sharing::Exclusive;
         let fits = group.iter().all(|member| shared(member.shared())) && shared(&listener);
         if !group.is_empty() && !fits {
@@ -117,14 +142,11 @@ impl Listeners {
     }
 
     fn remove(&mut self, listener: &Arc<ListenerShared>) -> Option<ListenerEnd> {
-        let SocketAddr::V4(address) = listener.address() else { return None };
-        let key = key_of(address);
-        let group = self.by_address.get_mut(&key)?;
+        let group = self.group_at(listener.address())?;
         let index = group.iter().position(|member| Arc::ptr_eq(member.shared(), listener))?;
         let end = group.remove(index);
-        if group.is_empty() {
-            self.by_address.remove(&key);
-        }
+        self.by_address.retain(|(_, group)| !group.is_empty());
+        self.last = None;
         self.look_for_keys();
         Some(end)
     }
@@ -142,14 +164,13 @@ impl Listeners {
     }
 
     fn look_for_keys(&mut self) {
-        let mut ends = self.by_address.values().flatten();
+        let mut ends = self.by_address.iter().flat_map(|(_, group)| group);
         let keyed = ends.any(|end| !end.keys().is_empty());
         self.keyed = if keyed { Keyed::Yes } else { Keyed::No };
     }
 
     fn end_of(&mut self, listener: &Arc<ListenerShared>) -> Option<&mut ListenerEnd> {
-        let SocketAddr::V4(address) = listener.address() else { return None };
-        let group = self.by_address.get_mut(&key_of(address))?;
+        let group = self.group_at(listener.address())?;
         group.iter_mut().find(|member| Arc::ptr_eq(member.shared(), listener))
     }
 
@@ -234,8 +255,8 @@ impl Tcp {
         }
         if listeners.stashed == Stashed::Yes {
             let flush = |end: &mut ListenerEnd| end.flush(&mut net.readies).is_err();
-            let busy = listeners.by_address.values_mut().flatten().map(flush).filter(|&busy| busy);
-            let busy = busy.count();
+            let ends = listeners.by_address.iter_mut().flat_map(|(_, group)| group);
+            let busy = ends.map(flush).filter(|&busy| busy).count();
             net.metrics.add(Counter::AcceptDeferrals, busy as u64);
             listeners.stashed = if busy > 0 { Stashed::Yes } else { Stashed::No };
         }
@@ -258,4 +279,60 @@ fn key_of(address: SocketAddrV4) -> u64 {
 /// Those of one port lie together.
 fn number_of(port: u16, address: Ipv4Addr) -> u64 {
     u64::from(port) << 32 | u64::from(address.to_bits())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::ListenOptions;
+    use crate::tcp::harness::PEER;
+
+    const ADDRESSES: [Ipv4Addr; 3] =
+        [Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::BROADCAST];
+
+    proptest! {
+        /// Whoever listens, comes and goes between two questions: the nearest answers.
+        #[test]
+        fn the_listener_at_exactly_the_address_comes_before_the_one_at_all(
+            ops in prop::collection::vec((0..3_usize, 0..3_usize, 79_u16..82), 1..60),
+        ) {
+            let mut listeners = Listeners::new(FlowHash::new([1, 2]), 0);
+            let mut there = BTreeSet::new();
+            let mut shared: Vec<Arc<ListenerShared>> = vec![];
+            for (op, which, port) in ops {
+                let address = SocketAddrV4::new(ADDRESSES[which], port);
+                match op {
+                    0 => {
+                        let new = ListenerShared::new(address.into(), ListenOptions::with_backlog(1), 1);
+                        let answer = listeners.insert(address, new.clone());
+                        prop_assert_eq!(answer.is_ok(), there.insert(address));
+                        shared.extend(answer.is_ok().then_some(new));
+                    }
+                    1 => {
+                        let index = shared.iter().position(|one| one.address() == address.into());
+                        let gone = index.map(|index| shared.swap_remove(index));
+                        let removed = gone.and_then(|gone| listeners.remove(&gone));
+                        prop_assert_eq!(removed.is_some(), there.remove(&address));
+                    }
+                    _ => {}
+                }
+                let flow = FlowKey4 {
+                    remote: PEER,
+                    local: *address.ip(),
+                    remote_port: 4000,
+                    local_port: port,
+                };
+                let everywhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+                let want = [address, everywhere].into_iter().find(|one| there.contains(one));
+                let found = listeners.find(&flow).map(|end| end.shared().address());
+                prop_assert_eq!(found, want.map(SocketAddr::from));
+                let has_port = there.iter().any(|one| one.port() == port);
+                prop_assert_eq!(listeners.has_port(port), has_port);
+            }
+        }
+    }
 }
