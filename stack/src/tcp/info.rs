@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::auth::Auth;
 use super::config::TcpConfig;
 use super::congestion::LARGEST;
+use super::congestion::controller::Controller;
 use super::connection::Connection;
 use super::ecn::Mode;
 use super::sender::{Phase, Sender};

@@ -2,7 +2,7 @@
 
 use super::config::TcpConfig;
 use super::congestion::algorithm;
-use super::congestion::controller::Start;
+use super::congestion::controller::{Controller, Start};
 use super::connection::{Connection, Context, Owed};
 use super::emit::NotSent;
 use super::sender::{BusyTimes, HeldBack, Obstacle, Sender};

@@ -3,19 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::any_controller::AnyController;
 use super::bbr::Bbr;
-use super::controller::{Controller, Start};
+use super::controller::Start;
 use super::cubic::Cubic;
 use super::dctcp::Dctcp;
 use super::new_reno::NewReno;
 
 /// A controller for a connection that is about to send its first data.
-pub(crate) fn new(algorithm: Algorithm, start: Start) -> Box<dyn Controller> {
+pub(crate) fn new(algorithm: Algorithm, start: Start) -> AnyController {
     match algorithm {
-        Algorithm::Cubic => Box::new(Cubic::new(start)),
-        Algorithm::NewReno => Box::new(NewReno::new(start)),
-        Algorithm::Bbr => Box::new(Bbr::new(start)),
-        Algorithm::Dctcp => Box::new(Dctcp::new(start)),
+        Algorithm::Cubic => AnyController::Cubic(Cubic::new(start)),
+        Algorithm::NewReno => AnyController::NewReno(NewReno::new(start)),
+        Algorithm::Bbr => AnyController::Bbr(Bbr::new(start)),
+        Algorithm::Dctcp => AnyController::Dctcp(Dctcp::new(start)),
     }
 }
 
@@ -70,6 +71,7 @@ pub struct UnknownAlgorithm(String);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tcp::congestion::controller::Controller;
     use crate::tcp::congestion::fixture::{MSS, START};
 
     #[test]

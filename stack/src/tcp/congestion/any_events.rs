@@ -148,7 +148,7 @@ proptest! {
                 }
                 let (before, what) = (controller.window(), format!("{algorithm}: {event:?}"));
                 let undone = matches!(event, Event::Undo);
-                tell(&mut *controller, now, event);
+                tell(&mut controller, now, event);
                 prop_assert!((mss..=LARGEST).contains(&controller.window()), "{what}");
                 prop_assert!((2 * mss..=LARGEST).contains(&controller.ssthresh()), "{what}");
                 prop_assert!(controller.pacing_rate() != Some(0), "{what}");
@@ -169,7 +169,7 @@ proptest! {
             for (passed, event) in events.iter().cloned().chain([last]) {
                 now = now + passed;
                 let before = controller.window();
-                tell(&mut *controller, now, event.clone());
+                tell(&mut controller, now, event.clone());
                 match event {
                     Event::Mss(new) => mss = new.clamp(1, 65_535),
                     Event::Ack(ack) => {
@@ -192,7 +192,7 @@ proptest! {
             let (mut controller, mut now) = (new(algorithm, START), Instant::ZERO);
             for (passed, event) in events.clone() {
                 now = now + passed;
-                tell(&mut *controller, now, event);
+                tell(&mut controller, now, event);
             }
             let before = controller.window();
             match which {

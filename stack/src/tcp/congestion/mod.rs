@@ -4,6 +4,7 @@
 //! decided elsewhere.
 
 pub(crate) mod algorithm;
+pub(crate) mod any_controller;
 pub(crate) mod controller;
 
 mod bbr;

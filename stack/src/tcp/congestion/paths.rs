@@ -17,7 +17,7 @@ fn network(path: Path, algorithms: &[Algorithm]) -> Network {
     let start = Start { mss: SEGMENT, ..START };
     let mut network = Network::new(path);
     for (n, algorithm) in (0..).zip(algorithms) {
-        network.join(new(*algorithm, start), Instant::from_millis(n * 1000 + 1));
+        network.join(Box::new(new(*algorithm, start)), Instant::from_millis(n * 1000 + 1));
     }
     network
 }

@@ -94,6 +94,7 @@ impl Connection {
 mod tests {
     use super::super::Mode;
     use crate::counters::Counter;
+    use crate::tcp::congestion::controller::Controller;
     use crate::tcp::harness::Harness;
     use crate::tcp::{Algorithm, EcnPolicy, TcpConfig};
 

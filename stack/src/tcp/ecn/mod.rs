@@ -9,7 +9,7 @@ mod handshake;
 
 use std::num::NonZeroU8;
 
-use super::congestion::controller::Congested;
+use super::congestion::controller::{Congested, Controller};
 use super::connection::{Connection, Context, Owed};
 use super::half_open::HalfOpen;
 use super::info::EcnCounts;

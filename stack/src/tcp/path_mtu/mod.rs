@@ -12,6 +12,7 @@ use report::Report;
 use search::Search;
 
 use super::config::{MtuProbing, TcpConfig};
+use super::congestion::controller::Controller;
 use super::connection::{Connection, Context};
 use super::emit::{FIXED_HEADERS, link_segment_size, path_segment_size};
 use crate::counters::Counter;

@@ -36,6 +36,7 @@ pub(super) use usage::HeldBack;
 use usage::Usage;
 
 use super::config::Pacing;
+use super::congestion::any_controller::AnyController;
 use super::congestion::controller::{Ack, Congested, Controller};
 use super::ecn::{self, Accurate, Echo, Marks};
 use super::seq::Seq;
@@ -45,7 +46,7 @@ use crate::wire::tcp_options::SackBlock;
 /// The sending side of a connection that has something outstanding.
 pub(super) struct Sender {
     pub(super) board: Scoreboard,
-    pub(super) controller: Box<dyn Controller>,
+    pub(super) controller: AnyController,
     phase: Phase,
     /// SND.UNA at the last timeout: until it moves, another one is about the same loss.
     timed_out_at: Seq,
@@ -130,7 +131,7 @@ pub(super) struct Outcome {
 }
 
 impl Sender {
-    pub(super) fn new(una: Seq, controller: Box<dyn Controller>) -> Self {
+    pub(super) fn new(una: Seq, controller: AnyController) -> Self {
         Self {
             board: Scoreboard::default(),
             controller,
@@ -161,7 +162,7 @@ impl Sender {
     /// Asks for the memory that the next ACK will need.
     pub(super) fn prefetch(&self) {
         self.board.prefetch();
-        prefetch(&*self.controller);
+        prefetch(&self.controller);
     }
 
     /// Whether an ACK may be for either of two transmissions.

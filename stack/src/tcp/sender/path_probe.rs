@@ -79,6 +79,7 @@ mod tests {
 
     use super::*;
     use crate::tcp::congestion::Timeout;
+    use crate::tcp::congestion::any_controller::AnyController;
     use crate::tcp::congestion::controller::{Ack, Congested, Controller};
     use crate::tcp::ecn::Echo;
     use crate::tcp::sender::{News, Path};
@@ -123,7 +124,8 @@ mod tests {
     fn a_lost_probe_is_in_no_sample() {
         let heard = Arc::default();
         let start = Seq(1000);
-        let mut sender = Sender::new(start, Box::new(Listener(Arc::clone(&heard))));
+        let mut sender =
+            Sender::new(start, AnyController::Test(Box::new(Listener(Arc::clone(&heard)))));
         sender.sent(Instant::from_millis(10), (start, 1460), 0);
         sender.path_probe_sent(start, 1460);
         sender.sent(Instant::from_millis(10), (start + 1460, 4000), 0);

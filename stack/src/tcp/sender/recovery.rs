@@ -6,7 +6,7 @@ use super::rack::Patience;
 use super::undo::{Frto, Repairs};
 use super::{DUPLICATES, News, Path, Phase, Sender};
 use crate::tcp::congestion::Timeout;
-use crate::tcp::congestion::controller::Congested;
+use crate::tcp::congestion::controller::{Congested, Controller};
 use crate::tcp::seq::Seq;
 use crate::time::Instant;
 

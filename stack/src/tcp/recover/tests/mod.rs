@@ -5,6 +5,7 @@ mod spurious;
 mod tail;
 mod timeout;
 
+use crate::tcp::congestion::controller::Controller;
 use crate::tcp::harness::Harness;
 use crate::tcp::sender::Phase;
 use crate::tcp::{Algorithm, Pacing, TcpConfig};

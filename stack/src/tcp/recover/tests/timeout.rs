@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::counters::Counter;
+use crate::tcp::congestion::controller::Controller;
 
 #[test]
 fn what_has_arrived_is_not_sent_again_after_a_timeout() {

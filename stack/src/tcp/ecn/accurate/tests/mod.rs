@@ -3,6 +3,7 @@
 use crate::drops::Drop;
 use crate::ip::Ecn;
 use crate::tcp::congestion::Handshake;
+use crate::tcp::congestion::controller::Controller;
 use crate::tcp::ecn::Mode;
 use crate::tcp::harness::{Emitted, Harness};
 use crate::tcp::info::EcnCounts;
