@@ -1,7 +1,8 @@
 //! What is sent and not acknowledged, run by run: on its way, arrived behind a gap, or lost (RFC 6675, section 3).
 //!
 //! Segments of one turn are one run until the peer tells them apart, so a run costs a turn and not a segment. Beside the runs in the order
-//! of their numbers there is the order in which they were sent: RACK looks at the oldest first, and at each transmission once.
+//! of their numbers there is the order in which they were sent: RACK looks at the oldest first, and at each transmission once. Both are the
+//! same until something is out of the ordinary, and the second is not written down before.
 
 use std::collections::VecDeque;
 
@@ -13,11 +14,13 @@ use crate::time::Instant;
 
 /// The numbers from SND.UNA to SND.NXT, and what is known of each.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(in crate::tcp) struct Scoreboard {
     /// By number, without gaps.
     runs: VecDeque<Run>,
-    /// By time. Of an entry only that part counts which is in flight with the entry's time: the rest has arrived, or was sent again.
-    order: VecDeque<Sending>,
+    /// By time. Of an entry only that part counts which is in flight with the entry's time: the rest has arrived, or was sent again. `None` while
+    /// nothing was sent again, nor has arrived behind a gap.
+    order: Option<VecDeque<Sending>>,
     in_flight: u32,
     arrived: u32,
     lost: u32,
@@ -87,7 +90,6 @@ impl Scoreboard {
     /// Asks for what was sent first.
     pub(super) fn prefetch(&self) {
         self.runs.front().into_iter().for_each(prefetch);
-        self.order.front().into_iter().for_each(prefetch);
     }
 
     pub(in crate::tcp) fn is_empty(&self) -> bool {
@@ -144,11 +146,14 @@ impl Scoreboard {
             }),
         }
         self.in_flight += len;
-        self.note_sending(start, len, stamp.sent_at);
+        if self.order.is_some() {
+            self.note_sending(start, len, stamp.sent_at);
+        }
     }
 
     /// These numbers were sent again.
     pub(in crate::tcp) fn sent_again(&mut self, start: Seq, len: u32, stamp: Stamp) {
+        self.write_order();
         self.split_at(start);
         self.split_at(start + len);
         let first = self.index_of(start);
@@ -181,9 +186,7 @@ impl Scoreboard {
             *self.total(piece.fate) -= piece.len;
             delivery.acknowledged(&piece);
         }
-        while self.order.front().is_some_and(|sending| sending.end.at_or_before(ack)) {
-            self.order.pop_front();
-        }
+        self.cut_order(ack);
     }
 
     /// Whether nothing has arrived behind a gap, or is lost.
@@ -209,12 +212,20 @@ impl Scoreboard {
             }
             self.runs.pop_front();
         }
-        while self.order.front().is_some_and(|sending| sending.end.at_or_before(ack)) {
-            self.order.pop_front();
-        }
+        self.cut_order(ack);
         let newest = newest?;
         self.in_flight -= ack.offset_from(start);
         Some(Delivery::in_order(now, (start, ack), first_sent_at, newest))
+    }
+
+    /// What was sent before `ack` is of no interest any more.
+    #[inline]
+    fn cut_order(&mut self, ack: Seq) {
+        let Some(order) = &mut self.order else { return };
+        while order.pop_front_if(|sending| sending.end.at_or_before(ack)).is_some() {}
+        if self.runs.is_empty() {
+            self.order = None;
+        }
     }
 
     /// The peer has these numbers, by SACK. Where there is no room for another run, they count as not told.
@@ -224,6 +235,7 @@ impl Scoreboard {
         if self.runs.get(first).is_none_or(known) || self.runs.len() >= self.runs_max() {
             return;
         }
+        self.write_order();
         self.split_at(left);
         self.split_at(right);
         let first = self.index_of(left);
@@ -242,12 +254,17 @@ impl Scoreboard {
 
     /// Whether nothing whose loss is not decided was sent at this time or before.
     pub(super) fn is_all_sent_after(&self, at: Instant) -> bool {
-        self.order.front().is_none_or(|oldest| oldest.sent_at > at)
+        let oldest = match &self.order {
+            Some(order) => order.front().map(|sending| sending.sent_at),
+            None => self.runs.front().map(|run| run.stamp.sent_at),
+        };
+        oldest.is_none_or(|oldest| oldest > at)
     }
 
     /// The oldest transmission whose loss is not decided: when it was sent, and its numbers.
     pub(super) fn oldest(&mut self) -> Option<(Instant, Seq, Seq)> {
-        while let Some(&Sending { sent_at, start, end }) = self.order.front() {
+        self.write_order();
+        while let Some(&Sending { sent_at, start, end }) = self.order.as_ref()?.front() {
             let mut at = self.index_of(start);
             while let Some(run) = self.runs.get(at).filter(|run| run.start.precedes(end)) {
                 if run.fate == Fate::InFlight && run.stamp.sent_at == sent_at {
@@ -255,19 +272,18 @@ impl Scoreboard {
                 }
                 at += 1;
             }
-            self.order.pop_front();
+            self.order.as_mut()?.pop_front();
         }
         None
     }
 
     /// Of the [oldest](Self::oldest) transmission, what lies before `end` is lost.
     pub(super) fn lose_oldest(&mut self, end: Seq) {
-        let Some(oldest) = self.order.front_mut() else { return };
+        let Some(order) = &mut self.order else { return };
+        let Some(oldest) = order.front_mut() else { return };
         let Sending { sent_at, start, .. } = *oldest;
         oldest.start = end;
-        if oldest.end.at_or_before(end) {
-            self.order.pop_front();
-        }
+        order.pop_front_if(|oldest| oldest.end.at_or_before(end));
         self.lose(start, end, |run| run.stamp.sent_at == sent_at);
     }
 
@@ -300,7 +316,7 @@ impl Scoreboard {
             let (start, end) = (first.start, last.end());
             self.lose(start, end, |_| true);
         }
-        self.order.clear();
+        self.order.as_mut().into_iter().for_each(VecDeque::clear);
     }
 
     /// Nothing was lost: what was not sent again is still on its way.
@@ -312,7 +328,9 @@ impl Scoreboard {
         }
         // What was given up was sent before whatever is still in order.
         found.sort_by_key(|sending| sending.sent_at);
-        found.into_iter().rev().for_each(|sending| self.order.push_front(sending));
+        if let Some(order) = &mut self.order {
+            found.into_iter().rev().for_each(|sending| order.push_front(sending));
+        }
         self.in_flight += std::mem::take(&mut self.lost);
         self.lost_from = None;
     }
@@ -410,16 +428,29 @@ impl Scoreboard {
         }
     }
 
+    /// From now on the order of time may not be that of the numbers.
+    fn write_order(&mut self) {
+        if self.order.is_some() {
+            return;
+        }
+        self.order = Some(VecDeque::with_capacity(self.runs.len()));
+        for at in 0..self.runs.len() {
+            let Run { start, len, stamp, .. } = self.runs[at];
+            self.note_sending(start, len, stamp.sent_at);
+        }
+    }
+
     fn note_sending(&mut self, start: Seq, len: u32, sent_at: Instant) {
         let most = self.runs_max();
-        match self.order.back_mut() {
+        let order = self.order.get_or_insert_default();
+        match order.back_mut() {
             Some(last) if last.sent_at == sent_at && last.end == start => last.end += len,
             _ => {
                 // What was sent again counts twice. What is lost of the oldest a timeout will find.
-                if self.order.len() >= 2 * most {
-                    self.order.pop_front();
+                if order.len() >= 2 * most {
+                    order.pop_front();
                 }
-                self.order.push_back(Sending { sent_at, start, end: start + len });
+                order.push_back(Sending { sent_at, start, end: start + len });
             }
         }
     }

@@ -39,6 +39,11 @@ fn totals(board: &Scoreboard) -> (u32, u32, u32) {
     (board.in_flight(), board.arrived(), board.lost())
 }
 
+/// How many times are written down.
+fn times(board: &Scoreboard) -> usize {
+    board.order.as_ref().map_or(0, VecDeque::len)
+}
+
 #[test]
 fn what_arrives_behind_a_gap_counts_once() {
     let mut board = ten();
@@ -56,7 +61,7 @@ fn what_arrives_behind_a_gap_counts_once() {
 fn segments_of_one_turn_are_one_run_until_the_peer_tells_them_apart() {
     let mut board = Scoreboard::default();
     (0..10).for_each(|n| board.sent(ORIGIN + 100 * n, 100, stamp(7)));
-    assert_eq!((board.runs.len(), board.order.len()), (1, 1));
+    assert_eq!((board.runs.len(), times(&board)), (1, 0));
     arrive(&mut board, 300, 400);
     assert_eq!(board.runs.len(), 3);
     arrive(&mut board, 400, 1000);
@@ -155,7 +160,7 @@ fn every_second_byte_makes_no_more_runs_than_there_is_room_for() {
         board.sent(ORIGIN + 100_000 + n, 1, stamp(2 + u64::from(n)));
     }
     let most = RUNS_MAX + 110_000 / 512 + 2;
-    assert!(board.runs.len() <= most && board.order.len() <= 2 * most);
+    assert!(board.runs.len() <= most && times(&board) <= 2 * most);
     assert_eq!(acknowledge(&mut board, 110_000).0, 110_000);
     assert!(board.is_empty());
 }
@@ -206,6 +211,8 @@ impl Model {
 enum Step {
     Send(u32),
     SendAgain(u32),
+    /// The end once more, though nothing says that it is lost.
+    Probe(u32),
     Acknowledge(u32),
     Arrive(u32, u32),
     LoseOldest(u32),
@@ -220,6 +227,7 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
     let step = prop_oneof![
         4 => len.clone().prop_map(Step::Send),
         3 => len.clone().prop_map(Step::SendAgain),
+        1 => len.clone().prop_map(Step::Probe),
         2 => (0_u32..60).prop_map(Step::Acknowledge),
         4 => (0_u32..200, len.clone()).prop_map(|(at, len)| Step::Arrive(at, len)),
         3 => len.clone().prop_map(Step::LoseOldest),
@@ -246,6 +254,16 @@ fn apply(board: &mut Scoreboard, model: &mut Model, at: u64, step: &Step) {
             let start = start.offset_from(ORIGIN);
             let byte = Byte { fate: Fate::InFlight, sent_at: at, again: true };
             model.range(start, start + len).for_each(|old| *old = byte.clone());
+        }
+        Step::Probe(most) => {
+            let end = model.bytes.iter().rev();
+            let len = end.take_while(|byte| byte.fate == Fate::InFlight).take(most as usize);
+            let len = u32::try_from(len.count()).unwrap();
+            if len > 0 {
+                board.sent_again(ORIGIN + (nxt - len), len, stamp(at));
+                let byte = Byte { fate: Fate::InFlight, sent_at: at, again: true };
+                model.range(nxt - len, nxt).for_each(|old| *old = byte.clone());
+            }
         }
         Step::Acknowledge(len) => {
             let ack = (model.una + len).min(nxt);
@@ -329,6 +347,13 @@ proptest! {
             });
             let told = model.bytes.iter().map(|byte| (byte.fate, byte.again));
             prop_assert!(again.map(known).eq(told.map(known)));
+            let mut sent = model.bytes.iter().filter(|byte| byte.fate == Fate::InFlight);
+            let oldest = sent.next().map(|first| sent.fold(first.sent_at, |at, byte| at.min(byte.sent_at)));
+            let before = Instant::from_millis(now.saturating_sub(1));
+            let all_after = oldest.is_none_or(|oldest| Instant::from_millis(oldest) > before);
+            prop_assert!(all_after || !board.is_all_sent_after(before));
+            let found = board.clone().oldest().map(|(sent_at, ..)| sent_at.as_millis());
+            prop_assert_eq!(found, oldest);
         }
     }
 }
