@@ -2,7 +2,7 @@
 
 use super::Tcp;
 use super::auth::Signer;
-use super::connection::{Connection, WheelEntry};
+use super::connection::WheelEntry;
 use super::emit::{NO_PAYLOAD, send_segment};
 use super::isn::timestamp;
 use super::segment::Segment;
@@ -12,13 +12,15 @@ use crate::demux::FlowKey4;
 use crate::drops::Drop;
 use crate::ip::Ecn;
 use crate::net::Net;
+use crate::socket::SocketId;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, TcpHeader};
 use crate::wire::tcp_options::{TcpOptions, Timestamps};
 
 impl Tcp {
     /// The connection is over on both sides.
-    pub(super) fn wait_out(&mut self, net: &mut Net, connection: Connection) {
+    pub(super) fn wait_out(&mut self, net: &mut Net, id: SocketId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let entry = TimeWait {
             snd_nxt: connection.snd.nxt,
             rcv_nxt: connection.rcv.nxt,
@@ -31,7 +33,7 @@ impl Tcp {
             net.metrics.count(Counter::TcpTimeWaitRecycled);
         }
         let numbers = connection.numbers();
-        if let Some(auth) = connection.rare.into_auth() {
+        if let Some(auth) = connection.rare.take_auth() {
             self.late_auths.insert(connection.flow, auth, numbers);
         }
         self.arm_time_wait(net);

@@ -360,7 +360,7 @@ impl Tcp {
         connection.watch_fin_wait_2(&mut cx);
         connection.count_memory(&mut cx);
         match connection.state {
-            State::Closed => drop(self.remove(net, id)),
+            State::Closed => self.remove(net, id),
             State::TimeWait => self.enter_time_wait(net, id),
             _ if connection.listed => {}
             _ => {
@@ -394,20 +394,20 @@ impl Tcp {
             // If no frame is to be had, the peer asks again.
             connection.send_ack(&mut cx);
         }
-        if let Some(connection) = self.remove(net, id) {
-            self.wait_out(net, connection);
-        }
+        self.wait_out(net, id);
+        self.remove(net, id);
     }
 
-    fn remove(&mut self, net: &mut Net, id: SocketId) -> Option<Connection> {
-        let mut connection = self.connections.remove(id)?;
+    fn remove(&mut self, net: &mut Net, id: SocketId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         connection.release_memory(&mut self.memory);
         connection.socket.words.tell_gone(&mut net.readies);
-        self.flows.remove(&self.connections, &connection.flow, id.index);
         if let Some(key) = connection.wheel.key {
             net.timers.cancel(key);
         }
-        Some(connection)
+        let flow = connection.flow;
+        self.flows.remove(&self.connections, &flow, id.index);
+        self.connections.discard(id);
     }
 }
 

@@ -79,8 +79,8 @@ impl Rare {
         self.change(|held| held.auth = auth);
     }
 
-    pub(super) fn into_auth(self) -> Option<Auth> {
-        self.0?.auth
+    pub(super) fn take_auth(&mut self) -> Option<Auth> {
+        self.0.as_mut()?.auth.take()
     }
 
     /// How much may wait unsent, if there is a limit.
