@@ -12,7 +12,7 @@ use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::icmp::{RateLimit, Trouble};
 use crate::ip::{
-    Heard, Identification, Ipv4Prefix, NextHop, PathMtus, Reassembly, Route, RouteTable,
+    Heard, Identification, Ipv4Prefix, NextHop, Passed, PathMtus, Reassembly, Route, RouteTable,
     Unreachable, Ways,
 };
 use crate::link::Link;
@@ -50,6 +50,8 @@ pub(crate) struct Net {
     pub(crate) routes: RouteTable,
     pub(crate) path_mtus: PathMtus,
     pub(crate) ways: Ways,
+    /// The head of the last frame that was plain.
+    pub(crate) passed: Option<Passed>,
     pub(crate) identification: Identification,
     pub(crate) reassembly: Reassembly,
     pub(crate) icmp_limit: RateLimit,
@@ -153,6 +155,7 @@ impl Net {
             routes,
             path_mtus: PathMtus::default(),
             ways: Ways::new(),
+            passed: None,
             // All cores together may hold a quarter of the device's frames.
             reassembly: Reassembly::new(device.pool.capacity() / 4 / steer.steering().cores()),
             steer,

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use pmd::{ChecksumStatus, Frame};
 
 use super::reassembly::{Key, Piece};
-use super::{Addressed, Datagram};
+use super::{Addressed, Datagram, Passed};
 use crate::counters::Counter;
 use crate::drops::Drop;
 use crate::link::{Cast, Inbound};
@@ -18,9 +18,10 @@ impl Net {
     /// Takes a frame from the device. `None` means that it was of use, but there is no datagram to deliver: it was ARP, or
     /// a fragment that waits for others.
     pub(crate) fn input(&mut self, frame: Frame) -> Result<Option<Datagram>, Drop> {
+        let head = Passed::of(&self.interface.link, &frame);
         match self.interface.link.input(frame)? {
             Inbound::Arp(packet) => self.arp_input(packet).map(|()| None),
-            Inbound::Ipv4(packet, cast) => self.ipv4_input(packet, cast, Via::Device),
+            Inbound::Ipv4(packet, cast) => self.ipv4_input(packet, cast, head),
         }
     }
 
@@ -28,26 +29,29 @@ impl Net {
     /// there is none may never come back.
     pub(crate) fn loopback_input(&mut self) -> Option<Result<Option<Datagram>, Drop>> {
         let packet = self.loopback.pop_front()?;
-        Some(self.ipv4_input(packet, Cast::Unicast, Via::Loopback))
+        self.metrics.count(Counter::IpInReceives);
+        Some(self.judge(packet, Cast::Unicast, Via::Loopback))
     }
 
+    /// A packet from the device, and the head of its frame.
     fn ipv4_input(
         &mut self,
         packet: Frame,
         cast: Cast,
-        via: Via,
+        head: Option<Passed>,
     ) -> Result<Option<Datagram>, Drop> {
         self.metrics.count(Counter::IpInReceives);
-        if (cast, via) != (Cast::Unicast, Via::Device) {
-            return self.judge(packet, cast, via);
+        if cast != Cast::Unicast {
+            return self.judge(packet, cast, Via::Device);
         }
         match self.plain_datagram(packet) {
             Ok(datagram) => {
+                self.passed = head.or(self.passed);
                 self.metrics.count(Counter::IpInDelivers);
                 self.check_steering(&datagram);
                 Ok(Some(datagram))
             }
-            Err(packet) => self.judge(packet, cast, via),
+            Err(packet) => self.judge(packet, cast, Via::Device),
         }
     }
 

@@ -6,6 +6,7 @@ use pmd::Frame;
 
 use crate::wire::ipv4::protocol;
 
+mod glance;
 mod input;
 mod plain;
 mod reassembly;
@@ -22,6 +23,7 @@ mod prefix;
 
 pub use prefix::{BadPrefix, Ipv4Prefix};
 
+pub(crate) use glance::{Glanced, HEADERS_LEN, Passed};
 pub(crate) use identification::Identification;
 pub(crate) use input::ReceivedFragment;
 pub(crate) use path_mtu::{AGE as PATH_MTU_AGE, Heard, LEAST_MTU, PathMtus, claimed_mtu};

@@ -50,7 +50,7 @@ fn plain_header(packet: &Frame) -> Option<Ipv4View<'_>> {
 impl Interface {
     /// Whether `destination` is ours, and `source` another host's.
     #[inline]
-    fn is_between_hosts(&self, source: Ipv4Addr, destination: Ipv4Addr) -> bool {
+    pub(super) fn is_between_hosts(&self, source: Ipv4Addr, destination: Ipv4Addr) -> bool {
         let mut ours = false;
         for prefix in &self.addresses {
             let address = prefix.address();

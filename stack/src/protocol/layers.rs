@@ -91,6 +91,10 @@ impl Layers {
 
     /// Takes a frame from the device through the layers. The one place where a dropped packet is counted.
     pub(super) fn input(&mut self, frame: Frame) {
+        let frame = match self.tcp.gather_at_a_glance(&mut self.net, frame) {
+            Ok(()) => return self.settle(Ok(())),
+            Err(frame) => frame,
+        };
         let taken = match self.net.input(frame) {
             Ok(Some(datagram)) => self.deliver(datagram),
             Ok(None) => Ok(()),

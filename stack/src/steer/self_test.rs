@@ -1,5 +1,6 @@
 //! Whether the device hashes as it says: some of what it receives is hashed again (S-2).
 
+use super::Steer;
 use super::steering::{Steering, What};
 use crate::counters::Counter;
 use crate::demux::FlowKey4;
@@ -19,6 +20,23 @@ impl SelfTest {
     pub(super) fn new(steering: &Steering) -> Self {
         let countdown = if steering.trusted().is_some() { 1 } else { NEVER };
         Self { countdown, checked: 0 }
+    }
+}
+
+impl Steer {
+    /// Whether the next datagram is one of those that are looked at.
+    #[inline]
+    pub(crate) fn is_check_due(&self) -> bool {
+        self.self_test.countdown == 1
+    }
+
+    /// A datagram came that is [none of them](Self::is_check_due).
+    #[inline]
+    pub(crate) fn count_unchecked(&mut self) {
+        let test = &mut self.self_test;
+        if test.countdown != NEVER {
+            test.countdown -= 1;
+        }
     }
 }
 

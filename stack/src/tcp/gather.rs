@@ -12,8 +12,9 @@ use super::Tcp;
 use super::connection::Context;
 use super::predict::Plain;
 use super::seq::Seq;
+use crate::counters::Counter;
 use crate::drops::Drop;
-use crate::ip::Datagram;
+use crate::ip::{Datagram, HEADERS_LEN};
 use crate::net::Net;
 use crate::socket::SocketId;
 
@@ -25,6 +26,8 @@ pub(super) struct Gathered {
     frames: ArrayVec<Frame, { BURSTS * Burst::CAPACITY }>,
     /// Where those begin that carry something for `to`.
     payload: usize,
+    /// The segment that comes next was looked at [already](Tcp::gather_at_a_glance), and is not to be gathered.
+    refused: bool,
 }
 
 impl Gathered {
@@ -103,14 +106,37 @@ impl To {
 }
 
 impl Tcp {
+    /// Takes a frame whose segment is to be [gathered](Self::gather), without the layers in between: they have let its like pass. Else gives it back.
+    #[inline]
+    pub(crate) fn gather_at_a_glance(&mut self, net: &mut Net, frame: Frame) -> Result<(), Frame> {
+        self.gathered.refused = false;
+        let Some(glanced) = net.glance(&frame).filter(|_| self.predicts()) else {
+            return Err(frame);
+        };
+        let Some(plain) = Plain::behind(&frame, HEADERS_LEN, glanced) else { return Err(frame) };
+        if self.goes_on(&plain) {
+            self.gathered.keep(&plain, frame);
+        } else {
+            if let Err(drop) = self.pass_on_gathered(net) {
+                net.metrics.count_drop(drop);
+            }
+            self.begin_to_gather(plain, frame).inspect_err(|_| self.gathered.refused = true)?;
+        }
+        net.count_glanced();
+        net.metrics.count(Counter::TcpInSegs);
+        Ok(())
+    }
+
     /// Takes a segment that its connection expects next, or that goes on where what was gathered ends: now, or together with others. Else gives the datagram
     /// back, and nothing is gathered any more.
     #[inline]
     pub(super) fn gather(&mut self, net: &mut Net, datagram: Datagram) -> Result<(), Datagram> {
+        if std::mem::take(&mut self.gathered.refused) {
+            return Err(datagram);
+        }
         let plain = Plain::of(&datagram).filter(|_| self.predicts());
-        if let (Some(plain), Some(to)) = (&plain, &mut self.gathered.to)
-            && !self.gathered.frames.is_full()
-            && to.take(plain).is_ok()
+        if let Some(plain) = &plain
+            && self.goes_on(plain)
         {
             self.gathered.keep(plain, datagram.frame);
             return Ok(());
@@ -119,14 +145,28 @@ impl Tcp {
             net.metrics.count_drop(drop);
         }
         let Some(plain) = plain else { return Err(datagram) };
-        let Some(id) = self.find_foreseen(&plain.flow) else { return Err(datagram) };
-        let Some(connection) = self.connections.get_mut(id) else { return Err(datagram) };
+        let frame = datagram.frame;
+        self.begin_to_gather(plain, frame).map_err(|frame| Datagram { frame, ..datagram })
+    }
+
+    /// Makes a segment part of what was gathered, if it goes on where that ends.
+    #[inline]
+    fn goes_on(&mut self, plain: &Plain) -> bool {
+        let Gathered { to, frames, .. } = &mut self.gathered;
+        to.as_mut().is_some_and(|to| !frames.is_full() && to.take(plain).is_ok())
+    }
+
+    /// Gathers for another connection, if that expects the segment. Else gives its frame back.
+    #[inline]
+    fn begin_to_gather(&mut self, plain: Plain, frame: Frame) -> Result<(), Frame> {
+        let Some(id) = self.find_foreseen(&plain.flow) else { return Err(frame) };
+        let Some(connection) = self.connections.get_mut(id) else { return Err(frame) };
         if !connection.expects(&plain) {
-            return Err(datagram);
+            return Err(frame);
         }
         let (room, nxt) = (connection.receive_window(), connection.snd.nxt);
         let acks = u32::from(plain.ack != connection.snd.una);
-        self.gathered.keep(&plain, datagram.frame);
+        self.gathered.keep(&plain, frame);
         self.gathered.to = Some(To { id, segment: plain, count: 1, acks, room, nxt });
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::seq::Seq;
 use super::state::State;
 use crate::demux::FlowKey4;
 use crate::drops::Drop;
-use crate::ip::{Addressed, Datagram, Ecn};
+use crate::ip::{Addressed, Datagram, Ecn, Glanced};
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{Flags, TcpView};
@@ -30,7 +30,7 @@ pub(super) struct Plain {
     /// Not scaled yet.
     pub(super) window: u16,
     pub(super) timestamps: Option<Timestamps>,
-    /// Bytes of IP and TCP headers, which still stand before those of the payload.
+    /// Bytes of headers that still stand before those of the payload.
     pub(super) header_len: usize,
     /// Of the payload.
     pub(super) len: u32,
@@ -41,14 +41,21 @@ impl Plain {
     #[inline]
     pub(super) fn of(datagram: &Datagram) -> Option<Self> {
         let &Datagram { ref frame, header_len, source, destination, tos, to, .. } = datagram;
+        let glanced = Glanced { source, destination, tos };
+        if to == Addressed::Unicast { Self::behind(frame, header_len, glanced) } else { None }
+    }
+
+    /// The same, in a frame that has the segment's header at `header_len`.
+    #[inline(always)]
+    pub(super) fn behind(frame: &Frame, header_len: usize, ip: Glanced) -> Option<Self> {
+        let Glanced { source, destination, tos } = ip;
         let view = TcpView::parse(frame.head().get(header_len..)?).ok()?;
         let timestamps = view.only_timestamps()?;
         let plain = Flags(view.flags().0 & !Flags::PSH.0) == Flags::ACK;
-        let clean = to == Addressed::Unicast && Ecn::of(tos) != Ecn::Marked;
-        if !plain || !clean {
+        if !plain || Ecn::of(tos) == Ecn::Marked {
             return None;
         }
-        let segment_len = u16::try_from(datagram.payload_len()).ok()?;
+        let segment_len = u16::try_from(frame.len().checked_sub(header_len)?).ok()?;
         let pseudo_header =
             || Sum::pseudo_header_v4(source, destination, protocol::TCP, segment_len);
         verify_checksum(frame, header_len, pseudo_header).ok()?;

@@ -1,11 +1,15 @@
+use pmd::{Frame, Medium};
 use proptest::prelude::*;
 
 use crate::counters::Counter;
 use crate::drops;
+use crate::ip::{Datagram, Passed};
+use crate::link::Link;
 use crate::tcp::TcpConfig;
 use crate::tcp::harness::Harness;
 use crate::tcp::predict::Prediction;
 use crate::tcp::predict::sides::{Side, Step, config, said, step};
+use crate::wire::ipv4::{FragmentField, Ipv4Header};
 
 /// All of this arrives in one burst, gathered as it comes.
 fn burst(t: &mut Harness, texts: &[String]) {
@@ -19,6 +23,46 @@ fn burst(t: &mut Harness, texts: &[String]) {
         t.net.metrics.count_drop(drop);
     }
     t.tcp.flush(&mut t.net);
+}
+
+/// The same, from a device: returns how many were taken at a glance.
+fn burst_of_frames(t: &mut Harness, texts: &[String]) -> usize {
+    let mut at_a_glance = 0;
+    for text in texts {
+        let datagram = t.datagram(text);
+        let frame = on_ethernet(t, &datagram);
+        let link = Link::new(Medium::Ethernet([2; 6]), None);
+        t.net.passed = t.net.passed.or_else(|| Passed::of(&link, &frame));
+        if t.tcp.gather_at_a_glance(&mut t.net, frame).is_ok() {
+            at_a_glance += 1;
+        } else if let Err(drop) = t.tcp.input(&mut t.net, datagram) {
+            t.net.metrics.count_drop(drop);
+        }
+    }
+    if let Err(drop) = t.tcp.settle_gathered(&mut t.net) {
+        t.net.metrics.count_drop(drop);
+    }
+    t.tcp.flush(&mut t.net);
+    at_a_glance
+}
+
+fn on_ethernet(t: &Harness, datagram: &Datagram) -> Frame {
+    let mut bytes = datagram.frame.segments().collect::<Vec<_>>().concat();
+    let ip = Ipv4Header {
+        tos: datagram.tos,
+        total_len: u16::try_from(bytes.len()).unwrap(),
+        identification: 0,
+        fragment: FragmentField::DONT_FRAGMENT,
+        ttl: datagram.ttl,
+        protocol: datagram.protocol,
+        source: datagram.source,
+        destination: datagram.destination,
+    };
+    ip.emit(bytes.first_chunk_mut().unwrap());
+    let link = [2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4, 8, 0];
+    let mut frame = t.net.frame_of(&[&link[..], &bytes].concat()).unwrap();
+    frame.set_rx_offload(datagram.frame.rx_offload());
+    frame
 }
 
 /// The same, one by one.
@@ -65,7 +109,7 @@ proptest! {
     ) {
         let max_buffered = if scarce { 20_000 } else { config.max_buffered };
         let config = TcpConfig { max_buffered, ..config };
-        let mut sides = [(); 2].map(|()| Side::new(&config, Prediction::On));
+        let mut sides = [(); 3].map(|()| Side::new(&config, Prediction::On));
         if in_order {
             segments.sort_by_key(|said| said.quarters);
         }
@@ -78,11 +122,29 @@ proptest! {
         }
         let texts = sides.each_mut().map(|side| side.texts(&segments));
         prop_assert_eq!(&texts[0], &texts[1]);
-        let [one, other] = &mut sides;
+        let [one, other, third] = &mut sides;
         one_by_one(&mut one.t, &texts[0]);
         burst(&mut other.t, &texts[1]);
-        prop_assert_eq!(standing(&mut one.t), standing(&mut other.t), "{:?}", texts[0]);
+        burst_of_frames(&mut third.t, &texts[2]);
+        let standings = [one, other, third].map(|side| standing(&mut side.t));
+        prop_assert_eq!(&standings[0], &standings[1], "{:?}", texts[0]);
+        prop_assert_eq!(&standings[1], &standings[2], "{:?}", texts[0]);
     }
+}
+
+#[test]
+fn what_goes_on_or_begins_is_gathered_at_a_glance() {
+    let mut t = Harness::connected();
+    let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let three = ["A 1+1000 ack 1", "PA 1001+1000 ack 1", "A 3001+1000 ack 1"];
+    assert_eq!(burst_of_frames(&mut t, &texts(&three)), 2, "the last is ahead of its turn");
+    assert_eq!(burst_of_frames(&mut t, &texts(&["A 2001+1000 ack 1"])), 0, "somebody waits for it");
+    assert_eq!(burst_of_frames(&mut t, &texts(&["A 4001+500 ack 1"])), 1);
+    assert_eq!(burst_of_frames(&mut t, &texts(&["FA 4501+500 ack 1"])), 0);
+    assert_eq!(t.sent().last().unwrap(), "A 1 ack 5002");
+    assert_eq!((t.read(9000).unwrap(), t.frames_held()), (5000, 0));
+    let counters = [Counter::TcpInSegs, Counter::IpInReceives, Counter::IpInDelivers];
+    assert_eq!(counters.map(|counter| t.count(counter)), [7, 3, 3]);
 }
 
 #[test]
