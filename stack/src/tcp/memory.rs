@@ -65,10 +65,15 @@ impl Memory {
         Ok(())
     }
 
-    /// Something is turned away: what others hold is counted again at the end of the turn.
+    /// Something is turned away: others may hold less than was counted.
     pub(super) fn refuse(&mut self, why: Drop) -> Result<(), Drop> {
-        self.refused = Refused::Some;
+        self.count_others_again();
         Err(why)
+    }
+
+    /// What others hold is counted again at the end of the turn.
+    pub(super) fn count_others_again(&mut self) {
+        self.refused = Refused::Some;
     }
 
     /// What was counted as `share` is `now`.
@@ -204,6 +209,72 @@ mod tests {
         t.input("A 1501+10 ack 1").unwrap();
         assert_eq!(t.input("A 1+1400 ack 1"), Ok(()));
         assert_eq!(read_all(&mut t), 1400);
+    }
+
+    /// Moving it frees the memory that it has had.
+    #[test]
+    fn what_waits_is_taken_if_there_is_room_for_it_in_the_ring() {
+        let tight = TcpConfig { receive_buffer: 32_000, ..config(2) };
+        let mut t = Harness::connected_with(&tight);
+        t.input("A 1001+17000 ack 1").unwrap();
+        assert_eq!(t.input("A 1+1000 ack 1"), Ok(()));
+        assert_eq!(
+            (read_all(&mut t), t.net.metrics.dropped(Drop::TcpMemoryOutOfOrder)),
+            (18_000, 0)
+        );
+    }
+
+    #[test]
+    fn what_waits_gives_way_to_what_reaches_over_it() {
+        let mut t = Harness::connected_with(&config(2));
+        t.input("A 1+8000 ack 1").unwrap();
+        t.burst(&["A 16001+300 ack 1", "A 17001+1 ack 1"]);
+        t.peer_port += 1;
+        let left = 2 * CHUNK - CHUNK - 301;
+        assert_eq!(t.tcp.memory.left(), left);
+        t.peer_port -= 1;
+        assert_eq!(t.input("A 8001+9000 ack 1"), Ok(()), "it ends in another chunk");
+        assert_eq!(t.net.metrics.dropped(Drop::TcpMemoryOutOfOrder), 2);
+        assert_eq!(read_all(&mut t), 17_000);
+    }
+
+    /// What was read without a word is looked at before anything gives way.
+    #[test]
+    fn what_waits_stays_if_the_application_has_read() {
+        let mut t = Harness::connected_with(&config(3));
+        t.input("A 1+20000 ack 1").unwrap();
+        let mut bytes = [0; 20_000];
+        t.input("A 37001+100 ack 1").unwrap();
+        let mut stream = t.stream.take().unwrap();
+        let read = std::iter::from_fn(|| std::io::Read::read(&mut stream, &mut bytes).ok());
+        assert_eq!(read.take_while(|&len| len > 0).sum::<usize>(), 20_000);
+        assert_eq!(t.tcp.buffered(), 2 * CHUNK + 100, "nobody was told");
+        assert_eq!(t.input("A 20001+17000 ack 1"), Ok(()));
+        assert_eq!(t.net.metrics.dropped(Drop::TcpMemoryOutOfOrder), 0);
+        t.stream = Some(stream);
+    }
+
+    /// The place of a FIN takes no memory.
+    #[test]
+    fn a_fin_that_waits_is_not_forgotten_for_want_of_memory() {
+        let mut t = Harness::listening(&config(1), 2);
+        for port in [1, 2] {
+            t.peer_port = port;
+            t.input("S 0 mss 1000").unwrap();
+            t.sent();
+            t.input("A 1 ack 1").unwrap();
+        }
+        t.input("FA 101 ack 1").unwrap();
+        t.peer_port = 1;
+        t.input("A 1+1000 ack 1").unwrap();
+        assert_eq!(t.tcp.memory.left(), 0);
+        t.peer_port = 2;
+        assert_eq!(t.input("A 1+100 ack 1"), Err(Drop::TcpMemoryLimit));
+        t.peer_port = 1;
+        t.input("RA 1001 ack 1").unwrap();
+        t.peer_port = 2;
+        t.input("A 1+100 ack 1").unwrap();
+        assert_eq!(t.sent().last().unwrap(), "A 1 ack 102", "with its FIN");
     }
 
     /// Small reads are not told, so the first refusal is what brings them to light.

@@ -72,9 +72,9 @@ impl Connection {
         }
     }
 
-    /// Gives up what waits for a gap. The peer was told that it is here, and must be able to send it again (RFC 2018, section 8).
+    /// Gives up what waits for a gap, if that takes memory. The peer was told that it is here, and must be able to send it again (RFC 2018, section 8).
     pub(super) fn give_up_out_of_order(&mut self, cx: &mut Context<'_>) {
-        if let Some(queue) = self.reassembly.take() {
+        if let Some(queue) = self.reassembly.take_if(|queue| queue.bytes() > 0) {
             let segments = queue.segments();
             (0..segments).for_each(|_| cx.net.metrics.count_drop(Drop::TcpMemoryOutOfOrder));
         }

@@ -155,12 +155,11 @@ impl Reassembly {
         })
     }
 
-    /// Where the stream would go on if everything before `end` was here: behind what is held from there on without a gap.
-    pub(super) fn end_with(&self, end: Seq) -> Seq {
-        self.runs
-            .front()
-            .filter(|first| first.start.at_or_before(end))
-            .map_or(end, |first| first.end)
+    /// Where the stream would go on if everything before `end` was here: behind what is held from there on without a gap. And how many bytes that are held would be
+    /// delivered at once.
+    pub(super) fn end_with(&self, end: Seq) -> (Seq, usize) {
+        let first = self.runs.front().filter(|first| first.start.at_or_before(end));
+        first.map_or((end, 0), |first| (first.end.later(end), first.len()))
     }
 
     /// The peer's FIN has the number `at`. Bytes from there on are not part of the stream.

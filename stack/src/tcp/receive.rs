@@ -57,12 +57,7 @@ impl Connection {
 
     /// In order: it goes to the application, and with it whatever has waited for it.
     fn take_in_order(&mut self, cx: &mut Context<'_>, payload: Frame, fin: bool) -> Step {
-        if !self.has_memory_for_what_waits(cx, payload.len()) {
-            self.give_up_out_of_order(cx);
-            self.count_memory(cx);
-            self.ack_now();
-        }
-        if let Err(limit) = self.admit(cx, payload.len()) {
+        if let Err(limit) = self.admit_with_what_waits(cx, payload.len()) {
             return dropped(limit);
         }
         let (waiting, carries) = (self.reassembly.take(), !payload.is_empty());
@@ -94,13 +89,36 @@ impl Connection {
         cx.memory.admit(memory).inspect_err(|_| self.ack_now())
     }
 
-    /// Whether there is memory in the ring for so many bytes and for those that wait for them. Where they are now they take less: a ring
-    /// takes memory by the chunk.
-    fn has_memory_for_what_waits(&mut self, cx: &Context<'_>, len: usize) -> bool {
+    /// The same for bytes that others may have waited for, which go to the ring with them. It takes memory by the chunk, so they may take more there than they do
+    /// now; then they give way, for whoever reads must not wait for ever for what they keep out.
+    fn admit_with_what_waits(&mut self, cx: &mut Context<'_>, len: usize) -> Result<(), Drop> {
+        let waiting = self.reassembly.as_ref().map_or(0, |queue| queue.bytes());
+        if waiting == 0 {
+            return self.admit(cx, len);
+        }
+        if self.has_memory_with_what_waits(cx, len) {
+            return Ok(());
+        }
+        // The application may have read since.
+        self.count_memory(cx);
+        if self.has_memory_with_what_waits(cx, len) {
+            return Ok(());
+        }
+        if self.socket.receive.memory_for(len) <= cx.memory.left() + waiting {
+            self.give_up_out_of_order(cx);
+            self.count_memory(cx);
+            cx.memory.count_others_again();
+            // The peer was told that it is here.
+            self.ack_now();
+        }
+        self.admit(cx, len)
+    }
+
+    fn has_memory_with_what_waits(&mut self, cx: &Context<'_>, len: usize) -> bool {
         let Some(queue) = &self.reassembly else { return true };
-        let end = queue.end_with(self.rcv.nxt + u32::try_from(len).unwrap_or(0));
+        let (end, moves) = queue.end_with(self.rcv.nxt + u32::try_from(len).unwrap_or(0));
         let all = end.offset_from(self.rcv.nxt) as usize;
-        self.socket.receive.memory_for(all) <= cx.memory.left()
+        self.socket.receive.memory_for(all) <= cx.memory.left() + moves
     }
 
     /// What was delivered is there to be read, and to be acknowledged.

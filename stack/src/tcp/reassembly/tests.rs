@@ -109,12 +109,12 @@ fn what_may_pass_the_queue_ends_where_held_bytes_begin() {
 fn the_stream_goes_on_behind_what_is_held_without_a_gap() {
     let mut bench = Bench::new(ROOMY);
     let next = bench.next;
-    assert_eq!(bench.queue.end_with(next + 10), next + 10);
+    assert_eq!(bench.queue.end_with(next + 10), (next + 10, 0));
     assert_eq!(bench.insert(4, "ef"), Insertion::Held);
     assert_eq!(bench.insert(6, "gh"), Insertion::Held);
     assert_eq!(bench.insert(9, "j"), Insertion::Held);
-    for (end, behind) in [(3, 3), (4, 8), (5, 8), (12, 8)] {
-        assert_eq!(bench.queue.end_with(next + end), next + behind, "{end}");
+    for (end, behind, held) in [(3, 3, 0), (4, 8, 4), (5, 8, 4), (12, 12, 4)] {
+        assert_eq!(bench.queue.end_with(next + end), (next + behind, held), "{end}");
     }
 }
 
