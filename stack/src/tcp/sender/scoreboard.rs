@@ -132,10 +132,15 @@ impl Scoreboard {
         debug_assert!(self.runs.back().is_none_or(|last| last.end() == start));
         let full = self.runs.len() >= self.runs_max();
         let of_this_turn = |last: &Run| last.stamp == stamp && last.sent == Transmissions::One;
+        // What joins what was sent before counts as sent with it, in either order.
+        let mut together = (start, len);
         match self.runs.back_mut() {
             Some(last) if last.fate == Fate::InFlight && (of_this_turn(last) || full) => {
                 last.len += len;
-                last.stamp = stamp;
+                if last.stamp != stamp {
+                    last.stamp = stamp;
+                    together = (last.start, last.len);
+                }
             }
             _ => self.runs.push_back(Run {
                 start,
@@ -147,7 +152,7 @@ impl Scoreboard {
         }
         self.in_flight += len;
         if self.order.is_some() {
-            self.note_sending(start, len, stamp.sent_at);
+            self.note_sending(together.0, together.1, stamp.sent_at);
         }
     }
 
@@ -435,8 +440,10 @@ impl Scoreboard {
         }
         self.order = Some(VecDeque::with_capacity(self.runs.len()));
         for at in 0..self.runs.len() {
-            let Run { start, len, stamp, .. } = self.runs[at];
-            self.note_sending(start, len, stamp.sent_at);
+            let Run { start, len, fate, stamp, .. } = self.runs[at];
+            if fate == Fate::InFlight {
+                self.note_sending(start, len, stamp.sent_at);
+            }
         }
     }
 
