@@ -50,7 +50,7 @@ pub(crate) struct Net {
     pub(crate) routes: RouteTable,
     pub(crate) path_mtus: PathMtus,
     pub(crate) ways: Ways,
-    /// The head of the last frame that was plain.
+    /// The head of the last plain segment that link and IP have let pass.
     pub(crate) passed: Option<Passed>,
     pub(crate) identification: Identification,
     pub(crate) reassembly: Reassembly,

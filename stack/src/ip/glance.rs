@@ -9,8 +9,9 @@ use crate::counters::Counter;
 use crate::link::Link;
 use crate::net::Net;
 use crate::wire::checksum::Sum;
-use crate::wire::ethernet;
+use crate::wire::ethernet::{self, EtherType};
 use crate::wire::ipv4;
+use crate::wire::tcp::Flags;
 
 /// Bytes of the headers of Ethernet and of IP, without a tag and options.
 pub(crate) const HEADERS_LEN: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
@@ -51,30 +52,32 @@ impl Passed {
 }
 
 impl Net {
-    /// What a frame from the device is, if it is like the last one that was let pass; link and IP would let it pass, too. Whoever takes it then
-    /// [says so](Self::count_glanced).
+    /// What a frame from the device is, if it is like the last one that was let pass, and its length without padding; link and IP would let it pass, too. Whoever
+    /// takes it then [says so](Self::count_glanced).
     #[inline]
-    pub(crate) fn glance(&self, frame: &Frame) -> Option<Glanced> {
+    pub(crate) fn glance(&self, frame: &Frame) -> Option<(Glanced, usize)> {
         let (passed, head) = (self.passed.as_ref()?, words(frame)?);
         if !passed.agrees(&head, SAME) || self.steer.is_check_due() {
             return None;
         }
         let ip: &[u8; ipv4::HEADER_LEN] =
             frame.head().get(ethernet::HEADER_LEN..)?.first_chunk()?;
+        let len = ethernet::HEADER_LEN + usize::from(u16::from_be_bytes([ip[2], ip[3]]));
+        if !(HEADERS_LEN..=frame.len()).contains(&len) {
+            return None;
+        }
         let summed = match frame.rx_offload().ip {
             ChecksumStatus::Good => true,
             ChecksumStatus::Bad => false,
             ChecksumStatus::Unknown => Sum::of(ip).is_valid(),
         };
-        // Padding is for the general way to cut off.
-        let whole =
-            usize::from(u16::from_be_bytes([ip[2], ip[3]])) == frame.len() - ethernet::HEADER_LEN;
         let source = Ipv4Addr::new(ip[12], ip[13], ip[14], ip[15]);
         let destination = Ipv4Addr::new(ip[16], ip[17], ip[18], ip[19]);
         let known =
             passed.agrees(&head, SOURCE) || self.interface.is_between_hosts(source, destination);
         let held = self.neighbors.as_ref().is_none_or(|neighbors| neighbors.holds(destination));
-        (summed && whole && known && held).then_some(Glanced { source, destination, tos: ip[1] })
+        let passes = summed && known && held;
+        passes.then_some((Glanced { source, destination, tos: ip[1] }, len))
     }
 
     /// A frame was taken after a [glance](Self::glance).
@@ -111,19 +114,26 @@ const SAME: [u64; WORDS] = [
     from_bytes([0, 0, 0, 0, 0xff, 0xff, 0, 0xff]),
     from_bytes([0, 0, 0, 0, 0, 0, 0xff, 0xff]),
     from_bytes([0xff, 0xff, 0, 0, 0, 0, 0, 0]),
-    from_bytes([0, 0, 0, 0, 0, 0, 0, 0xf7]),
+    from_bytes([0, 0, 0, 0, 0, 0, 0, !low_byte(Flags::PSH)]),
 ];
 
 const SOURCE: [u64; WORDS] = [0, 0, 0, from_bytes([0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0]), 0, 0];
 
 /// Of the second word: Ethernet's type, version and header length of IP.
 const KIND: [u8; 8] = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0];
-const IPV4_PLAIN: [u8; 8] = [0, 0, 0, 0, 8, 0, 0x45, 0];
+const IPV4_PLAIN: [u8; 8] = {
+    let [high, low] = EtherType::IPV4.0.to_be_bytes();
+    [0, 0, 0, 0, high, low, ipv4::PLAIN, 0]
+};
 /// Of the third: the protocol.
 const LAST: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 0xff];
 const TCP: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, ipv4::protocol::TCP];
 /// Of the sixth: nothing but an acknowledgement.
-const ACK: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 0x10];
+const ACK: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, low_byte(Flags::ACK)];
+
+const fn low_byte(flags: Flags) -> u8 {
+    flags.0.to_be_bytes()[1]
+}
 
 #[cfg(test)]
 mod tests {
@@ -164,7 +174,7 @@ mod tests {
         bytes
     }
 
-    /// Bytes that nobody's interest is in, and those where it is.
+    /// A byte of the headers becomes another one, often one that means something.
     fn change() -> impl Strategy<Value = (usize, u8)> {
         const KINDS: [u8; 11] = [0x10, 0x11, 0x12, 0x14, 0x18, 0x00, 0x01, 0x02, 0x45, 0x60, 0xff];
         let byte = prop_oneof![any::<u8>(), prop::sample::select(&KINDS[..])];
@@ -187,6 +197,7 @@ mod tests {
             changes in prop::collection::vec(change(), 0..4),
             len in prop_oneof![6 => Just(76_usize), 1 => 0..76_usize, 1 => 76..90_usize],
             (sums_up, ip) in (any::<bool>(), statuses()),
+            cut in prop::option::of(0..76_usize),
         ) {
             let mut net = ethernet();
             let first = net.frame_of(&frame()).unwrap();
@@ -198,9 +209,14 @@ mod tests {
             changes.iter().for_each(|&(at, byte)| bytes[at] = byte);
             let mut bytes = if sums_up { summed(bytes) } else { bytes };
             bytes.resize(len, 0);
-            let mut frame = net.frame_of(&bytes).unwrap();
+            // Some devices put headers and data into segments of their own.
+            let (head, rest) = bytes.split_at(cut.unwrap_or(len).min(len));
+            let mut frame = net.frame_of(head).unwrap();
+            if !rest.is_empty() {
+                frame.chain(net.frame_of(rest).unwrap());
+            }
             frame.set_rx_offload(offload(ip));
-            let Some(glanced) = net.glance(&frame) else { return Ok(()) };
+            let Some((glanced, whole)) = net.glance(&frame) else { return Ok(()) };
             let taken = net.input(frame);
             let Ok(Some(datagram)) = taken else { panic!("{taken:?}: {bytes:?}") };
             let Glanced { source, destination, tos } = glanced;
@@ -208,13 +224,15 @@ mod tests {
             let tcp = ipv4::protocol::TCP;
             prop_assert_eq!((datagram.protocol, datagram.to), (tcp, Addressed::Unicast));
             prop_assert_eq!(datagram.header_len, ipv4::HEADER_LEN);
-            prop_assert_eq!(datagram.frame.head(), &bytes[ethernet::HEADER_LEN..]);
+            let packet = datagram.frame.segments().collect::<Vec<_>>().concat();
+            prop_assert_eq!(packet, &bytes[ethernet::HEADER_LEN..whole]);
         }
     }
 
     #[test]
     fn lengths_numbers_and_the_peers_address_may_differ() {
         let mut net = ethernet();
+        net.interface.addresses.push("10.9.0.1/16".parse().unwrap());
         net.input(net.frame_of(&frame()).unwrap()).unwrap().unwrap();
         let glance = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut bytes = frame();
@@ -244,11 +262,22 @@ mod tests {
         ] {
             assert_eq!(glance(&|bytes| bytes[at] = byte), passes, "{byte} at {at}");
         }
+        for (source, passes) in
+            [([10, 9, 0, 1], false), ([10, 9, 255, 255], false), ([10, 9, 3, 3], true)]
+        {
+            assert_eq!(
+                glance(&|bytes| bytes[26..30].copy_from_slice(&source)),
+                passes,
+                "{source:?}"
+            );
+        }
         assert!(glance(&|bytes| {
             bytes.push(1);
             bytes[17] += 1;
         }));
-        assert!(!glance(&|bytes| bytes.push(1)), "padding");
+        assert!(glance(&|bytes| bytes.push(1)), "padding");
+        assert!(!glance(&|bytes| drop(bytes.pop())), "cut");
+        assert!(!glance(&|bytes| bytes[24 - 7] = 19), "less than a header");
         let mut wrong = frame();
         wrong[25] ^= 1;
         assert!(net.glance(&net.frame_of(&wrong).unwrap()).is_none(), "checksum");

@@ -89,7 +89,7 @@ impl Layers {
         self.tcp.foresee(&self.net.interface.link, burst);
     }
 
-    /// Takes a frame from the device through the layers. The one place where a dropped packet is counted.
+    /// Takes a frame from the device through the layers. The one place where a dropped packet is counted, but for what TCP has gathered of those before it.
     pub(super) fn input(&mut self, frame: Frame) {
         let frame = match self.tcp.gather_at_a_glance(&mut self.net, frame) {
             Ok(()) => return self.settle(Ok(())),

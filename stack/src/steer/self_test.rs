@@ -34,6 +34,7 @@ impl Steer {
     #[inline]
     pub(crate) fn count_unchecked(&mut self) {
         let test = &mut self.self_test;
+        debug_assert_ne!(test.countdown, 1, "it is to be looked at");
         if test.countdown != NEVER {
             test.countdown -= 1;
         }
@@ -111,3 +112,22 @@ const ALL_OF_THE_FIRST: u32 = 1024;
 const ONE_OF: u32 = 1024;
 
 const NEVER: u32 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_looked_at_brings_the_next_look_nearer() {
+        let mut net = Net::for_test();
+        assert_eq!((net.steer.self_test.countdown, net.steer.is_check_due()), (NEVER, false));
+        net.steer.count_unchecked();
+        assert!(!net.steer.is_check_due());
+        net.steer.self_test.countdown = 3;
+        let due = [(); 2].map(|()| {
+            net.steer.count_unchecked();
+            net.steer.is_check_due()
+        });
+        assert_eq!(due, [false, true]);
+    }
+}

@@ -56,7 +56,7 @@ impl Flows {
         places.insert(hash.of(flow), place, |&place| hash_at(connections, hash, place));
     }
 
-    /// Removes the flow of the connection at `place`, which may be gone already.
+    /// Removes the flow of the connection at `place`, which is still there.
     pub(super) fn remove(&mut self, connections: &Table<Connection>, flow: &FlowKey4, place: u32) {
         let Self { places, hash, .. } = self;
         let rehash = |&place: &u32| hash_at(connections, hash, place);

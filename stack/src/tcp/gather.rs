@@ -108,18 +108,24 @@ impl To {
 impl Tcp {
     /// Takes a frame whose segment is to be [gathered](Self::gather), without the layers in between: they have let its like pass. Else gives it back.
     #[inline]
-    pub(crate) fn gather_at_a_glance(&mut self, net: &mut Net, frame: Frame) -> Result<(), Frame> {
+    pub(crate) fn gather_at_a_glance(
+        &mut self,
+        net: &mut Net,
+        mut frame: Frame,
+    ) -> Result<(), Frame> {
         self.gathered.refused = false;
-        let Some(glanced) = net.glance(&frame).filter(|_| self.predicts()) else {
+        let Some((glanced, len)) = net.glance(&frame).filter(|_| self.predicts()) else {
             return Err(frame);
         };
+        // Behind the packet stands what fills a frame up to the link's shortest.
+        if len < frame.len() {
+            frame.truncate(len);
+        }
         let Some(plain) = Plain::behind(&frame, HEADERS_LEN, glanced) else { return Err(frame) };
         if self.goes_on(&plain) {
             self.gathered.keep(&plain, frame);
         } else {
-            if let Err(drop) = self.pass_on_gathered(net) {
-                net.metrics.count_drop(drop);
-            }
+            self.pass_on_before_another(net);
             self.begin_to_gather(plain, frame).inspect_err(|_| self.gathered.refused = true)?;
         }
         net.count_glanced();
@@ -141,12 +147,18 @@ impl Tcp {
             self.gathered.keep(plain, datagram.frame);
             return Ok(());
         }
-        if let Err(drop) = self.pass_on_gathered(net) {
-            net.metrics.count_drop(drop);
-        }
+        self.pass_on_before_another(net);
         let Some(plain) = plain else { return Err(datagram) };
         let frame = datagram.frame;
         self.begin_to_gather(plain, frame).map_err(|frame| Datagram { frame, ..datagram })
+    }
+
+    /// What was gathered comes before what follows it.
+    #[inline]
+    fn pass_on_before_another(&mut self, net: &mut Net) {
+        if let Err(drop) = self.pass_on_gathered(net) {
+            net.metrics.count_drop(drop);
+        }
     }
 
     /// Makes a segment part of what was gathered, if it goes on where that ends.
@@ -186,6 +198,7 @@ impl Tcp {
     pub(crate) fn settle_gathered(&mut self, net: &mut Net) -> Result<(), Drop> {
         let taken = self.pass_on_gathered(net);
         self.gathered.free();
+        self.gathered.refused = false;
         taken
     }
 
