@@ -191,7 +191,7 @@ mod tests {
     }
 
     proptest! {
-        /// What passes at a glance is what link and IP make of it, and those who look at nothing else have got all that counts.
+        /// What passes at a glance is what link and IP make of it.
         #[test]
         fn what_passes_at_a_glance_passes_anyway(
             changes in prop::collection::vec(change(), 0..4),
