@@ -2,8 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use pmd::{ChecksumStatus, Frame};
+use pmd::Frame;
 
+use super::plain::is_summed;
 use super::reassembly::{Key, Piece};
 use super::{Addressed, Datagram, Passed};
 use crate::counters::Counter;
@@ -219,14 +220,8 @@ fn read_header(packet: &mut Frame) -> Result<Header, Drop> {
     let header_len = usize::from(packet.head().first().copied().unwrap_or(0) & 0x0f) * 4;
     // What cannot be made contiguous is too short, and found to be so by the view.
     let _whole = packet.pull_up(header_len);
-    let offload = packet.rx_offload();
     let view = Ipv4View::parse_head(packet.head(), packet.len())?;
-    let intact = match offload.ip {
-        ChecksumStatus::Good => true,
-        ChecksumStatus::Bad => false,
-        ChecksumStatus::Unknown => view.checksum_is_valid(),
-    };
-    if !intact {
+    if !is_summed(packet, || view.checksum_is_valid()) {
         return Err(Drop::IpChecksum);
     }
     // All other options are for routers, or harmless to ignore (RFC 7126).

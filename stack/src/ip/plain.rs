@@ -38,13 +38,18 @@ fn plain_header(packet: &Frame) -> Option<Ipv4View<'_>> {
     let head = packet.head();
     let view = Ipv4View::parse_plain(head, packet.len())?;
     let headers = (HEADER_LEN + tcp::MAX_HEADER_LEN).min(packet.len());
-    let plain = head.len() >= headers
-        && match packet.rx_offload().ip {
-            ChecksumStatus::Good => true,
-            ChecksumStatus::Bad => false,
-            ChecksumStatus::Unknown => view.checksum_is_valid(),
-        };
+    let plain = head.len() >= headers && is_summed(packet, || view.checksum_is_valid());
     plain.then_some(view)
+}
+
+/// Whether the checksum of the IP header is right: by the device, or else by `look`.
+#[inline]
+pub(super) fn is_summed(packet: &Frame, look: impl FnOnce() -> bool) -> bool {
+    match packet.rx_offload().ip {
+        ChecksumStatus::Good => true,
+        ChecksumStatus::Bad => false,
+        ChecksumStatus::Unknown => look(),
+    }
 }
 
 impl Interface {

@@ -1,4 +1,4 @@
-use pmd::{Medium, RxOffload};
+use pmd::{ChecksumStatus, Medium, RxOffload};
 use proptest::prelude::*;
 
 use super::*;
